@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
+from pymongo import AsyncMongoClient
 
+from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.channel_setup import SHORT_TIMES, FakeChannels
 from tests.client import Tenant
@@ -43,3 +45,10 @@ async def alice(acme: Tenant, channels: FakeChannels) -> str:
     """A user with a browser and an email address."""
     await channels.add_addresses(acme, "alice", channels=["WEB_PUSH", "EMAIL"])
     return "alice"
+
+
+@pytest.fixture
+async def database(servers: tuple[Mongod, Redis], quiet_deployment: tuple[Deployment, str]) -> AsyncIterator[Database]:
+    """The database of the deployment."""
+    async with AsyncMongoClient(servers[0].url, tz_aware=True) as client:
+        yield client[quiet_deployment[1]]

@@ -1,16 +1,14 @@
 """Deliveries that wait for the end of quiet hours or of do-not-disturb, and that leave after a change of preferences."""
 
 import asyncio
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pymongo import AsyncMongoClient
-
-from hub.platform.embedded_servers import Mongod, Redis
+from hub.platform.connections import Database
 from tests.channel_setup import FakeChannels, list_all_deliveries, list_deliveries
 from tests.client import Json, Tenant, eventually
 from tests.conftest import scaled
-from tests.processes import Deployment
 from tests.quiet_hours.times import later, quiet_now, set_default_times, set_times, simulate, window
 
 UPSERT = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
@@ -18,6 +16,7 @@ REMOVE = "mutation ($id: ID!) { removeDevice(id: $id) }"
 RECALL = "mutation ($id: ID!) { recallSend(id: $id) { id } }"
 ERASE = "mutation ($id: ID!) { deleteUser(id: $id) }"
 SEND_MANY = "mutation ($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { send { id } } }"
+MANY_USERS = scaled(300, 10_000)
 HELD_MANY = scaled(1000, 10_000)
 PUSH: Json = {"channels": ["IN_APP", "WEB_PUSH"]}
 SPREAD = timedelta(minutes=2)
@@ -172,7 +171,7 @@ async def test_retry_that_meets_do_not_disturb_is_held_and_leaves_after_it(
 
 
 async def test_held_push_ends_as_soon_as_it_is_not_wanted(acme: Tenant, channels: FakeChannels) -> None:
-    users = ("reader", "recalled", "nodevice", "muted", "erased")
+    users = ("reader", "archiver", "snoozer", "recalled", "nodevice", "muted", "erased")
     await channels.add_addresses(acme, *users, channels=["WEB_PUSH"])
     await acme.define_category("news", "IN_APP", "WEB_PUSH")
     sends = {}
@@ -180,8 +179,10 @@ async def test_held_push_ends_as_soon_as_it_is_not_wanted(acme: Tenant, channels
         await set_times(acme, user, quietHours=quiet_now())
         sends[user] = (await acme.send(user))["send"]["id"]
     await deliveries_of(acme, "HELD", len(users))
-    [shown] = (await acme.inbox("reader"))["nodes"]
-    await acme.mark("reader", "markRead", shown["id"])
+    marks = {"reader": ("markRead", None), "archiver": ("archive", None), "snoozer": ("snooze", later(days=1))}
+    for user, (mark, until) in marks.items():
+        [shown] = (await acme.inbox(user))["nodes"]
+        await acme.mark(user, mark, shown["id"], until=until)
     await acme.execute(RECALL, id=sends["recalled"])
     [device] = (await acme.execute("{ me { devices { id } } }", user="nodevice"))["me"]["devices"]
     await acme.execute(REMOVE, user="nodevice", id=device["id"])
@@ -192,6 +193,8 @@ async def test_held_push_ends_as_soon_as_it_is_not_wanted(acme: Tenant, channels
         await set_times(acme, user, quietHours=None)
     expected = {
         "reader": ("SKIPPED", "ALREADY_READ"),
+        "archiver": ("SKIPPED", "ALREADY_READ"),
+        "snoozer": ("SKIPPED", "SNOOZED"),
         "recalled": ("CANCELLED", "RECALLED"),
         "nodevice": ("SKIPPED", "NO_ADDRESS"),
         "muted": ("SKIPPED", "MUTED"),
@@ -205,6 +208,44 @@ async def test_held_push_ends_as_soon_as_it_is_not_wanted(acme: Tenant, channels
     assert not channels.arrivals().keys() & {one["id"] for one in await list_all_deliveries(acme)}
 
 
+async def test_users_whose_quiet_hours_end_in_the_same_minute_are_not_due_at_once(
+    database: Database, acme: Tenant, channels: FakeChannels
+) -> None:
+    """Their deliveries are due throughout two minutes. When all of them are due, each arrives once."""
+    ids = [f"user{number}" for number in range(MANY_USERS)]
+    browser = channels.push.subscribe()
+    keys = {"url": browser.endpoint, "p256dh": browser.p256dh_text, "auth": browser.auth_text}
+    now = datetime.now(UTC)
+    device = {"id": "d", "kind": "WEB_PUSH", "created_at": now, **keys}
+    await database.users.insert_many(
+        {
+            "_id": f"{acme.name}/{id}",
+            "created_at": now,
+            "updated_at": now,
+            "devices": [device | {"key": f"{acme.name}/{id}"}],
+        }
+        for id in ids
+    )
+    quiet = quiet_now()
+    await set_default_times(acme, quietHours=quiet)
+    for start in range(0, MANY_USERS, 500):
+        await acme.send(*ids[start : start + 500], channels=["WEB_PUSH"])
+    waiting = {"tenant": acme.name, "status": "HELD", "reason": "QUIET_HOURS"}
+    due = [doc["due_at"] async for doc in database.deliveries.find(waiting)]
+    assert len(due) == MANY_USERS
+    assert max(due) - min(due) > SPREAD / 2
+    assert {f"{at:%H:%M}" for at in due} >= {quiet["end"]}
+    assert max(Counter(at.replace(microsecond=0) for at in due).values()) < MANY_USERS / 20
+    await set_default_times(acme, quietHours=None)
+    await database.deliveries.update_many(waiting, {"$set": {"due_at": datetime.now(UTC)}})
+
+    async def all_sent() -> bool:
+        return await database.deliveries.count_documents({"tenant": acme.name, "status": "SENT"}) == MANY_USERS
+
+    await eventually(all_sent, scaled(60, 300))
+    assert await database.deliveries.count_documents({"tenant": acme.name, "attempts.1": {"$exists": True}}) == 0
+
+
 async def test_new_defaults_of_the_tenant_apply_to_later_sends(acme: Tenant, alice: str) -> None:
     await set_default_times(acme, quietHours=quiet_now())
     await acme.send(alice, **PUSH)
@@ -216,9 +257,7 @@ async def test_new_defaults_of_the_tenant_apply_to_later_sends(acme: Tenant, ali
     assert [one["id"] for one in await list_deliveries(acme, statuses=["HELD"])] == [held["id"]]
 
 
-async def test_all_held_deliveries_of_a_user_are_decided_again(
-    servers: tuple[Mongod, Redis], quiet_deployment: tuple[Deployment, str], acme: Tenant, alice: str
-) -> None:
+async def test_all_held_deliveries_of_a_user_are_decided_again(database: Database, acme: Tenant, alice: str) -> None:
     """Sends that are under way during the change are included."""
     await set_times(acme, alice, doNotDisturbUntil=later(hours=5))
     one = {"to": {"users": [alice]}, "category": "news", "content": {"title": "Hello", "body": ""}, **PUSH}
@@ -232,21 +271,18 @@ async def test_all_held_deliveries_of_a_user_are_decided_again(
     await set_times(acme, alice, doNotDisturbUntil=later(hours=9))
     await asyncio.gather(*sending)
     expected = HELD_MANY // 500 * 500 + 500
-    async with AsyncMongoClient(servers[0].url, tz_aware=True) as client:
-        name = quiet_deployment[1]
-        database = client[name]
-        of_alice = {"mailbox": f"{acme.name}/{alice}", "status": "HELD", "reason": "DO_NOT_DISTURB"}
-        after = {**of_alice, "due_at": {"$gt": datetime.now(UTC) + timedelta(hours=8)}}
+    of_alice = {"mailbox": f"{acme.name}/{alice}", "status": "HELD", "reason": "DO_NOT_DISTURB"}
+    after = {**of_alice, "due_at": {"$gt": datetime.now(UTC) + timedelta(hours=8)}}
 
-        async def all_decided() -> bool:
-            return await database.deliveries.count_documents(after) == expected
+    async def all_decided() -> bool:
+        return await database.deliveries.count_documents(after) == expected
 
-        await eventually(all_decided, scaled(40, 200))
+    await eventually(all_decided, scaled(40, 200))
 
-        async def finished() -> bool:
-            user = await database.users.find_one({"_id": f"{acme.name}/{alice}"})
-            assert user
-            return "redecide_at" not in user
+    async def finished() -> bool:
+        user = await database.users.find_one({"_id": f"{acme.name}/{alice}"})
+        assert user
+        return "redecide_at" not in user
 
-        await eventually(finished, 40)
-        assert await database.deliveries.count_documents({**after, "revision": 2}) == expected
+    await eventually(finished, 40)
+    assert await database.deliveries.count_documents({**after, "revision": 2}) == expected

@@ -58,13 +58,15 @@ export class DemoSimulation extends LitElement {
               </tr>
             </thead>
             <tbody>
-              ${requested.map(({ channel, outcome, reason }) => {
+              ${requested.map(({ channel, outcome, reason, dueAt }) => {
                 const sends = outcome !== "SKIPPED";
+                const answer = outcome === "HELD" ? "Later" : sends ? "Yes" : "No";
                 return html`<tr>
                   <th scope="row">${channelLabel(channel)}</th>
-                  <td><span class="badge ${sends ? "good" : "bad"}">${sends ? "Yes" : "No"}</span></td>
+                  <td><span class="badge ${sends ? "good" : "bad"}">${answer}</span></td>
                   <td class="quiet" title=${reason ?? outcome}>
                     ${reason ? reasonLabel(reason) : outcome === "ACCEPTED" ? "All checks passed" : codeLabel(outcome)}
+                    ${dueAt ? html`<br />${new Date(dueAt).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" })}` : nothing}
                   </td>
                 </tr>`;
               })}
