@@ -148,6 +148,25 @@ async def test_waiting_delivery_of_a_replaced_notification_is_cancelled(
     assert (delivery["reason"], delivery["dueAt"], len(delivery["attempts"])) == ("REPLACED", None, 1)
 
 
+async def test_step_of_a_replaced_notification_is_cancelled_and_an_open_escalation_continues(
+    tenant: Tenant, receiver: WebhookReceiver
+) -> None:
+    await connect_webhook(tenant, receiver, "alice", "bob")
+    steps = [{"channels": ["WEBHOOK"], "after": "PT1H"}]
+    await tenant.send("alice", collapseKey="k", channels=["IN_APP"], steps=steps)
+    await tenant.send("bob", collapseKey="k", channels=["IN_APP"], steps=steps, requireAck=True)
+    assert {row["status"] for row in await list_all_deliveries(tenant)} == {"HELD"}
+    await tenant.send("alice", "bob", collapseKey="k", channels=["IN_APP"])
+    [delivery] = await wait_for_deliveries(tenant, "CANCELLED")
+    assert (delivery["userId"], delivery["reason"], delivery["dueAt"]) == ("alice", "REPLACED", None)
+    [escalation] = await wait_for_deliveries(tenant, "HELD")
+    assert escalation["userId"] == "bob"
+    assert await tenant.execute('mutation { resolve(collapseKey: "k") }') == {"resolve": 3}
+    reasons = {row["userId"]: row["reason"] for row in await wait_for_deliveries(tenant, "CANCELLED", 2)}
+    assert reasons == {"alice": "REPLACED", "bob": "RESOLVED"}
+    assert not receiver.bodies
+
+
 async def test_sends_of_one_batch_see_each_other_and_only_the_last_one_leaves(
     tenant: Tenant, receiver: WebhookReceiver, store: Database
 ) -> None:

@@ -156,6 +156,17 @@ async def test_sends_of_one_batch_and_several_recipients_are_counted_one_by_one(
     assert sorted(left) == ["alice"] * 3 + ["bob"] * 3
 
 
+async def test_steps_over_the_limit_are_skipped_and_a_send_with_only_steps_is_counted(tenant: Tenant) -> None:
+    one: Json = HOUR | {"limit": 1}
+    steps = [{"channels": ["WEBHOOK"], "after": "PT1H"}]
+    for _ in range(2):
+        await tenant.send("alice", throttle=one, steps=steps)
+    await tenant.send("alice", throttle=one, channels=["IN_APP"], steps=steps)
+    rows = [(row["status"], row["reason"]) for row in await list_all_deliveries(tenant)]
+    assert sorted(rows) == [("HELD", "STEP"), ("SKIPPED", "THROTTLED"), ("SKIPPED", "THROTTLED")]
+    assert (await whole_inbox(tenant))["unread"] == 2, "the inbox shows what was throttled"
+
+
 async def test_counts_of_an_erased_user_are_deleted(tenant: Tenant, store: Database) -> None:
     await webhook_outcome(tenant)
     match = {"_id": {"$regex": f"^{tenant.name}/alice"}}
