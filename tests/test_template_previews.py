@@ -1,5 +1,9 @@
 """`renderTemplate`: lookup, each part with its syntax, drafts, and the values of each recipient."""
 
+import asyncio
+
+import pytest
+
 from tests.client import Json, Tenant
 from tests.template_calls import (
     error,
@@ -159,3 +163,31 @@ async def test_each_recipient_gets_their_own_values(tenant: Tenant) -> None:
         "Eve 1. 7月 21:00",
     ]
     assert len({body.rpartition(" ")[2] for body in rendered.values()}) == 3
+
+
+HOSTILE = (
+    "{% for i in (1..1000000000) %}{{ i }}{% endfor %}",
+    "{% for i in (1..3000000) reversed %}{{ i }}{% endfor %}",
+    "{{ (1..2000000) | join: '' | size }}",
+    "{{ 'xx' " + "| replace: 'x', 'xxxxxxxxxxxxxxxxxxxx' " * 8 + "}}",
+    "{% for i in (1..999) %}{% for j in (1..999) %}{{ j | times: j }}{% endfor %}{% endfor %}",
+    "{% assign n = 9999 %}" + "{% assign n = n | times: n %}" * 22 + "{{ n }}",
+    "{% for i in (1..1000) %}{{ '" + "x" * 200 + "' }}{% endfor %}",
+)
+
+
+@pytest.mark.usefixtures("no_internal_errors")
+async def test_hostile_templates_are_stopped_while_sends_go_on(tenant: Tenant) -> None:
+    """Sixty renderings are each refused with an error, and the sends in between are stored."""
+
+    async def preview(source: str) -> tuple[str, str]:
+        draft = {"key": "order", "title": "T", "body": source}
+        code, field, _ = await error(render(tenant, draft=draft))
+        return code, field
+
+    async def send_one_after_another() -> int:
+        return sum([(await tenant.send("ann"))["send"]["recipients"] for _ in range(30)])
+
+    sent, *refused = await asyncio.gather(send_one_after_another(), *(preview(source) for source in HOSTILE * 9))
+    assert set(refused) == {("BAD_USER_INPUT", "draft.body")}
+    assert sent == 30
