@@ -39,6 +39,7 @@ from hub.workflows.inbox_actions import InboxActions
 from hub.workflows.publish import Publish
 from hub.workflows.resolve import Resolve
 from hub.workflows.retention import Retention
+from hub.workflows.send_texts import SendTextRenderer
 from hub.workflows.template_editing import TemplateEditing
 from hub.workflows.user_data import UserData
 
@@ -62,6 +63,7 @@ class Services:
     real_clock: RealClock
     hub_clock: HubClock
     publish: Publish
+    send_texts: SendTextRenderer
     inbox_actions: InboxActions
     inboxes: Inboxes
     subscriptions: SubscriptionHub

@@ -27,6 +27,12 @@ def send_input(*users: str) -> dict[str, Any]:
     return {"to": to, "category": "bench", "content": {"title": TIME_PLACEHOLDER, "body": TEXT}}
 
 
+def template_input(key: str) -> dict[str, Any]:
+    """Return a send with a template whose texts are as long as those of `send_input`."""
+    data = {"title": TIME_PLACEHOLDER, "text": TEXT}
+    return {"to": {"users": [f"u{USER_PLACEHOLDER}"]}, "category": "bench", "template": {"key": key, "data": data}}
+
+
 def operation(query: str, **variables: Any) -> bytes:
     return orjson.dumps({"query": query, "variables": variables})
 

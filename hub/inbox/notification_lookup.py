@@ -6,7 +6,7 @@ from typing import Any
 from pymongo import ASCENDING
 from pymongo.asynchronous.command_cursor import AsyncCommandCursor
 
-from hub.model import Channel, DeliveryStatus, Notification
+from hub.model import Channel, DeliveryStatus, Notification, Reason
 from hub.platform.connections import Database, Document
 from hub.platform.tolerant_decoding import decode_page
 
@@ -53,9 +53,16 @@ class Notifications:
                 "in": {"k": "$$this.k", "v": DeliveryStatus.SKIPPED, "r": "$$this.v"},
             }
         }
+        failed = {
+            "$map": {
+                "input": {"$objectToArray": {"$ifNull": ["$failed", {}]}},
+                "in": {"k": "$$this.k", "v": DeliveryStatus.FAILED, "r": Reason.TEMPLATE_ERROR},
+            }
+        }
         rows = {
             "$concatArrays": [
                 {"$cond": ["$hidden", [], [{"k": Channel.IN_APP, "v": in_app, "r": "$removed_reason"}]]},
+                failed,
                 skipped,
             ]
         }

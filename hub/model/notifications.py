@@ -66,6 +66,7 @@ class Notification(Record, frozen=True, rename={"id": "_id"}):
     - `has_deliveries`: True if deliveries are stored, because the notification also uses other channels or has steps.
     - `has_steps`: True if something other than reading stops a delivery.
     - `skipped`: the reason for each requested channel on which the notification is not sent.
+    - `failed`: the error for each channel whose text could not be rendered when the notification was created.
     """
 
     id: str
@@ -104,6 +105,7 @@ class Notification(Record, frozen=True, rename={"id": "_id"}):
     has_deliveries: bool = False
     has_steps: bool = False
     skipped: dict[str, str] = {}
+    failed: dict[str, str] = {}
     state: InboxState | None = None
     wake_at: datetime | None = None
     live_key: str | None = None

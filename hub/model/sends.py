@@ -9,8 +9,14 @@ from hub.model.steps import Step
 
 
 class Send(Record, frozen=True, rename={"id": "_id"}):
-    """One accepted `send`. `recipients`: the number of users. `content`: None after a recall, and after the last
-    recipient of a small send was erased."""
+    """One accepted `send`. `recipients`: the number of users.
+
+    - `content`: of a send without a template.
+    - `template`: the key of the template. Its texts and those of the email layout have the recorded versions.
+    - `template_title`: the title in the tenant's locale. `template_data`: JSON text that only the template reads.
+
+    The content, title, and data are None after a recall, and after the last recipient of a small send was erased.
+    """
 
     id: str
     tenant: str
@@ -21,12 +27,17 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     collapse_key: str | None = None
     steps: tuple[Step, ...] = ()
     content: Content | None = None
+    template: str | None = None
+    template_version: int | None = None
+    layout_version: int | None = None
+    template_title: str | None = None
+    template_data: str | None = None
 
     @property
     def title(self) -> str | None:
         """The title as it was sent."""
-        return self.content.title if self.content else None
+        return self.content.title if self.content else self.template_title
 
 
-SEND_CONTENT_FIELDS = ("content",)
+SEND_CONTENT_FIELDS = ("content", "template_title", "template_data")
 """The fields that a recall deletes."""

@@ -53,5 +53,6 @@ class Reason(StrEnum):
     ATTEMPTS_USED_UP = "ATTEMPTS_USED_UP"
     REFUSED = "REFUSED"  # the provider permanently rejected the message
     ADDRESS_GONE = "ADDRESS_GONE"  # the provider reported that the address no longer exists
+    TEMPLATE_ERROR = "TEMPLATE_ERROR"  # the text of the template could not be rendered for the recipient
     POISON = "POISON"  # the workers that processed the delivery crashed
     UNREADABLE = "UNREADABLE"  # the worker's version cannot decode the documents

@@ -70,6 +70,7 @@ from hub.workflows.release import Releases
 from hub.workflows.resolve import Resolve
 from hub.workflows.retention import Retention
 from hub.workflows.scheduler import PeriodicTask, Scheduler
+from hub.workflows.send_texts import SendTextRenderer
 from hub.workflows.snooze_and_expiry import DueNotifications
 from hub.workflows.template_editing import TemplateEditing
 from hub.workflows.user_data import UserData
@@ -252,12 +253,14 @@ def _build_services(
 ) -> Services:
     database, now = stores.database, stores.hub_clock.now
     templates = Templates(database, now, settings.commit_deadline_s)
+    send_texts = SendTextRenderer(templates, queue.tenants, inbox.users, settings)
     return Services(
         settings=settings,
         clock=now,
         real_clock=stores.server_clock.now,
         hub_clock=stores.hub_clock,
-        publish=Publish(inbox.committer, inbox.sends, queue.tenants, settings, now),
+        publish=Publish(inbox.committer, inbox.sends, queue.tenants, send_texts, settings, now),
+        send_texts=send_texts,
         inbox_actions=inbox.actions,
         inboxes=inbox.inboxes,
         subscriptions=_build_subscriptions(settings, stores, inbox.inboxes),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
+from hub.decide.templates.parts import TextLimits
 from hub.model import Delivery
 from hub.outbox.claims import Claims
 from hub.runtime.container import Components
@@ -13,6 +14,7 @@ from hub.send.delivery_attempt import CANCEL_GRACE_S
 from hub.send.delivery_data import DeliveryStores
 from hub.send.delivery_preparation import DeliveryHandler
 from hub.send.delivery_rate_limits import DeliveryThrottle
+from hub.send.delivery_texts import TemplateTexts
 from hub.send.job_kind import JobHandler
 from hub.send.message_builder import MessageBuilder
 from hub.send.poison_isolation import IsolationLock
@@ -79,6 +81,8 @@ async def _delivery_dispatchers(
     services, clock, real_clock = hub.services, hub.hub_clock.now, hub.server_clock.now
     resources = ChannelResources(settings, hub.outbound_http, stack, clock, real_clock, services.devices)
     stores = DeliveryStores(services.inboxes, services.users, services.devices, services.tenants, services.sends)
+    limits = TextLimits(settings.notification_title_max_chars, settings.notification_body_max_bytes)
+    texts = TemplateTexts(services.templates, limits)
     message_builder = MessageBuilder(services.signed_links, settings.app_url)
     captured = CapturedMessages(hub.database) if settings.mode == "development" else None
     if captured:
@@ -92,7 +96,7 @@ async def _delivery_dispatchers(
         if captured:
             providers = dev_capture.capture(channel, providers, captured, clock, settings.provider_timeout_s)
         if providers:
-            handler = DeliveryHandler(providers, stores, message_builder, settings.configured)
+            handler = DeliveryHandler(providers, stores, texts, message_builder, settings.configured)
             dispatchers.append(builder.build(channel.CHANNEL, handler, hub.delivery_claims, providers))
     return dispatchers
 

@@ -14,12 +14,11 @@ from hub.outbox.claims import Claims, Job
 from hub.platform import metrics, tracing
 from hub.send.job_kind import JobHandler, ReadyToSend
 from hub.send.outcome import Delivered, Gone, Outcome, Retry, Sent, breaker_results
-from hub.send.settler import Settler
+from hub.send.settler import ATTEMPTS_KEPT, Settler
 from hub.send.state_after_outcome import next_state
 from hub.send.worker_resources import DispatchPolicy, WorkerResources
 
 CANCEL_GRACE_S = 1.0  # providers enforce their own timeout; a call that exceeds it by this time is cancelled
-ATTEMPTS_KEPT = 50
 NOT_CALLED = Retry("not called")
 
 log = structlog.get_logger(__name__)
@@ -97,7 +96,7 @@ class ProviderCalls(Generic[J]):
         at, started = self._clock(), perf_counter()
         outcome = await self._send(provider, ready)
         ok = isinstance(outcome, Sent | Delivered)
-        error = None if isinstance(outcome, Sent | Delivered) else outcome.error
+        error = ready.note if isinstance(outcome, Sent | Delivered) else outcome.error
         ms = round((perf_counter() - started) * 1000)
         attempts.append(Attempt(at=at, provider=provider.name, ok=ok, error=error, ms=ms))
         self._settler.add_call_results(breaker_results(provider.breakers(ready.message), outcome))

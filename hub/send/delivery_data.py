@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from msgspec import Struct
@@ -9,7 +10,7 @@ from msgspec import Struct
 from hub.audience.devices import Devices
 from hub.audience.tenants import Tenants
 from hub.audience.users import Users
-from hub.model import Delivery, Mailbox, Notification, Reason, Tenant, User
+from hub.model import Delivery, Mailbox, Notification, Reason, Send, Tenant, User
 from hub.status.sends import Sends
 
 
@@ -30,15 +31,16 @@ class Inboxes(Protocol):
 
 
 class DeliveryData(Struct, frozen=True):
-    """The documents of a batch of deliveries, by id. `cancelled` maps cancelled sends to the reason. `unreadable` are
-    the ids of notifications, users, and mailboxes that exist but cannot be decoded."""
+    """The documents of a batch of deliveries, by id. `cancelled` maps cancelled sends to the reason. `template_sends`
+    are the sends with a template. `unreadable` are the ids of documents that exist but cannot be decoded."""
 
     notifications: Mapping[str, Notification]
     users: Mapping[str, User]
     mailboxes: Mapping[str, Mailbox]
     tenants: Mapping[str, Tenant]
     cancelled: Mapping[str, Reason]
-    unreadable: Collection[str]
+    template_sends: Mapping[str, Send]
+    unreadable: AbstractSet[str]
 
 
 class DeliveryStores(Struct, frozen=True):
@@ -54,16 +56,18 @@ class DeliveryStores(Struct, frozen=True):
         """Return the documents of these deliveries. Raise PyMongoError."""
         notification_ids = {job.notification for job in jobs}
         mailbox_ids = {job.mailbox for job in jobs}  # also the ids of the users
-        notifications, users, mailboxes, tenants, cancelled = await asyncio.gather(
+        notifications, users, mailboxes, tenants, (cancelled, sends) = await asyncio.gather(
             self.inboxes.get_notifications(notification_ids),
             self.users.get_many(mailbox_ids),
             self.inboxes.get_mailboxes(mailbox_ids),
             self.tenants.get_many({job.tenant for job in jobs}),
-            self.sends.find_cancelled({job.send for job in jobs}),
+            self.sends.find_for_deliveries({job.send for job in jobs}),
         )
         unreadable: set[str] = set()
         if missing := (notification_ids - notifications.keys()) | (mailbox_ids - mailboxes.keys()):
             unreadable |= await self.inboxes.find_stored(missing)
         if missing := mailbox_ids - users.keys():
             unreadable |= await self.users.find_stored(missing)
-        return DeliveryData(notifications, users, mailboxes, tenants, cancelled, unreadable)
+        unreadable |= {id for id, send in sends.items() if send is None}
+        template_sends = {id: send for id, send in sends.items() if send}
+        return DeliveryData(notifications, users, mailboxes, tenants, cancelled, template_sends, unreadable)

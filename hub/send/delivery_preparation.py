@@ -1,20 +1,26 @@
 """The preparation of deliveries: load their data, check that they are not obsolete, and build the messages."""
 
+import asyncio
+import time
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from hub.audience.tenants import default_category
 from hub.decide.plan import Decision
 from hub.decide.recheck import recheck
+from hub.decide.templates.errors import TemplateError
 from hub.model import Channel, Delivery, DeliveryStatus, Reason
 from hub.outbox.lanes import scheduler_lane
 from hub.send.delivery_data import DeliveryData, DeliveryStores
+from hub.send.delivery_texts import SendTexts, TemplateTexts
 from hub.send.job_kind import ReadyToSend
 from hub.send.message import Message, Provider
 from hub.send.message_builder import MessageBuilder
+from hub.send.outcome import sanitize_error
 from hub.send.state_after_outcome import Transition
 from hub.status.deliveries import SENT_STATUSES
 
+RENDER_SLICE_S = 0.005  # time of rendering after which other tasks run
 ADDRESS_LOST_REASONS = {Reason.NO_ADDRESS: Reason.ADDRESS_GONE, Reason.SUPPRESSED: Reason.SUPPRESSED}
 
 
@@ -25,23 +31,35 @@ class DeliveryHandler:
         self,
         providers: Sequence[Provider],
         stores: DeliveryStores,
+        texts: TemplateTexts,
         message_builder: MessageBuilder,
         configured: Collection[Channel],
     ) -> None:
         self._providers = providers
         self._stores = stores
+        self._texts = texts
         self._message_builder = message_builder
         self._configured = frozenset(configured)
 
     async def prepare(self, jobs: Sequence[Delivery], now: datetime) -> list[ReadyToSend | Transition]:
         """Return the message of each delivery, or its next state if the delivery is obsolete."""
         data = await self._stores.load(jobs)
-        return [self._prepare(job, data, now) for job in jobs]
+        texts = await self._texts.load(jobs, data)
+        prepared = []
+        slice_ends_s = time.monotonic() + RENDER_SLICE_S
+        for job in jobs:
+            prepared.append(self._prepare(job, data, texts.get(job.send), now))
+            if texts and time.monotonic() > slice_ends_s:
+                await asyncio.sleep(0)
+                slice_ends_s = time.monotonic() + RENDER_SLICE_S
+        return prepared
 
-    def _prepare(self, job: Delivery, data: DeliveryData, now: datetime) -> ReadyToSend | Transition:
+    def _prepare(
+        self, job: Delivery, data: DeliveryData, texts: SendTexts | None, now: datetime
+    ) -> ReadyToSend | Transition:
         if job.send in data.cancelled:
             return Transition(DeliveryStatus.CANCELLED, data.cancelled[job.send])
-        if job.notification in data.unreadable or job.mailbox in data.unreadable:
+        if not data.unreadable.isdisjoint((job.notification, job.mailbox, job.send)):
             return Transition(DeliveryStatus.FAILED, Reason.UNREADABLE)
         n, user, mailbox = (
             data.notifications.get(job.notification),
@@ -55,8 +73,11 @@ class DeliveryHandler:
         decision = recheck(job, n, category, tenant, user, self._configured, now)
         if decision.outcome is not DeliveryStatus.ACCEPTED:
             return transition_of(job, decision)
-        message = self._message_builder.build(job, n, user, tenant, mailbox)
-        return ReadyToSend(message, self._providers, user.id, job.traceparent)
+        rendered = texts.recipient_texts.render(job.channel, user, (n.id, n.created_at)) if texts else None
+        if isinstance(rendered, TemplateError):
+            return Transition(DeliveryStatus.FAILED, Reason.TEMPLATE_ERROR, error=sanitize_error(str(rendered)))
+        message = self._message_builder.build(job, n, user, tenant, mailbox, rendered)
+        return ReadyToSend(message, self._providers, user.id, job.traceparent, texts.note if texts else None)
 
     async def on_settled(self, jobs: Sequence[tuple[Delivery, DeliveryStatus]]) -> None:
         """Record the devices that received a message."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from css_inline import CSSInliner
 from jinja2 import Environment, StrictUndefined, Template
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -33,6 +33,8 @@ MARKDOWN_STYLES = {
     "code": "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:14px;background:#f1f3f5;"
     "border-radius:4px;padding:1px 4px",
 }
+BODY = re.compile(r"<body\b[^>]*>", re.IGNORECASE)
+PREHEADER = '<div style="display:none;max-height:0;overflow:hidden">{}</div>'
 
 
 class Button(Struct, frozen=True):
@@ -56,7 +58,9 @@ def text(message: Message) -> str:
 
 
 def html(message: Message) -> str:
-    """Return the HTML part."""
+    """Return the HTML part: that of the template, or the layout around the body."""
+    if message.html is not None:
+        return _newlines(_with_preheader(message.html, message.preheader))
     notification, tenant, reader = message.notification, message.tenant, _recipient_language(message)
     color = tenant.color if tenant.color and COLOR.fullmatch(tenant.color) else BLUE
     title_url = http_url(notification.action_url)
@@ -76,7 +80,7 @@ def html(message: Message) -> str:
             image_url=http_url(notification.image_url),
             title=notification.title,
             title_url=title_url and _tracked_url(message, title_url),
-            preview=body[:PREVIEW_CHARS],
+            preview=message.preheader or body[:PREVIEW_CHARS],
             paragraphs=[] if notification.markdown else _paragraphs(body, whole),
             markdown_blocks=_markdown_blocks(message, whole) if notification.markdown else [],
             buttons=[_html_button(message, button) for button in buttons(message)],
@@ -85,6 +89,14 @@ def html(message: Message) -> str:
             unsubscribe_label=_unsubscribe_label(message, reader),
         )
     )
+
+
+def _with_preheader(html: str, preheader: str | None) -> str:
+    """Return HTML with a hidden first line, which email clients show next to the subject."""
+    body = BODY.search(html)
+    if not preheader or not body:
+        return html
+    return f"{html[: body.end()]}{PREHEADER.format(escape(preheader))}{html[body.end() :]}"
 
 
 def buttons(message: Message) -> list[Button]:
@@ -197,8 +209,9 @@ def _html_button(message: Message, button: Button) -> dict[str, object]:
 
 
 def _tracked_url(message: Message, address: str, action_index: int | None = None) -> str:
-    """Return the URL that records a click and redirects. Without HUB_PUBLIC_URL, return the address itself."""
-    if not message.receipt_url:
+    """Return the URL that records a click and redirects. Return the address itself without HUB_PUBLIC_URL, or if the
+    links of this email differ from those in the inbox."""
+    if not (message.receipt_url and message.tracked):
         return address
     return message.receipt_url if action_index is None else f"{message.receipt_url}?to={action_index}"
 

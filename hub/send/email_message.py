@@ -65,7 +65,7 @@ def build_email(message: Message, sender: Sender) -> Email:
         f"Date: {format_datetime(message.created_at)}",
         f"From: {_from_header(sender)}",
         f"To: {recipient}",
-        f"Subject: {_encode_header('Subject', message.notification.title)}",
+        f"Subject: {_encode_header('Subject', message.subject or message.notification.title)}",
         f"Message-ID: <{message.id}@{sender.domain}>",
         "Auto-Submitted: auto-generated",  # RFC 3834: prevents out-of-office replies
         "MIME-Version: 1.0",

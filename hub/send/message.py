@@ -28,6 +28,12 @@ class Message(Struct, frozen=True, kw_only=True):
     """The base URL of the links that report a delivery or a click: `/r/{token}`."""
     app_url: str = ""
     """The value of HUB_APP_URL. An action without a URL links to it."""
+    subject: str | None = None
+    html: str | None = None
+    preheader: str | None = None
+    """The subject, HTML, and preheader of an email, if its template has them."""
+    tracked: bool = True
+    """False if the links differ from those in the inbox, to which tracked links redirect."""
 
     @property
     def plain_body(self) -> str:

@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from hub.decide.templates.parts import Rendered
 from hub.model import Delivery, Mailbox, Notification, Tenant, User
 from hub.platform.signed_links import LinkPurpose, SignedLinks, absolute_url
 from hub.send.message import Message
@@ -14,8 +15,19 @@ class MessageBuilder:
         self._links = links
         self._app_url = app_url
 
-    def build(self, job: Delivery, n: Notification, user: User, tenant: Tenant, mailbox: Mailbox) -> Message:
-        """Return the message of a delivery."""
+    def build(
+        self,
+        job: Delivery,
+        n: Notification,
+        user: User,
+        tenant: Tenant,
+        mailbox: Mailbox,
+        rendered: Rendered | None = None,
+    ) -> Message:
+        """Return the message of a delivery. `rendered` are the texts of its template for its channel."""
+        stored = n
+        if rendered:
+            n = _with_texts(n, rendered)
         category = tenant.category(n.category)
         required = category is not None and category.required
         return Message(
@@ -29,6 +41,10 @@ class MessageBuilder:
             unsubscribe_url="" if required else self._links.url(LinkPurpose.UNSUBSCRIBE, job.id),
             receipt_url=self._links.url(LinkPurpose.RECEIPT, job.id),
             app_url=self._app_url,
+            subject=rendered.subject if rendered else None,
+            html=rendered.html if rendered else None,
+            preheader=rendered.preheader if rendered else None,
+            tracked=rendered is None or _links(n) == _links(stored),
         )
 
     def _with_absolute_urls(self, n: Notification) -> Notification:
@@ -41,3 +57,20 @@ class MessageBuilder:
             action_url=absolute_url(n.action_url, self._app_url),
             actions=tuple(replace(action, url=absolute_url(action.url, self._app_url)) for action in n.actions),
         )
+
+
+def _with_texts(n: Notification, rendered: Rendered) -> Notification:
+    """Return the notification with the texts of one channel."""
+    return replace(
+        n,
+        title=rendered.title or "",
+        body=rendered.body,
+        markdown=rendered.markdown,
+        image_url=rendered.image_url,
+        action_url=rendered.action_url,
+        actions=rendered.actions,
+    )
+
+
+def _links(n: Notification) -> list[str | None]:
+    return [n.action_url, *(action.url or action.key for action in n.actions)]

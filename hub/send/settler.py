@@ -26,8 +26,10 @@ from hub.platform.circuit_breaker import Breakers
 from hub.platform.connections import is_cancelling, is_outage
 from hub.send.job_kind import JobHandler
 from hub.send.state_after_outcome import Transition
+from hub.status.virtual_deliveries import failed_rendering
 from hub.utc_time import Clock, elapsed
 
+ATTEMPTS_KEPT = 50
 BATCH_SIZE = 500
 ERROR_PAUSE_S = 0.5  # after a store error
 
@@ -74,6 +76,8 @@ class Settler(Generic[J]):
         provider_id: str | None = None,
     ) -> None:
         """Queue the next state of a claimed job. `attempts` and `tries` are set if a provider was called."""
+        if transition.error:
+            attempts = (*job.attempts, failed_rendering(transition.error, self._clock()))[-ATTEMPTS_KEPT:]
         settlement = Settlement(
             job=job,
             status=transition.status,

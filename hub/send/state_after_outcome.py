@@ -11,12 +11,14 @@ from hub.send.outcome import Dead, Delivered, Gone, Outcome, Sent
 
 
 class Transition(Struct, frozen=True):
-    """The next state of a job. `due_at` is set if the job has to wait, and `lane` if it waits on another lane."""
+    """The next state of a job. `due_at` is set if the job has to wait, and `lane` if it waits on another lane. `error`
+    is an error before the call, which is recorded as an attempt."""
 
     status: DeliveryStatus
     reason: Reason | None = None
     due_at: datetime | None = None
     lane: str | None = None
+    error: str | None = None
 
 
 def next_state(

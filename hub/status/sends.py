@@ -64,6 +64,14 @@ class Sends:
         docs = self._database[COLLECTION].find(match, {"status": 1})
         return {doc["_id"]: CANCELLATION_REASONS[SendStatus(doc["status"])] async for doc in docs}
 
+    async def find_for_deliveries(self, ids: Collection[str]) -> tuple[dict[str, Reason], dict[str, Send | None]]:
+        """Return the sends that were cancelled or recalled, with the reason, and the sends with a template. A send that
+        cannot be decoded is None."""
+        special: Document = {"$or": [{"status": {"$in": list(CANCELLATION_REASONS)}}, {"template": {"$exists": True}}]}
+        docs = await self._database[COLLECTION].find({"_id": {"$in": list(ids)}} | special, {"content": 0}).to_list()
+        cancelled = {doc["_id"]: reason for doc in docs if (reason := CANCELLATION_REASONS.get(doc["status"]))}
+        return cancelled, {doc["_id"]: decode(doc, Send) for doc in docs if "template" in doc}
+
     async def mark_cancelled(self, tenant: str, id: str, status: SendStatus, at: datetime) -> Send | None:
         """Mark a send as cancelled or recalled. After this, none of its deliveries is sent. The field
         `cancelling_since` is set until `finish_cancellation` is called. A recalled send remains recalled, and its

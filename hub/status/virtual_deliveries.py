@@ -1,6 +1,13 @@
 """Deliveries that are stored only in the notification: IN_APP and skipped channels."""
 
-from hub.model import Channel, Delivery, DeliveryStatus, Notification, delivery_id
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from hub.model import Attempt, Channel, Delivery, DeliveryStatus, Notification, Reason, delivery_id
+
+TEMPLATE_PROVIDER = "template"
+"""The provider in the attempt of a delivery whose text could not be rendered."""
 
 
 def in_app_status(n: Notification) -> DeliveryStatus:
@@ -12,9 +19,23 @@ def in_app_status(n: Notification) -> DeliveryStatus:
 
 
 def virtual_deliveries(n: Notification) -> list[Delivery]:
-    """Return one delivery per channel: IN_APP first, then the skipped channels with the reason."""
+    """Return one delivery per channel: IN_APP first, then the channels whose text could not be rendered, and the
+    skipped channels with the reason."""
     in_app = [] if n.hidden else [_delivery(n, Channel.IN_APP, in_app_status(n), n.removed_reason, n.in_app_step)]
-    return in_app + [_delivery(n, Channel(name), DeliveryStatus.SKIPPED, reason) for name, reason in n.skipped.items()]
+    failed = [
+        replace(
+            _delivery(n, Channel(name), DeliveryStatus.FAILED, Reason.TEMPLATE_ERROR),
+            attempts=(failed_rendering(error, n.created_at),),
+        )
+        for name, error in n.failed.items()
+    ]
+    skipped = [_delivery(n, Channel(name), DeliveryStatus.SKIPPED, reason) for name, reason in n.skipped.items()]
+    return in_app + failed + skipped
+
+
+def failed_rendering(error: str, at: datetime) -> Attempt:
+    """Return the attempt of a delivery whose text could not be rendered."""
+    return Attempt(at=at, provider=TEMPLATE_PROVIDER, error=error, ms=0)
 
 
 def _delivery(n: Notification, channel: Channel, status: DeliveryStatus, reason: str | None, step: int = 0) -> Delivery:
@@ -31,5 +52,5 @@ def _delivery(n: Notification, channel: Channel, status: DeliveryStatus, reason:
         reason=reason,
         step=step,
         created_at=n.created_at,
-        updated_at=n.created_at if status is DeliveryStatus.SKIPPED else n.updated_at,
+        updated_at=n.created_at if status in {DeliveryStatus.SKIPPED, DeliveryStatus.FAILED} else n.updated_at,
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from hub.audience.tenants import Tenants
-from hub.errors import Conflict
+from hub.errors import Conflict, HubError
 from hub.inbox.committer import Committer
 from hub.model import (
     Send,
@@ -15,6 +15,7 @@ from hub.settings import Settings
 from hub.status import sends
 from hub.utc_time import Clock
 from hub.workflows.send_request import SendRequest
+from hub.workflows.send_texts import SendIds, SendTextRenderer, SendTexts
 from hub.workflows.send_work import SendWork
 
 
@@ -31,6 +32,7 @@ class Publish:
         committer: Committer,
         records: sends.Sends,
         tenants: Tenants,
+        text_renderer: SendTextRenderer,
         settings: Settings,
         clock: Clock,
     ) -> None:
@@ -38,14 +40,25 @@ class Publish:
         self._committer = committer
         self._records = records
         self._tenants = tenants
+        self._text_renderer = text_renderer
         self._settings = settings
 
-    async def send(self, tenant: str, request: SendRequest, key: str | None) -> Published:
-        """Publish a send. A repeated request with the same `key` changes nothing and returns the first send. Raise
-        Conflict if `key` was used for another request, or TooLarge if the send does not fit in one transaction."""
-        result = await self._committer.submit(
-            SendWork(tenant, request, key, self._tenants, self._settings, self._clock())
-        )
+    async def send(self, tenant: str, request: SendRequest, key: str | None, field: str = "input") -> Published:
+        """Publish a send. A repeated request with the same `key` changes nothing and returns the first send. `field` is
+        the path of the input in errors.
+
+        Raise Conflict if `key` was used for another request, TooLarge if the send does not fit in one transaction, or
+        NotFound or BadUserInput if its template does not exist or cannot be rendered."""
+        ids = SendIds.create(len(request.users), self._clock())
+        texts: SendTexts | HubError | None = None
+        if request.template:
+            try:
+                texts = await self._text_renderer.render(tenant, request, ids, field)
+            except HubError as error:
+                if key is None:
+                    raise
+                texts = error  # returned unless `key` was used before: the template may have changed since then
+        result = await self._committer.submit(SendWork(tenant, request, key, self._tenants, self._settings, ids, texts))
         if isinstance(result, Send):
             return Published(result, duplicate=False)
         first = await self._records.get(tenant, result)
@@ -54,9 +67,10 @@ class Publish:
         return Published(first, duplicate=True)
 
     async def send_many(
-        self, tenant: str, requests: Sequence[tuple[SendRequest, str | None]]
+        self, tenant: str, requests: Sequence[tuple[SendRequest, str | None, str]]
     ) -> list[Published | BaseException]:
-        """Publish sends independently. Return the result or the error of each send."""
+        """Publish sends independently, each with its key and the path of its input. Return the result or the error of
+        each send."""
         return await asyncio.gather(
-            *(self.send(tenant, request, key) for request, key in requests), return_exceptions=True
+            *(self.send(tenant, request, key, field) for request, key, field in requests), return_exceptions=True
         )

@@ -171,7 +171,11 @@ class _ReleaseWork(WorkDefaults):
         about = _subject(unit, delivery)
         if about is None:  # the worker finds out whether they were erased or cannot be decoded
             return Decision(delivery.channel, DeliveryStatus.ACCEPTED)
-        return recheck(delivery, about.n, about.category, about.tenant, about.user, self._configured, unit.now)
+        n = about.n
+        decision = recheck(delivery, n, about.category, about.tenant, about.user, self._configured, unit.now)
+        if delivery.channel is Channel.IN_APP and decision.outcome is DeliveryStatus.ACCEPTED and not n.title:
+            return Decision(Channel.IN_APP, DeliveryStatus.FAILED, Reason.TEMPLATE_ERROR)
+        return decision
 
     def _accept(self, unit: UnitOfWork, delivery: Delivery, decision: Decision) -> bool:
         """Release a delivery. Return False if its notification cannot be shown."""

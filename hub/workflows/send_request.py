@@ -21,14 +21,22 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 MILLISECOND = timedelta(milliseconds=1)
 
 
+class TemplateReference(Struct, frozen=True, omit_defaults=True):
+    """The template of a send. `data` is JSON text that only the template reads. It lies over the `data` of the send."""
+
+    key: str
+    data: str | None = None
+
+
 class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A validated send request. `users` contains no duplicates. A field named `data` is JSON text, and the names of
-    durations end in `_s`. Default values are not part of the hash that is compared for idempotency, so a new field does
-    not change the hash of earlier requests."""
+    """A validated send request, with either `content` or `template`. `users` contains no duplicates. A field named
+    `data` is JSON text, and the names of durations end in `_s`. Default values are not part of the hash that is
+    compared for idempotency, so a new field does not change the hash of earlier requests."""
 
     users: tuple[str, ...]
     category: str
-    content: Content
+    content: Content | None = None
+    template: TemplateReference | None = None
     data: str | None = None
     tags: tuple[str, ...] = ()
     priority: Priority | None = None

@@ -1,7 +1,7 @@
 """The work of the group commit that stores one send in one transaction."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from hashlib import sha256
 
 import msgspec
@@ -16,8 +16,7 @@ from hub.decide.plan import Decision, Plan, plan
 from hub.decide.plan_times import TimedPlan, interrupts, with_times
 from hub.decide.throttle import throttled
 from hub.decide.timing import interruption_of
-from hub.errors import Conflict, TooLarge
-from hub.ids import id_time, new_id
+from hub.errors import Conflict, HubError, TooLarge
 from hub.inbox import idempotency_records, state
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.inbox.window_counts import empty_count, throttle_id
@@ -25,6 +24,7 @@ from hub.inbox.works import WorkDefaults
 from hub.model import (
     Category,
     Channel,
+    Content,
     Delivery,
     DeliveryStatus,
     Notification,
@@ -45,6 +45,7 @@ from hub.status import deliveries, receipt_change_stream, sends
 from hub.webhooks import events, webhook_calls
 from hub.workflows.removal import remove
 from hub.workflows.send_request import SendRequest, request_hash
+from hub.workflows.send_texts import SendIds, SendTexts, template_error_text
 
 NOTIFICATION_BYTES = 1024  # size of a notification without content, with one receipt
 DELIVERY_BYTES = 900  # size with the receipt
@@ -73,10 +74,12 @@ class SendWork(WorkDefaults):
         key: str | None,
         tenants: Tenants,
         settings: Settings,
-        now: datetime,
+        ids: SendIds,
+        texts: SendTexts | HubError | None = None,
     ) -> None:
         self._tenant = tenant
         self._request = request
+        self._texts = texts
         self._tenants = tenants
         self._configured = settings.configured
         self._requeue_after = timedelta(seconds=settings.requeue_after_s)
@@ -86,21 +89,22 @@ class SendWork(WorkDefaults):
         )  # the text may contain the name of a person
         self._hash = request_hash(request) if key else ""
         self._traceparent = tracing.current_traceparent()
-        self._id = new_id(now)
-        self._ids = [new_id(now) for _ in request.users]  # the same in every attempt
-        self.mailboxes = [mailbox_of(tenant, user) for user in request.users]
+        self._ids = ids
+        failed = isinstance(texts, HubError)
+        self.mailboxes = [] if failed else [mailbox_of(tenant, user) for user in request.users]
         self.keys = (self._key,) if self._key else ()
         self.collapse_key = request.collapse_key
         self.counts = (
             [throttle_id(mailbox, request.throttle.key) for mailbox in self.mailboxes] if request.throttle else ()
         )
         self._content_bytes = len(msgspec.json.encode((request.content, request.tags, request.data)))
+        self._texts_bytes = texts.bytes if isinstance(texts, SendTexts) else 0
         cached = tenants.cached(tenant)  # may be outdated; `_check` counts again
         category = cached.category(request.category) or default_category(request.category)
         requested = request.requested
         steps = requested.steps_in(category)
         channels = (*requested.channels_in(category), *(channel for step in steps for channel in step.channels))
-        recipients = len(request.users)
+        recipients = len(self.mailboxes)
         self._estimate_size(
             recipients * sum(channel in self._configured for channel in channels if channel is not Channel.IN_APP),
             recipients * len(webhook_calls.subscribed_endpoints(cached.endpoints, CREATED)),
@@ -113,6 +117,7 @@ class SendWork(WorkDefaults):
         self.documents = recipients + replaced + delivery_count + call_count
         self.size = (
             self._content_bytes  # on the send
+            + self._texts_bytes
             + recipients * (NOTIFICATION_BYTES + self._content_bytes)
             + REPLACED_BYTES * replaced
             + DELIVERY_BYTES * delivery_count
@@ -125,6 +130,8 @@ class SendWork(WorkDefaults):
         data: DecisionData = unit.decision_data
         if self._key and (record := unit.idempotency_records.get(self._key)):
             return _first_send(record, self._hash)
+        if isinstance(self._texts, HubError):
+            raise self._texts
         tenant = data.tenants[self._tenant]
         category = tenant.category(request.category)
         new_category = None if category else self._tenants.create_category_update(tenant, request.category)
@@ -148,24 +155,40 @@ class SendWork(WorkDefaults):
         if new_category:
             unit.update(TENANTS, f"{tenant.id}/{request.category}", new_category)
         if self._key:
-            record = {"_id": self._key, "hash": self._hash, "send": self._id, "at": now}
+            record = {"_id": self._key, "hash": self._hash, "send": self._ids.send, "at": now}
             unit.idempotency_records[self._key] = record
             unit.insert(idempotency_records.COLLECTION, record)
-        for id, user, timed in zip(self._ids, users, timed_plans, strict=True):
+        for id, user, timed in zip(self._ids.notifications, users, timed_plans, strict=True):
             self._add_recipient(unit, id, user, category, timed)
+        send = self._send(category)
+        unit.insert(sends.COLLECTION, document(send))
+        return send
+
+    def _send(self, category: Category) -> Send:
+        """Return the record of the send, with its content or the versions of its template."""
+        request = self._request
         send = Send(
-            id=self._id,
+            id=self._ids.send,
             tenant=self._tenant,
             category=request.category,
             status=SendStatus.ACCEPTED,
-            created_at=id_time(self._id),  # lists of sends are limited by ids
+            created_at=self._ids.created_at,
             recipients=len(self.mailboxes),
             content=request.content,
             collapse_key=request.collapse_key,
-            steps=requested.steps_in(category),
+            steps=request.requested.steps_in(category),
         )
-        unit.insert(sends.COLLECTION, document(send))
-        return send
+        if not (request.template and self._texts):
+            return send
+        assert isinstance(self._texts, SendTexts)
+        return replace(
+            send,
+            template=request.template.key,
+            template_version=self._texts.version,
+            layout_version=self._texts.layout_version,
+            template_data=request.template.data,
+            template_title=self._texts.title,
+        )
 
     def _check(self, plans: Sequence[Plan], tenant: Tenant) -> None:
         """Raise TooLarge if the send does not fit in one transaction."""
@@ -186,8 +209,10 @@ class SendWork(WorkDefaults):
             )
 
     def _add_recipient(self, unit: UnitOfWork, id: str, user: User, category: Category, timed: TimedPlan) -> None:
-        """Add the notification, receipts, and deliveries of one recipient."""
-        request, content, now, plan = self._request, self._request.content, unit.now, timed.plan
+        """Add the notification, receipts, and deliveries of one recipient. If the in-app text of a template fails, the
+        notification is hidden, and its IN_APP delivery is FAILED."""
+        request, now, plan = self._request, unit.now, timed.plan
+        content, failed = self._content(id, user, plan)
         if timed.interruptions:
             unit.set_interruptions(user.id, replace(timed.interruptions, last=interruption_of(id, 0)))
         n = self._add_notification(
@@ -195,7 +220,7 @@ class SendWork(WorkDefaults):
             Notification(
                 id=id,
                 mailbox=user.id,
-                send=self._id,
+                send=self._ids.send,
                 category=category.key,
                 category_name=None if category.name == category.key else category.name,
                 title=content.title,
@@ -212,12 +237,13 @@ class SendWork(WorkDefaults):
                 collapse_key=request.collapse_key,
                 expires_at=request.expires_at,
                 retained_until=now + timedelta(seconds=category.retention_s) if category.retention_s else None,
-                hidden=plan.hidden,
+                hidden=plan.hidden or bool(failed),
                 in_app_step=plan.in_app_step,
                 has_deliveries=bool(plan.external),
                 has_steps=plan.has_steps,
                 skipped=plan.skipped,
-                created_at=now,
+                failed=failed,
+                created_at=self._ids.created_at,
                 updated_at=now,
             ),
         )
@@ -226,6 +252,11 @@ class SendWork(WorkDefaults):
                 receipt_change_stream.COLLECTION,
                 receipt_change_stream.channel_receipt(n, Channel.IN_APP, DeliveryStatus.DELIVERED, now),
             )
+        for channel in failed:
+            receipt = receipt_change_stream.channel_receipt(
+                n, Channel(channel), DeliveryStatus.FAILED, now, Reason.TEMPLATE_ERROR
+            )
+            unit.insert(receipt_change_stream.COLLECTION, receipt)
         for channel, reason in plan.skipped.items():
             receipt = receipt_change_stream.channel_receipt(n, Channel(channel), DeliveryStatus.SKIPPED, now, reason)
             unit.insert(receipt_change_stream.COLLECTION, receipt)
@@ -256,6 +287,16 @@ class SendWork(WorkDefaults):
             receipt = receipt_change_stream.delivery_receipt(delivery, delivery.status, unit.now, delivery.reason)
             unit.insert(receipt_change_stream.COLLECTION, receipt)
 
+    def _content(self, id: str, user: User, plan: Plan) -> tuple[Content, dict[str, str]]:
+        """Return the content of a notification, and the error of a visible one whose text cannot be rendered."""
+        if self._request.content:
+            return self._request.content, {}
+        assert isinstance(self._texts, SendTexts)
+        content = self._texts.content(user, id)
+        if isinstance(content, Content):
+            return content, {}
+        return Content(title="", body=""), {} if plan.hidden else {Channel.IN_APP.value: template_error_text(content)}
+
     def _delivery(self, n: Notification, decision: Decision, device: str | None) -> Delivery:
         """Return a delivery. An ACCEPTED one is enqueued after the commit and becomes due again if it is not claimed in
         time. The scheduler releases a HELD one."""
@@ -268,7 +309,7 @@ class SendWork(WorkDefaults):
             id=delivery_id(n.id, decision.channel, device, decision.step),
             tenant=self._tenant,
             notification=n.id,
-            send=self._id,
+            send=self._ids.send,
             mailbox=n.mailbox,
             channel=decision.channel,
             category=n.category,

@@ -80,11 +80,13 @@ class Attempt:
     at: datetime = strawberry.field(description="The time at which the call started.")
     ok: bool = strawberry.field(description="True if the provider accepted the message.")
     provider: str = strawberry.field(
-        description="The name of the provider that was called: smtp, ses, sns, web_push, or webhook."
+        description="The name of the provider that was called: smtp, ses, sns, web_push, or webhook. `template` if the "
+        "text could not be rendered, so no provider was called."
     )
     error: str | None = strawberry.field(
         resolver=_error,
-        description="The error that the call failed with. Visible to the `service` and `admin` roles; null for users.",
+        description="The error that the call failed with, or a remark about a successful call. Visible to the "
+        "`service` and `admin` roles; null for users.",
     )
     duration_ms: int = strawberry.field(
         resolver=_duration_ms,

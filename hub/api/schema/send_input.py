@@ -22,7 +22,7 @@ from hub.iso_duration import DAY_S
 from hub.markdown import MARKDOWN_MAX_CHARS
 from hub.settings import Settings
 from hub.unicode_text import is_blank
-from hub.workflows.send_request import SendRequest
+from hub.workflows.send_request import SendRequest, TemplateReference
 
 ACTIONS_MAX = 10
 TAGS_MAX = 20
@@ -88,6 +88,16 @@ class ThrottleInput:
     )
 
 
+@strawberry.input(description="A template and its data.")
+class TemplateRefInput:
+    key: str = strawberry.field(description="The key of the template.")
+    data: JSON | None = strawberry.field(
+        default=None,
+        description="Data for rendering only, which recipients cannot read. A JSON object. Templates read its keys "
+        "before those of the send's `data`.",
+    )
+
+
 @strawberry.input(description="A send, which creates one notification for each recipient.")
 class SendInput:
     to: RecipientsInput = strawberry.field(description="The recipients.")
@@ -96,7 +106,12 @@ class SendInput:
         "priority MEDIUM."
     )
     content: ContentInput | None = strawberry.field(
-        default=None, description="The content of the notification. Required."
+        default=None, description="The content of the notification. Pass either `content` or `template`."
+    )
+    template: TemplateRefInput | None = strawberry.field(
+        default=None,
+        description="The template of the texts, which are rendered per recipient and channel. All texts of the send "
+        "come from the current version, including those of retries.",
     )
     data: JSON | None = strawberry.field(
         default=None,
@@ -150,8 +165,11 @@ class SendInput:
 def to_send_request(send: SendInput, settings: Settings, now: datetime, field: str) -> SendRequest:
     """Validate and convert an input. `field` is the path of the input, such as `input` or `inputs.3`."""
     users = valid_users(send.to.users or (), settings, f"{field}.to.users")
-    if send.content is None:
-        raise BadUserInput("`content` is missing. Pass an object with `title` and `body`.", f"{field}.content")
+    if (send.content is None) == (send.template is None):
+        raise BadUserInput(
+            "Pass either `content`, an object with `title` and `body`, or `template`, an object with `key`.",
+            f"{field}.content",
+        )
     if send.expires_at and send.expires_at <= now:
         raise BadUserInput("`expiresAt` must be in the future.", f"{field}.expiresAt")
     if send.channels is not None and not send.channels:
@@ -161,7 +179,8 @@ def to_send_request(send: SendInput, settings: Settings, now: datetime, field: s
     return SendRequest(
         users=users,
         category=valid_key(send.category, f"{field}.category"),
-        content=_to_content(send.content, settings, f"{field}.content"),
+        content=_to_content(send.content, settings, f"{field}.content") if send.content else None,
+        template=_to_template(send.template, settings, f"{field}.template") if send.template else None,
         data=json_text(send.data, settings, f"{field}.data"),
         tags=valid_keys(send.tags, TAGS_MAX, f"{field}.tags"),
         priority=send.priority,
@@ -192,6 +211,13 @@ def _to_throttle(throttle: ThrottleInput, field: str) -> Throttle:
     if limit < 1:
         raise BadUserInput("The limit must be at least 1.", f"{field}.limit")
     return Throttle(key=valid_key(throttle.key, f"{field}.key"), window_s=throttle.window, limit=limit)
+
+
+def _to_template(template: TemplateRefInput, settings: Settings, field: str) -> TemplateReference:
+    if template.data is not None and not isinstance(template.data, dict):
+        raise BadUserInput("`data` of a template must be a JSON object.", f"{field}.data")
+    key = valid_key(template.key, f"{field}.key")
+    return TemplateReference(key, json_text(template.data, settings, f"{field}.data"))
 
 
 def _to_content(content: ContentInput, settings: Settings, field: str) -> model.Content:

@@ -121,11 +121,16 @@ class Send:
     collapse_key: str | None = strawberry.field(description="The collapse key of the notifications.")
     recipients: int = strawberry.field(description="The number of recipients.")
     title: str | None = strawberry.field(
-        description="The title as it was sent. Null after a recall, and after the last recipient of a send to at most "
+        description="The title as it was sent. The title of a template is in the tenant's locale, without values of a "
+        "recipient. Null after a recall, and after the last recipient of a send to at most "
         f"{SMALL_SEND_MAX_RECIPIENTS} users was erased."
     )
     content: Content | None = strawberry.field(
-        description="The content as it was sent. Null in the same cases as `title`."
+        description="The content as it was sent. Null if the send has a template, and in the same cases as `title`."
+    )
+    template: str | None = strawberry.field(description="The key of the template.")
+    template_version: int | None = strawberry.field(
+        description="The version of the template that all texts of the send come from."
     )
     steps: list[model.Step] = strawberry.field(
         graphql_type=list[Step], description="The steps of the send: those of the input or of the category."
@@ -240,12 +245,13 @@ class SendMutation:
             )
         header_key = _header_key(info)
         results: list[Published | BaseException | None] = [None] * len(inputs)
-        requests: list[tuple[SendRequest, str | None]] = []
+        requests: list[tuple[SendRequest, str | None, str]] = []
         indexes: list[int] = []
         for index, input in enumerate(inputs):
             try:
                 key = header_key and f"{header_key}/{index}"
-                requests.append(_to_request(context, input, f"inputs.{index}", key))
+                field = f"inputs.{index}"
+                requests.append((*_to_request(context, input, field, key), field))
                 indexes.append(index)
             except HubError as error:
                 results[index] = error

@@ -1,5 +1,6 @@
 """`simulate`: the decisions for a send that is neither stored nor sent."""
 
+import asyncio
 from datetime import datetime
 from typing import Annotated
 
@@ -15,9 +16,11 @@ from hub.audience.users import unknown_user
 from hub.decide.plan import Decision as PlannedDecision
 from hub.decide.plan import plan
 from hub.decide.plan_times import with_times
+from hub.decide.templates import TemplateError
 from hub.decide.throttle import throttled
+from hub.ids import new_id
 from hub.inbox.window_counts import empty_count, throttle_id
-from hub.model import DeliveryStatus, mailbox_of
+from hub.model import DeliveryStatus, Reason, mailbox_of
 
 DEFAULT_RECIPIENTS = 20
 MARKDOWN_CHANNELS = {model.Channel.IN_APP, model.Channel.WEBHOOK}
@@ -31,16 +34,16 @@ class Decision:
     unless: model.StepStop = strawberry.field(description="What stops the delivery, as in `Delivery.unless`.")
     outcome: model.DeliveryStatus = strawberry.field(
         description="ACCEPTED if the notification would be delivered on the channel now, HELD if it would be delivered "
-        "at `dueAt`, and SKIPPED if not at all."
+        "at `dueAt`, SKIPPED if not at all, and FAILED if the text of the template cannot be rendered."
     )
     reason: str | None = strawberry.field(
-        description="The reason that the channel is SKIPPED, such as NO_ADDRESS, or HELD. Null if ACCEPTED."
+        description="The reason that the channel is SKIPPED, such as NO_ADDRESS, HELD, or FAILED. Null if ACCEPTED."
     )
     due_at: datetime | None = strawberry.field(
         description="The time at which a HELD delivery would become due. Null otherwise."
     )
-    title: str | None = strawberry.field(description="The title on this channel. Null if SKIPPED.")
-    body: str | None = strawberry.field(description="The body on this channel. Null if SKIPPED.")
+    title: str | None = strawberry.field(description="The title on this channel. Null if SKIPPED or FAILED.")
+    body: str | None = strawberry.field(description="The body on this channel. Null if SKIPPED or FAILED.")
 
 
 @strawberry.type(description="The decisions for one recipient.")
@@ -73,17 +76,24 @@ class SimulationQuery:
         users = request.users[: valid_page_size(first, DEFAULT_RECIPIENTS, services.settings)]
         tenant = await services.tenants.get(id)
         stored = await services.users.get_many([mailbox_of(id, user) for user in users])
+        texts = await services.send_texts.load(id, request, now, "input") if request.template else None
         category = tenant.category(request.category) or default_category(request.category)
         configured = services.settings.configured
         counts = {}
         if throttle := request.throttle:
             ids = [throttle_id(mailbox_of(id, user), throttle.key) for user in users]
             counts = await services.window_counts.get_many(ids)
-        content = request.content
-        plain_body = markdown.plain_text(content.body) if content.markdown else content.body
         mailboxes = await services.inboxes.get_mailboxes([mailbox_of(id, user) for user in users])
 
-        def simulate_user(user_id: str) -> Simulation:
+        def simulate_decision(user: model.User, decision: PlannedDecision) -> Decision:
+            if decision.outcome is DeliveryStatus.SKIPPED:
+                return _to_decision(decision, None)
+            if texts is None:
+                return _to_decision(decision, request.content)
+            return _to_decision(decision, texts.content(user, new_id(now), decision.channel))
+
+        simulations = []
+        for user_id in users:
             user = stored.get(mailbox_of(id, user_id)) or unknown_user(mailbox_of(id, user_id), now)
             planned = plan(request.requested, category, tenant.preferences, user, configured, now)
             if throttle:
@@ -92,23 +102,26 @@ class SimulationQuery:
                 planned, _ = throttled(throttle, planned, category, tenant, user, counted, now)
             mailbox = mailboxes.get(user.id)
             planned = with_times(planned, category, tenant, user, now, request.expires_at, mailbox).plan
-            return Simulation(
-                user_id=ID(user_id),
-                decisions=[_to_decision(decision, content, plain_body) for decision in planned.decisions],
-            )
+            decisions = [simulate_decision(user, decision) for decision in planned.decisions]
+            simulations.append(Simulation(user_id=ID(user_id), decisions=decisions))
+            if texts:
+                await asyncio.sleep(0)  # rendering takes time
+        return simulations
 
-        return [simulate_user(user) for user in users]
 
-
-def _to_decision(decision: PlannedDecision, content: model.Content, plain_body: str) -> Decision:
-    skipped = decision.outcome is DeliveryStatus.SKIPPED
+def _to_decision(decision: PlannedDecision, content: model.Content | TemplateError | None) -> Decision:
+    failed = isinstance(content, TemplateError)
     return Decision(
         channel=decision.channel,
         step=decision.step,
         unless=decision.unless,
-        outcome=decision.outcome,
-        reason=decision.reason,
+        outcome=DeliveryStatus.FAILED if failed else decision.outcome,
+        reason=Reason.TEMPLATE_ERROR if failed else decision.reason,
         due_at=decision.due_at,
-        title=None if skipped else content.title,
-        body=None if skipped else content.body if decision.channel in MARKDOWN_CHANNELS else plain_body,
+        title=content.title if isinstance(content, model.Content) else None,
+        body=_body(content, decision.channel) if isinstance(content, model.Content) else None,
     )
+
+
+def _body(content: model.Content, channel: model.Channel) -> str:
+    return markdown.plain_text(content.body) if content.markdown and channel not in MARKDOWN_CHANNELS else content.body

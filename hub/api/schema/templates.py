@@ -13,7 +13,7 @@ from hub import model
 from hub.api.context import Context, Info
 from hub.api.schema.notifications import Action
 from hub.api.schema.scalars import JSON
-from hub.api.schema.send_input import ACTIONS_MAX, ActionInput
+from hub.api.schema.send_input import ACTIONS_MAX, ActionInput, TemplateRefInput
 from hub.api.schema.validation import json_text, valid_key, valid_label, valid_locale, valid_page_size, valid_user_id
 from hub.audience.templates import TENANT_MAX_TEMPLATES
 from hub.decide.templates import built_in
@@ -150,16 +150,6 @@ class TemplateInput:
         default=None, description="Data with which the texts are rendered before they are stored."
     )
     note: str | None = strawberry.field(default=None, description="The reason for the change, at most 256 characters.")
-
-
-@strawberry.input(description="A template and its data.")
-class TemplateRefInput:
-    key: str = strawberry.field(description="The key of the template.")
-    data: JSON | None = strawberry.field(
-        default=None,
-        description="Data for rendering only, which recipients cannot read. A JSON object. Templates read its keys "
-        "before those of the send's `data`.",
-    )
 
 
 @strawberry.type

@@ -22,11 +22,15 @@ class TemplateError(ValueError):
         self.part = part
 
 
+class MissingValue(TemplateError):
+    """The template prints a value that is missing."""
+
+
 def from_liquid(error: LiquidError) -> TemplateError:
     """Return the TemplateError for an error of python-liquid, with its line if it has one."""
     reason = str(error.message or "the template is not valid")
-    if isinstance(error, UndefinedError):
-        reason = re.sub(r"^'(.*)' is undefined$|^(.*) is undefined$", r"\1\2 has no value", reason)
     token = error.token
     line = token.source.count("\n", 0, token.start_index) + 1 if token and token.start_index >= 0 else None
+    if isinstance(error, UndefinedError):
+        return MissingValue(re.sub(r"^'(.*)' is undefined$|^(.*) is undefined$", r"\1\2 has no value", reason), line)
     return TemplateError(reason, line)

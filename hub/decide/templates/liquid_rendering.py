@@ -36,6 +36,7 @@ from hub.decide.templates.errors import TemplateError, from_liquid
 from hub.decide.templates.filters import FILTERS, HTML_FILTERS
 from hub.decide.templates.locale_filters import LOCALE_FILTERS, TIMEZONE_FILTERS, context_values
 from hub.decide.templates.markdown import escape_markdown
+from hub.decide.templates.render_input import StandIn
 from hub.decide.templates.source_limits import HTML_SOURCE_MAX_LENGTH, SOURCE_MAX_LENGTH, check_source
 from hub.decide.templates.value_limits import checked_items, checked_length, text
 
@@ -89,6 +90,9 @@ class _Context(RenderContext):
         self.scope = ReadOnlyChainMap(self.locals, self.globals, self.counters)
 
     __slots__ = ("_budget",)
+
+    def get_item(self, obj: Any, key: Any) -> Any:
+        return obj if isinstance(obj, StandIn) else super().get_item(obj, key)
 
     def filter(self, name: str, token: Token | None) -> Callable[..., object]:
         self._budget.check_time()

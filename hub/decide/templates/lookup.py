@@ -1,9 +1,12 @@
 """The order in which the texts of a template are looked up."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from hub.decide.templates.parts import StoredTemplate
 from hub.model import DEFAULT_LOCALE, Channel
+
+CACHED_CHAINS = 1024
 
 
 def canonical_locale(tag: str) -> str:
@@ -21,6 +24,7 @@ def _subtag(part: str) -> str:
     return part.lower()
 
 
+@lru_cache(CACHED_CHAINS)
 def locale_chain(locale: str, tenant_locale: str) -> tuple[str, ...]:
     """Return the locales to look up, in order: `pt-BR`, `pt`, those of the tenant, `en`."""
     chain: dict[str, None] = {}
@@ -47,6 +51,15 @@ class TemplateSet:
                 if found := self._templates.get((locale, name)):
                     return found
         return self._fallback.find(locales, channel) if self._fallback else None
+
+    def __bool__(self) -> bool:
+        """Return True if there is a text for some locale and channel."""
+        return bool(self._templates or self._fallback)
+
+    def candidates(self, channel: Channel) -> list[StoredTemplate]:
+        """Return the texts for a channel in all locales."""
+        own = [one for one in self._templates.values() if one.texts.channel in (channel, None)]
+        return own + (self._fallback.candidates(channel) if self._fallback else [])
 
     def replaced(self, template: StoredTemplate) -> "TemplateSet":
         """Return the set with a text in the place of the one for the same locale and channel."""

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.decide.templates.email_html_compiler import compile_html
-from hub.decide.templates.errors import TemplateError
+from hub.decide.templates.errors import MissingValue, TemplateError
 from hub.decide.templates.liquid_rendering import RENDER_MAX_S, ParsedTemplate, Syntax, parse
 from hub.decide.templates.render_input import RenderInput
 from hub.decide.templates.source_limits import check_source
@@ -61,6 +61,14 @@ class Rendered(Struct, frozen=True, kw_only=True):
     whatsapp_variables: tuple[str, ...] = ()
 
 
+class Reads(Struct, frozen=True):
+    """What texts read. `personal`: something that recipients of one send do not share."""
+
+    personal: bool
+    locale: bool
+    timezone: bool
+
+
 class StoredTemplate:
     """The texts of a template, each parsed when it is first used. `version`: 0 if the texts are not stored."""
 
@@ -69,6 +77,8 @@ class StoredTemplate:
         self.version = version
         self._sources = {name: (source, syntax) for name, source, syntax in _sources(texts)}
         self._parsed: dict[str, ParsedTemplate] = {}
+        self._parts_for: dict[Channel, tuple[str, ...]] = {}
+        self._reads: dict[Channel, Reads] = {}
 
     def __contains__(self, part: str) -> bool:
         return part in self._sources
@@ -94,7 +104,7 @@ class StoredTemplate:
             reason, line = error.reason, error.line
             if name == "html":  # the lines of compiled HTML are not those of the source
                 line = self._line_in_source(given)
-            raise TemplateError(reason, line, name) from error
+            raise type(error)(reason, line, name) from error
 
     def _line_in_source(self, given: RenderInput) -> int | None:
         try:
@@ -118,6 +128,11 @@ class StoredTemplate:
 
     def parts_for(self, channel: Channel) -> tuple[str, ...]:
         """Return the names of the texts that a channel uses."""
+        if (names := self._parts_for.get(channel)) is None:
+            names = self._parts_for[channel] = self._find_parts(channel)
+        return names
+
+    def _find_parts(self, channel: Channel) -> tuple[str, ...]:
         used = {self.heading, "body", "actionUrl", "imageUrl"}
         if channel is Channel.EMAIL:
             used |= {self.subject, "html", "preheader"}
@@ -127,6 +142,17 @@ class StoredTemplate:
             for name in self._sources
             if name in used or name.startswith("actions.") or (variables and name.startswith("whatsappVariables."))
         )
+
+    def reads(self, channel: Channel) -> "Reads":
+        """Return what the texts for a channel read. Raise TemplateError."""
+        if (reads := self._reads.get(channel)) is None:
+            parts = [self.part(name) for name in self.parts_for(channel)]
+            reads = self._reads[channel] = Reads(
+                personal=any(part.personal for part in parts),
+                locale=any(part.uses_locale for part in parts),
+                timezone=any(part.uses_timezone for part in parts),
+            )
+        return reads
 
 
 def _sources(texts: TemplateTexts) -> Iterator[tuple[str, str, Syntax]]:
@@ -235,11 +261,20 @@ def render_sample(template: StoredTemplate, given: RenderInput, limits: TextLimi
         render(template, channel, given, limits)
 
 
-def check_values(template: StoredTemplate, given: RenderInput) -> None:
-    """Render title and body without the checks after rendering. Raise TemplateError if a value is missing."""
+def check_values(template: StoredTemplate, given: RenderInput, limits: TextLimits) -> str | None:
+    """Render the title and the body with stand-ins. Return the title, or None if it cannot be rendered with them.
+
+    Raise MissingValue. Other errors are ignored because a stand-in may cause them."""
+    rendered: dict[str, str] = {}
     for name in (template.heading, "body"):
-        if name is not None:
-            template.render_part(name, given)
+        try:
+            if name is not None:
+                rendered[name] = template.render_part(name, given)
+        except MissingValue:
+            raise
+        except TemplateError:
+            continue
+    return _line(rendered.get(template.heading or ""), limits.title_max_chars)
 
 
 def sharing_key(template: StoredTemplate, channel: Channel, locale: str, timezone: str) -> tuple[str, str] | None:
@@ -247,12 +282,8 @@ def sharing_key(template: StoredTemplate, channel: Channel, locale: str, timezon
 
     The key contains the locale or the time zone if the result depends on it.
     """
-    parts = [template.part(name) for name in template.parts_for(channel)]
-    if any(part.personal for part in parts):
-        return None
-    uses_locale = any(part.uses_locale for part in parts)
-    uses_timezone = any(part.uses_timezone for part in parts)
-    return (locale if uses_locale else "", timezone if uses_timezone else "")
+    reads = template.reads(channel)
+    return None if reads.personal else (locale if reads.locale else "", timezone if reads.timezone else "")
 
 
 def is_clipped(html: str) -> bool:

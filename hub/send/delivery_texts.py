@@ -1,0 +1,56 @@
+"""The texts of deliveries whose send has a template.
+
+They are rendered right before the call, at the version that the send recorded, so retries and late steps have the same
+texts."""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from hub.audience.templates import Templates
+from hub.decide.templates.parts import TextLimits
+from hub.decide.templates.recipient_texts import RecipientTexts
+from hub.decide.templates.render_input import merged_data
+from hub.model import Channel, Delivery, Send
+from hub.send.delivery_data import DeliveryData
+
+
+class SendTexts(Struct, frozen=True):
+    """The texts of one send. `note`: a remark for the attempts, if the recorded version is no longer stored."""
+
+    recipient_texts: RecipientTexts
+    note: str | None = None
+
+
+class TemplateTexts:
+    """Loads the texts of sends with a template. Parsed templates are cached by version."""
+
+    def __init__(self, templates: Templates, limits: TextLimits) -> None:
+        self._templates = templates
+        self._limits = limits
+
+    async def load(self, jobs: Sequence[Delivery], data: DeliveryData) -> Mapping[str, SendTexts]:
+        """Return the texts by send, for the sends with a template. Raise PyMongoError."""
+        texts: dict[str, SendTexts] = {}
+        for job in jobs:
+            send, n = data.template_sends.get(job.send), data.notifications.get(job.notification)
+            if send and n and job.send not in texts:
+                texts[job.send] = await self._load(send, job.channel, n.data, data)
+        return texts
+
+    async def _load(self, send: Send, channel: Channel, client_data: str | None, data: DeliveryData) -> SendTexts:
+        assert send.template
+        tenant = data.tenants[send.tenant]
+        merged = merged_data(client_data, send.template_data)
+        version = send.template_version or 0
+        template_set = await self._templates.at_version(tenant.id, send.template, version)
+        texts = RecipientTexts(template_set, tenant, merged, send.created_at, self._limits)
+        if not texts.missing([channel]):
+            return SendTexts(texts)
+        # `send` found a text for every channel, so the version was deleted because of its age.
+        current = await self._templates.current_version(tenant.id, send.template)
+        if current is None or current == version:
+            return SendTexts(texts)
+        template_set = await self._templates.at_version(tenant.id, send.template, current)
+        note = f"version {version} of the template is no longer stored; version {current} was used"
+        return SendTexts(RecipientTexts(template_set, tenant, merged, send.created_at, self._limits), note)

@@ -1,0 +1,191 @@
+"""The in-app texts of a send with a template. They are rendered before the send is submitted to the group commit.
+
+- The versions of the template and of the email layout are read once, and recorded on the send. Users are read only if
+  the text is not the same for all. Concurrent sends share these queries.
+- The transaction decides with the users as they are then. If the locale, the time zone, or a part of the profile that
+  the template reads changed in the meantime, that user's text is rendered again. Write conflicts render nothing again.
+- Other tasks run between two renderings: a slow template delays its own send only.
+"""
+
+import asyncio
+import time
+from collections.abc import Collection, Mapping
+from datetime import datetime
+
+import msgspec
+import pymongo
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hub.audience.templates import Templates
+from hub.audience.tenants import Tenants, default_category
+from hub.audience.users import Users, unknown_user
+from hub.decide.templates.errors import TemplateError
+from hub.decide.templates.lookup import TemplateSet
+from hub.decide.templates.parts import Rendered, TextLimits
+from hub.decide.templates.recipient_texts import RecipientTexts
+from hub.decide.templates.render_input import merged_data
+from hub.errors import BadUserInput, NotFound, TooLarge
+from hub.ids import id_time, new_id
+from hub.model import Channel, Content, Tenant, User, mailbox_of
+from hub.platform.batched_reads import BatchedReads
+from hub.platform.shared_reads import SharedReads
+from hub.settings import Settings
+from hub.unicode_text import single_line
+from hub.workflows.send_request import SendRequest
+
+LAYOUT = "_layout"
+RENDER_SLICE_S = 0.005  # processor time after which other tasks run
+ERROR_MAX_CHARS = 200
+RENDER_MAX_S = 2.0  # processor time of all renderings of one send
+
+
+class SendIds(Struct, frozen=True):
+    """The ids of a send and of its notifications, in the order of the users. They are the same in every attempt."""
+
+    send: str
+    notifications: tuple[str, ...]
+    created_at: datetime
+
+    @classmethod
+    def create(cls, recipients: int, now: datetime) -> "SendIds":
+        send = new_id(now)
+        notifications = tuple(new_id(now) for _ in range(recipients))
+        return cls(send, notifications, id_time(send))  # lists of sends are limited by ids
+
+
+class SendTexts(Struct, frozen=True):
+    """The texts of one send, and the versions that they come from. `title`: in the tenant's locale. `bytes`: the size
+    of the texts of all recipients."""
+
+    version: int
+    layout_version: int | None
+    title: str | None
+    created_at: datetime
+    recipient_texts: RecipientTexts
+    bytes: int = 0
+
+    def content(self, user: User, id: str, channel: Channel = Channel.IN_APP) -> Content | TemplateError:
+        """Return the content of the notification `id` on a channel, or the error. A content that was rendered before
+        is rendered again only if the user has changed."""
+        rendered = self.recipient_texts.render(channel, user, (id, self.created_at))
+        return rendered if isinstance(rendered, TemplateError) else _to_content(rendered)
+
+
+class _CurrentTemplate(Struct, frozen=True):
+    """The current texts of a template, empty if it does not exist, and what they are rendered with."""
+
+    tenant: Tenant
+    texts: TemplateSet
+    layout_version: int | None
+
+
+class SendTextRenderer:
+    """Renders the texts of sends."""
+
+    def __init__(self, templates: Templates, tenants: Tenants, users: Users, settings: Settings) -> None:
+        self._limits = TextLimits(settings.notification_title_max_chars, settings.notification_body_max_bytes)
+        self._configured = settings.configured
+        self._deadline_s = settings.commit_deadline_s
+
+        async def read_template(id: tuple[str, str]) -> _CurrentTemplate:
+            tenant, key = id
+            with pymongo.timeout(self._deadline_s):
+                version, layout_version, current_tenant = await asyncio.gather(
+                    templates.current_version(tenant, key),
+                    templates.current_version(tenant, LAYOUT),
+                    tenants.get(tenant),
+                )
+                texts = TemplateSet(0, ()) if version is None else await templates.at_version(tenant, key, version)
+            return _CurrentTemplate(current_tenant, texts, layout_version)
+
+        async def read_users(ids: Collection[str]) -> Mapping[str, User]:
+            with pymongo.timeout(self._deadline_s):
+                return await users.get_many(ids)
+
+        self._current = SharedReads(read_template)
+        self._users = BatchedReads(read_users)
+
+    async def render(self, tenant_id: str, request: SendRequest, ids: SendIds, field: str) -> SendTexts:
+        """Return the texts of a send after rendering the in-app texts of all recipients. `field` is the path of the
+        send's input.
+
+        Raise NotFound if the template does not exist, BadUserInput if it cannot be rendered with this data, or TooLarge
+        if rendering takes too long."""
+        texts = await self.load(tenant_id, request, ids.created_at, field)
+        return replace(texts, bytes=await self._render_all(texts, tenant_id, request, ids))
+
+    async def load(self, tenant_id: str, request: SendRequest, created_at: datetime, field: str) -> SendTexts:
+        """Return the texts of a send before any is rendered for a recipient. Raise NotFound or BadUserInput."""
+        reference = request.template
+        assert reference
+        current = await self._current.get((tenant_id, reference.key))
+        if not current.texts:
+            raise NotFound(f"The template {reference.key!r} does not exist.", field=f"{field}.template.key")
+        data = merged_data(request.data, reference.data)
+        texts = RecipientTexts(current.texts, current.tenant, data, created_at, self._limits)
+        title = self._check(texts, current.tenant, request, field)
+        return SendTexts(current.texts.version, current.layout_version, title, created_at, texts)
+
+    def _check(self, texts: RecipientTexts, tenant: Tenant, request: SendRequest, field: str) -> str | None:
+        """Return the title. Raise BadUserInput if a channel has no text, or if a value is missing."""
+        category = tenant.category(request.category) or default_category(request.category)
+        requested = request.requested
+        steps = requested.steps_in(category)
+        channels = (*requested.channels_in(category), *(channel for step in steps for channel in step.channels))
+        if missing := texts.missing(dict.fromkeys(channel for channel in channels if channel in self._configured)):
+            raise BadUserInput(
+                f"This template has no text for {', '.join(missing)} in the locale {tenant.locale!r}. Add a text "
+                "without a channel, or leave out the channel.",
+                f"{field}.template.key",
+            )
+        main = channels[0] if texts.missing([Channel.IN_APP]) else Channel.IN_APP
+        try:
+            return texts.check(main)
+        except TemplateError as error:
+            raise BadUserInput(
+                f"This template cannot be rendered with this data: {error}.", f"{field}.template.data"
+            ) from None
+
+    async def _render_all(self, texts: SendTexts, tenant_id: str, request: SendRequest, ids: SendIds) -> int:
+        """Render the in-app text of every recipient. Return the size of all texts."""
+        mailboxes = [mailbox_of(tenant_id, user) for user in request.users]
+        users: Mapping[str, User] = {}
+        if not texts.recipient_texts.same_for_all(Channel.IN_APP):
+            users = await self._users.get_many(mailboxes)
+        sizes: dict[int, int] = {}  # by the identity of the rendered texts
+        total_bytes, spent_s, slice_s = 0, 0.0, 0.0
+        for notification, mailbox in zip(ids.notifications, mailboxes, strict=True):
+            began_s = time.thread_time()
+            user = users.get(mailbox) or unknown_user(mailbox, ids.created_at)
+            rendered = texts.recipient_texts.render(Channel.IN_APP, user, (notification, ids.created_at))
+            if isinstance(rendered, Rendered):
+                if id(rendered) not in sizes:
+                    sizes[id(rendered)] = len(msgspec.json.encode(rendered))
+                total_bytes += sizes[id(rendered)]
+            slice_s += time.thread_time() - began_s
+            if slice_s > RENDER_SLICE_S:
+                spent_s, slice_s = spent_s + slice_s, 0.0
+                if spent_s > RENDER_MAX_S:
+                    raise TooLarge(
+                        f"Rendering this template for {len(mailboxes)} users takes longer than {RENDER_MAX_S:g} s. "
+                        "Simplify the template, or name fewer users per call."
+                    )
+                await asyncio.sleep(0)
+        return total_bytes
+
+
+def template_error_text(error: TemplateError) -> str:
+    """Return the text of an error for an attempt."""
+    return single_line(str(error))[:ERROR_MAX_CHARS]
+
+
+def _to_content(rendered: Rendered) -> Content:
+    return Content(
+        title=rendered.title or "",
+        body=rendered.body,
+        markdown=rendered.markdown,
+        image_url=rendered.image_url,
+        action_url=rendered.action_url,
+        actions=rendered.actions,
+    )
