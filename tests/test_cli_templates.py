@@ -58,7 +58,7 @@ class Tags(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
-@pytest.mark.parametrize("starter", Starter)
+@pytest.mark.parametrize("starter", [Starter.TRANSACTIONAL, Starter.ANNOUNCEMENT])
 def test_new_template_can_be_previewed_and_follows_the_limits_of_email_clients(
     starter: Starter, tmp_path: Path
 ) -> None:
@@ -76,12 +76,24 @@ def test_new_template_can_be_previewed_and_follows_the_limits_of_email_clients(
     assert len(html.encode()) < EMAIL_CLIPPED_BYTES / 2
     assert "liquid" not in html
     assert "{" + "{" not in html
+    preheader = html.partition("<body")[2].partition("</div>")[0]
+    assert "display:none" in preheader
     sample = json.loads((tmp_path / "my-order.json").read_text())["sample"]
     items = sample.get("features") or sample["order"]["items"]
     for name in (item.get("title") or item["name"] for item in items):
         assert html.count(name) == 1
         assert name in texts["EMAIL"]
         assert name in texts["SMS"]
+
+
+def test_new_layout_is_previewed_with_an_example_message(tmp_path: Path) -> None:
+    assert run_here("new", "order", "--starter", "layout", "--folder", str(tmp_path)).exit_code == 2
+    assert run_here("new", "_layout", "--starter", "layout", "--folder", str(tmp_path)).exit_code == 0
+    texts = preview(tmp_path / "_layout.json", "--html", str(tmp_path / "email.html"))
+    assert list(texts) == ["EMAIL"]
+    html = (tmp_path / "email.html").read_text()
+    assert "<strong>bold text</strong>" in html
+    assert "Unsubscribe" in html
 
 
 def test_new_template_overwrites_no_file(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pymongo import AsyncMongoClient
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.channel_setup import SHORT_TIMES, FakeChannels, connect_webhook, list_deliveries, wait_for_deliveries
-from tests.client import Json, Tenant, eventually
+from tests.client import GraphQLErrors, Json, Tenant, eventually
 from tests.processes import Deployment
 from tests.template_sends import LOCALES, UPSERT_USERS, create_people, send_template, store_template
 
@@ -257,3 +257,55 @@ async def test_delivery_leaves_although_the_in_app_text_fails(tenant: Tenant, ch
     assert (await tenant.inbox("alice"))["nodes"] == []
     [delivery] = await list_deliveries(tenant)
     assert delivery["channel"] == "EMAIL"
+
+
+LAYOUT = """<html><head><title>{{ title }}</title></head><body dir="{{ direction }}"><h1>{{ tenant.name }}: {{ title }}</h1>
+{{ body }}{% for action in actions %}<a class="button" href="{{ action.url }}">{{ action.label }}</a>{% endfor %}
+<p>{{ because }}</p></body></html>"""
+
+
+async def test_layout_of_the_tenant_contains_every_email_without_html(tenant: Tenant, channels: FakeChannels) -> None:
+    await add_people(tenant, "alice")
+    await store_template(tenant, "_layout", html=LAYOUT, title=None)
+    await store_template(tenant, "order", body="Template **{{ value }}**", markdown=True)
+    actions = [{"key": "go", "label": "Go <now>", "url": "https://example.org/?a=1&b=2"}]
+    content = {"markdown": True, "actions": actions}
+    body = "**Bold** <i>text</i>"
+    await tenant.send("alice", title="Plain & simple", body=body, content=content, channels=["EMAIL"])
+    await send_template(tenant, "alice", channels=["EMAIL"], template_data={"value": "*<b>*"})
+    received = {email["Subject"]: part_of(email, "html") for email in await received_emails(channels, 2)}
+    plain = received["Plain & simple"]
+    assert "Plain &amp; simple</h1>" in plain
+    assert "<strong>Bold</strong> &lt;i&gt;text&lt;/i&gt;" in plain
+    assert 'href="https://example.org/?a=1&amp;b=2"' in plain
+    assert "Go &lt;now&gt;</a>" in plain
+    assert '<body dir="ltr"><div style="display:none' in plain
+    assert "Template <strong>*&lt;b&gt;*</strong>" in received["Title"]
+
+
+async def test_send_with_a_template_keeps_the_layout_that_was_current(tenant: Tenant, channels: FakeChannels) -> None:
+    await add_people(tenant, "alice")
+    await store_template(tenant, "_layout", html="<p>first {{ body }}</p>")
+    await store_template(tenant, "order", body="Text")
+    channels.mail.replies["DATA"] = "451 4.3.0 try again later"
+    await send_template(tenant, "alice", channels=["EMAIL"])
+    await wait_for_deliveries(tenant, "RETRYING")
+    await store_template(tenant, "_layout", html="<p>second {{ body }}</p>")
+    channels.mail.clear_fault()
+    [email] = await received_emails(channels, 1)
+    assert "first" in part_of(email, "html")
+
+
+async def test_layout_is_rendered_before_it_is_stored_and_its_later_errors_have_a_reason(
+    tenant: Tenant, channels: FakeChannels
+) -> None:
+    await add_people(tenant, "alice")
+    for html, fault in (("<p>{{ heading }}</p>", "heading has no value"), (None, "Pass `html`")):
+        with pytest.raises(GraphQLErrors, match=fault):
+            await store_template(tenant, "_layout", html=html)
+    await store_template(tenant, "_layout", html="<p>{{ imageUrl }}</p>")
+    await tenant.send("alice", channels=["EMAIL"])
+    [failed] = await wait_for_deliveries(tenant, "FAILED")
+    assert failed["reason"] == "TEMPLATE_ERROR"
+    assert "imageUrl has no value" in failed["attempts"][0]["error"]
+    assert not channels.mail.emails

@@ -95,7 +95,7 @@ def read_data(path: Path) -> dict[str, Any]:
 
 def copy_starter(starter: str, key: str, folder: Path) -> list[Path]:
     """Copy a starter template under another key. Return the new files. Raise TemplateFileError if one exists."""
-    sources = [STARTERS / f"{starter}.{suffix}" for suffix in ("json", "md", "mjml")]
+    sources = sorted(STARTERS.glob(f"{starter}.*"))
     created = [folder / f"{key}{source.suffix}" for source in sources]
     if existing := [path for path in created if path.exists()]:
         raise TemplateFileError(f"{existing[0]} exists already. Choose another key, or remove the file.")

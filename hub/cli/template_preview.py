@@ -4,14 +4,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hub import markdown
+from hub.decide.templates.built_in import LAYOUT
 from hub.decide.templates.lookup import TemplateSet, locale_chain
 from hub.decide.templates.parts import EMAIL_CLIPPED_BYTES, Rendered, StoredTemplate, TextLimits, is_clipped, render
 from hub.decide.templates.render_input import render_input
 from hub.ids import new_id
-from hub.model import Channel, Notification, Priority, TemplateTexts, Tenant, User, mailbox_of
+from hub.model import Action, Channel, Notification, Priority, TemplateTexts, Tenant, User, mailbox_of
 from hub.send import email_body
+from hub.send.email_layout import with_layout
 from hub.send.message import Message
 from hub.settings import Settings
 
@@ -47,6 +50,9 @@ def render_channels(
         email="alice@example.org",
         locale=locales[0],
     )
+    if texts[0].key == LAYOUT:
+        yield _layout_preview(templates, user, now)
+        return
     notification_id = new_id(now)
     given = render_input(TENANT, user, (notification_id, now), data, locale=locales[0], timezone="UTC", now=now)
     for channel in Channel:
@@ -56,11 +62,24 @@ def render_channels(
             yield _preview(channel, rendered, user, notification_id, now)
 
 
+def _layout_preview(layouts: TemplateSet, user: User, now: datetime) -> ChannelPreview:
+    """Return an example email with the layout."""
+    example = Rendered(
+        title="Example title",
+        body="An example with **bold text** and a [link](https://app.example/).\n\n- one\n- two",
+        markdown=True,
+        actions=(Action(key="open", label="Open", url="https://app.example/", primary=True),),
+    )
+    message = replace(_message(example, user, new_id(now), now), unsubscribe_url="https://hub.example/unsubscribe")
+    message = with_layout(message, layouts)
+    return ChannelPreview(Channel.EMAIL, "Example title", email_body.text(message), email_body.html(message))
+
+
 def _preview(channel: Channel, rendered: Rendered, user: User, id: str, now: datetime) -> ChannelPreview:
     subject = rendered.subject or rendered.title or ""
     if channel is Channel.EMAIL:
         message = _message(rendered, user, id, now)
-        html = rendered.html or email_body.html(message)
+        html = email_body.html(message)
         kib = len(html.encode()) // 1024
         warning = f"The HTML has {kib} KiB. Gmail hides the part of an email above {EMAIL_CLIPPED_BYTES // 1024} KiB."
         return ChannelPreview(channel, subject, email_body.text(message), html, warning if is_clipped(html) else None)
@@ -100,4 +119,7 @@ def _message(rendered: Rendered, user: User, id: str, now: datetime) -> Message:
         device=None,
         unseen=1,
         created_at=now,
+        subject=rendered.subject,
+        html=rendered.html,
+        preheader=rendered.preheader,
     )

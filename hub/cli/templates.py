@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # the libraries for templates are slow to load, and other com
 
 UPSERT = "mutation ($input: TemplateInput!) { upsertTemplate(input: $input) { key locale channel version } }"
 LIST = "query ($key: String) { templates(key: $key) { key locale channel version updatedAt updatedBy } }"
+LAYOUT = "_layout"
 KEY = re.compile(r"\w[\w.-]*")
 
 
@@ -34,6 +35,7 @@ class Starter(StrEnum):
 
     TRANSACTIONAL = "transactional"
     ANNOUNCEMENT = "announcement"
+    LAYOUT = "layout"
 
 
 app = typer.Typer(
@@ -57,6 +59,8 @@ def new(
     """
     from hub.cli.template_files import TemplateFileError, copy_starter
 
+    if (starter is Starter.LAYOUT) != (key == LAYOUT):
+        fail(f"The key of an email layout must be {LAYOUT}.", 2)
     if not KEY.fullmatch(key):
         fail("A key for files must have letters, digits, underscores, dots, and dashes.", 2)
     try:

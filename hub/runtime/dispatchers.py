@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from hub.decide.templates.parts import TextLimits
-from hub.model import Delivery
+from hub.model import Channel, Delivery
 from hub.outbox.claims import Claims
 from hub.runtime.container import Components
 from hub.send import dev_capture
@@ -15,6 +15,7 @@ from hub.send.delivery_data import DeliveryStores
 from hub.send.delivery_preparation import DeliveryHandler
 from hub.send.delivery_rate_limits import DeliveryThrottle
 from hub.send.delivery_texts import TemplateTexts
+from hub.send.email_layout import EmailLayouts
 from hub.send.job_kind import JobHandler
 from hub.send.message_builder import MessageBuilder
 from hub.send.poison_isolation import IsolationLock
@@ -96,7 +97,8 @@ async def _delivery_dispatchers(
         if captured:
             providers = dev_capture.capture(channel, providers, captured, clock, settings.provider_timeout_s)
         if providers:
-            handler = DeliveryHandler(providers, stores, texts, message_builder, settings.configured)
+            layouts = EmailLayouts(services.templates) if channel.CHANNEL is Channel.EMAIL else None
+            handler = DeliveryHandler(providers, stores, texts, message_builder, settings.configured, layouts)
             dispatchers.append(builder.build(channel.CHANNEL, handler, hub.delivery_claims, providers))
     return dispatchers
 

@@ -9,10 +9,12 @@ from hub.audience.tenants import default_category
 from hub.decide.plan import Decision
 from hub.decide.recheck import recheck
 from hub.decide.templates.errors import TemplateError
+from hub.decide.templates.lookup import TemplateSet
 from hub.model import Channel, Delivery, DeliveryStatus, Reason
 from hub.outbox.lanes import scheduler_lane
 from hub.send.delivery_data import DeliveryData, DeliveryStores
 from hub.send.delivery_texts import SendTexts, TemplateTexts
+from hub.send.email_layout import EmailLayouts, with_layout
 from hub.send.job_kind import ReadyToSend
 from hub.send.message import Message, Provider
 from hub.send.message_builder import MessageBuilder
@@ -25,7 +27,8 @@ ADDRESS_LOST_REASONS = {Reason.NO_ADDRESS: Reason.ADDRESS_GONE, Reason.SUPPRESSE
 
 
 class DeliveryHandler:
-    """The job handler for the deliveries of one channel. `configured` are the channels that have a provider."""
+    """The job handler for the deliveries of one channel. `configured` are the channels that have a provider. `layouts`:
+    the email layouts, for EMAIL only."""
 
     def __init__(
         self,
@@ -34,10 +37,12 @@ class DeliveryHandler:
         texts: TemplateTexts,
         message_builder: MessageBuilder,
         configured: Collection[Channel],
+        layouts: EmailLayouts | None = None,
     ) -> None:
         self._providers = providers
         self._stores = stores
         self._texts = texts
+        self._layouts = layouts
         self._message_builder = message_builder
         self._configured = frozenset(configured)
 
@@ -45,17 +50,23 @@ class DeliveryHandler:
         """Return the message of each delivery, or its next state if the delivery is obsolete."""
         data = await self._stores.load(jobs)
         texts = await self._texts.load(jobs, data)
+        layouts = await self._layouts.load(jobs, data) if self._layouts else {}
         prepared = []
         slice_ends_s = time.monotonic() + RENDER_SLICE_S
         for job in jobs:
-            prepared.append(self._prepare(job, data, texts.get(job.send), now))
-            if texts and time.monotonic() > slice_ends_s:
+            prepared.append(self._prepare(job, data, texts.get(job.send), layouts.get(job.send), now))
+            if (texts or layouts) and time.monotonic() > slice_ends_s:
                 await asyncio.sleep(0)
                 slice_ends_s = time.monotonic() + RENDER_SLICE_S
         return prepared
 
     def _prepare(
-        self, job: Delivery, data: DeliveryData, texts: SendTexts | None, now: datetime
+        self,
+        job: Delivery,
+        data: DeliveryData,
+        texts: SendTexts | None,
+        layout: TemplateSet | None,
+        now: datetime,
     ) -> ReadyToSend | Transition:
         if job.send in data.cancelled:
             return Transition(DeliveryStatus.CANCELLED, data.cancelled[job.send])
@@ -75,8 +86,13 @@ class DeliveryHandler:
             return transition_of(job, decision)
         rendered = texts.recipient_texts.render(job.channel, user, (n.id, n.created_at)) if texts else None
         if isinstance(rendered, TemplateError):
-            return Transition(DeliveryStatus.FAILED, Reason.TEMPLATE_ERROR, error=sanitize_error(str(rendered)))
+            return _template_error(rendered)
         message = self._message_builder.build(job, n, user, tenant, mailbox, rendered)
+        if layout:
+            try:
+                message = with_layout(message, layout)
+            except TemplateError as error:
+                return _template_error(error)
         return ReadyToSend(message, self._providers, user.id, job.traceparent, texts.note if texts else None)
 
     async def on_settled(self, jobs: Sequence[tuple[Delivery, DeliveryStatus]]) -> None:
@@ -87,6 +103,10 @@ class DeliveryHandler:
     async def on_address_gone(self, job: Delivery, message: Message) -> None:
         """Deactivate the user's email address."""
         await self._stores.users.deactivate_address(job, message.user.email)
+
+
+def _template_error(error: TemplateError) -> Transition:
+    return Transition(DeliveryStatus.FAILED, Reason.TEMPLATE_ERROR, error=sanitize_error(str(error)))
 
 
 def transition_of(job: Delivery, decision: Decision) -> Transition:

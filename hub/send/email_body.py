@@ -186,6 +186,47 @@ def _markdown_blocks(message: Message, whole: _Side) -> list[tuple[_Side, Markup
     ]
 
 
+def layout_values(message: Message) -> dict[str, object]:
+    """Return the values that the template `_layout` reads, without those that are not set. `body` is HTML."""
+    n, reader = message.notification, _recipient_language(message)
+    title_url = http_url(n.action_url)
+    direction = direction_of(f"{n.title}\n{message.plain_body}") or reader.direction
+    values: dict[str, object] = {
+        "title": n.title,
+        "body": _body_html(message, _side_for(direction)),
+        "actionUrl": title_url and _tracked_url(message, title_url),
+        "imageUrl": http_url(n.image_url),
+        "actions": [_html_button(message, button) for button in buttons(message)],
+        "because": because(n, reader),
+        "unsubscribeUrl": message.unsubscribe_url or None,
+        "unsubscribeLabel": _unsubscribe_label(message, reader),
+        "language": reader.tag,
+        "direction": direction,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _body_html(message: Message, whole: _Side) -> Markup:
+    """Return the body as HTML for a layout of the tenant: paragraphs and lists, each with its text direction."""
+    n = message.notification
+    if n.markdown:
+        blocks = _markdown_blocks(message, whole)
+    else:
+        blocks = [(side, _paragraph_html(pieces)) for side, pieces in _paragraphs(n.body, whole)]
+    return Markup("\n").join(
+        Markup('<div dir="{}" style="margin:0 0 14px">{}</div>').format(side.direction, content)
+        for side, content in blocks
+    )
+
+
+def _paragraph_html(pieces: list[tuple[str, bool]]) -> Markup:
+    parts = [
+        Markup('<a href="{0}" style="{1}">{0}</a>').format(piece, MARKDOWN_STYLES["a"]) if is_link else escape(piece)
+        for piece, is_link in pieces
+    ]
+    return Markup("").join(Markup("<br>\n").join(part.split("\n")) for part in parts)
+
+
 def _link_resolver(message: Message) -> markdown.ResolveLink:
     return lambda url: http_url(absolute_url(url, message.app_url))
 

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from hub.audience.templates import Templates
 from hub.audience.tenants import Tenants, default_category
 from hub.audience.users import Users, unknown_user
+from hub.decide.templates.built_in import LAYOUT
 from hub.decide.templates.errors import TemplateError
 from hub.decide.templates.lookup import TemplateSet
 from hub.decide.templates.parts import Rendered, TextLimits
@@ -34,7 +35,6 @@ from hub.settings import Settings
 from hub.unicode_text import single_line
 from hub.workflows.send_request import SendRequest
 
-LAYOUT = "_layout"
 RENDER_SLICE_S = 0.005  # processor time after which other tasks run
 ERROR_MAX_CHARS = 200
 RENDER_MAX_S = 2.0  # processor time of all renderings of one send

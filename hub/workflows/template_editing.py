@@ -5,12 +5,13 @@ a time, so other requests get at least half of the processor."""
 
 import asyncio
 
+import orjson
 import structlog
 
 from hub.audience.templates import Templates
 from hub.audience.tenants import Tenants
 from hub.audience.users import Users
-from hub.decide.templates import TemplateError
+from hub.decide.templates import TemplateError, built_in
 from hub.decide.templates.lookup import TemplateSet, locale_chain
 from hub.decide.templates.parts import (
     Rendered,
@@ -45,6 +46,8 @@ class TemplateEditing:
     ) -> Template:
         """Check and store a text, and render it with `sample`, a JSON text. Raise BadUserInput or TooLarge."""
         given = None
+        if sample is None and texts.key == built_in.LAYOUT:
+            sample = orjson.dumps(built_in.LAYOUT_SAMPLE).decode()
         if sample is not None:
             tenant = await self._tenants.get(tenant_id)
             given = self._input(tenant, None, sample, texts.locale)

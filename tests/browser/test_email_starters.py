@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from msgspec.structs import replace
 from playwright.async_api import Browser
 
 from hub import utc_time
@@ -18,7 +19,7 @@ from tests.provider_setup import new_message
 from tests.test_markdown import BODY
 
 PICTURES = os.environ.get("HUB_PICTURES")
-NAMES = ["transactional", "announcement", "built-in"]
+NAMES = ["transactional", "announcement", "layout", "built-in"]
 AXE_RULES = ["color-contrast", "image-alt", "link-name", "heading-order", "document-title", "html-has-lang"]
 
 
@@ -26,8 +27,9 @@ def html_of(name: str) -> str:
     if name == "built-in":
         return email_body.html(new_message(n_body=BODY, n_markdown=True, app_url="https://app.example"))
     [entry] = read_entries(STARTERS / f"{name}.json")
-    assert isinstance(entry.sample, dict)
-    rendered = render_channels([entry.texts()], entry.sample, "en", utc_time.now())
+    entry = replace(entry, key="_layout") if name == "layout" else entry
+    data = entry.sample if isinstance(entry.sample, dict) else {}
+    rendered = render_channels([entry.texts()], data, "en", utc_time.now())
     [html] = [one.html for one in rendered if one.channel is Channel.EMAIL]
     assert html
     return html

@@ -338,7 +338,10 @@ def _to_texts(input: TemplateInput, field: str) -> model.TemplateTexts:
         for name in ("subject", "title", "html", "preheader", "action_url", "image_url")
         for text in [getattr(input, name)]
     }
-    if not optional["title"] and not optional["subject"] and input.channel not in WITHOUT_TITLE:
+    if key == built_in.LAYOUT:
+        if not optional["html"]:
+            raise BadUserInput(f"`{key}` is an email layout. Pass `html`.", f"{field}.html")
+    elif not optional["title"] and not optional["subject"] and input.channel not in WITHOUT_TITLE:
         raise BadUserInput("Pass `title` or `subject`. Only SMS and WHATSAPP have neither.", f"{field}.title")
     if input.whatsapp_content_sid is not None and not CONTENT_SID.fullmatch(input.whatsapp_content_sid):
         raise BadUserInput("This id must be HX and 32 hexadecimal digits.", f"{field}.whatsappContentSid")

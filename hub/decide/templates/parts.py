@@ -244,6 +244,11 @@ def render(template: StoredTemplate, channel: Channel, given: RenderInput, limit
     )
 
 
+def render_html(template: StoredTemplate, given: RenderInput) -> str:
+    """Return the HTML of an email layout. Raise TemplateError."""
+    return _checked_html(template.render_part("html", given))
+
+
 def _render_parts(template: StoredTemplate, channel: Channel, given: RenderInput) -> dict[str, str]:
     """Render the texts that a channel uses, together in RENDER_MAX_S and one text more."""
     rendered: dict[str, str] = {}
