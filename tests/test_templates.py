@@ -9,7 +9,8 @@ import pytest
 
 from hub.model import Role
 from hub.platform.connections import Database
-from tests.client import GraphQLErrors, Json, Tenant
+from tests.client import GraphQLErrors, Json, Tenant, eventually
+from tests.processes import Deployment
 from tests.template_calls import (
     DELETE,
     DELETE_ALL_CHANNELS,
@@ -187,7 +188,7 @@ async def _with_one(tenant: Tenant) -> Tenant:
     return tenant
 
 
-async def test_texts_of_one_key_are_bounded(tenant: Tenant) -> None:
+async def test_texts_of_one_key_are_bounded(tenant: Tenant, deployment: Deployment) -> None:
     html = "<p>" + "x" * 250_000 + "</p>"
     for n in range(16):
         await upsert(tenant, locale=f"de-{n:03}", html=html)
@@ -195,6 +196,25 @@ async def test_texts_of_one_key_are_bounded(tenant: Tenant) -> None:
     listed = 'query { templates(key: "order") { locale html } }'
     assert len((await tenant.execute(listed))["templates"]) == 16
     assert len((await tenant.execute(LIST))["templates"]) == 16
+
+    async def warned() -> bool:
+        return any("email_template_clipped" in api.log and tenant.name in api.log for api in deployment.apis)
+
+    await eventually(warned)
+
+
+async def test_text_for_a_channel_of_a_newer_version_is_not_used_for_other_channels(
+    tenant: Tenant, database: Database
+) -> None:
+    await upsert(tenant)
+    stored = await database.templates.find_one({"tenant": tenant.name})
+    assert stored
+    newer = {"_id": uuid4().hex, "version": 2, "channel": "PAGER", "body": "newer", "unknown": 1}
+    await database.templates.insert_one(stored | newer)
+    assert (await render(tenant))["body"] == "Hello"
+    assert (await get(tenant))["body"] == "Hello"
+    assert [template["version"] for template in (await tenant.execute(LIST))["templates"]] == [1]
+    assert (await upsert(tenant, body="third"))["version"] == 3
 
 
 async def test_templates_of_another_tenant_do_not_exist(tenant: Tenant) -> None:
