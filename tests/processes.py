@@ -86,6 +86,7 @@ class Process:
                         return
             assert self._process.poll() is None, f"hub {self._command} ended:\n{self.log[-3000:]}"
             await asyncio.sleep(0.02)
+        self.kill()
         raise AssertionError(f"hub {self._command} did not start:\n{self.log[-3000:]}")
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
@@ -124,8 +125,12 @@ class Deployment:
         return [api.url for api in self.apis]
 
     async def __aenter__(self) -> "Deployment":
-        await self.apis[0].start()
-        await asyncio.gather(*(process.start() for process in [*self.apis[1:], *self.workers]))
+        try:
+            await self.apis[0].start()
+            await asyncio.gather(*(process.start() for process in [*self.apis[1:], *self.workers]))
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -14,7 +14,14 @@ from hub import ids, utc_time
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.platform.hub_clock import COLLECTION, ID, HubClock, _Advance
 from hub.utc_time import RealTime, elapsed
-from tests.channel_setup import CONNECT_WEBHOOK, connect_webhook, list_all_deliveries, wait_until_settled
+from tests.channel_setup import (
+    CONNECT_WEBHOOK,
+    REGISTER_MOBILE_DEVICE,
+    connect_webhook,
+    list_all_deliveries,
+    wait_for_deliveries,
+    wait_until_settled,
+)
 from tests.cli_commands import base_url, run_command
 from tests.client import Json, Tenant, eventually
 from tests.processes import SECRET, Deployment, Process
@@ -24,6 +31,7 @@ DAY = timedelta(days=1)
 ADVANCES = 5
 PEOPLE = [f"user-{number}" for number in range(20)]
 RECEIPTS = "subscription ($send: ID!) { receipts(sendId: $send) { kind status channel at } }"
+SET_QUIET_HOURS = "mutation ($input: PreferencesInput!) { updatePreferences(input: $input) { dailyLimit } }"
 SETTINGS: dict[str, Any] = {
     "mode": "development",
     "egress_allow": "127.0.0.0/8",
@@ -156,6 +164,37 @@ async def test_retry_of_hours_is_made_after_an_advance(servers: tuple[Mongod, Re
         assert delivery["status"] == "DELIVERED"
         first, second = (instant(attempt["at"]) for attempt in delivery["attempts"])
         assert second - first >= timedelta(hours=20)
+        await client.drop_database(database)
+
+
+async def test_quiet_hours_end_after_an_advance(servers: tuple[Mongod, Redis]) -> None:
+    """In development, the worker captures the message of the channel that has no provider."""
+    mongod, redis = servers
+    database = f"clock{uuid4().hex[:8]}"
+    now = datetime.now(UTC)
+    window = {
+        "start": f"{now - timedelta(hours=1):%H:%M}",
+        "end": f"{now + timedelta(hours=2):%H:%M}",
+        "timezone": "UTC",
+    }
+    async with (
+        AsyncMongoClient(mongod.url) as client,
+        Deployment(
+            mongod.url, redis.url, apis=1, workers=1, mongo_database=database, redis_prefix=f"{database}:", **SETTINGS
+        ) as running,
+        Tenant("default", running.urls) as tenant,
+    ):
+        await tenant.execute(REGISTER_MOBILE_DEVICE, user="alice", input={"platform": "fcm", "token": "t" * 20})
+        await tenant.execute(SET_QUIET_HOURS, user="alice", input={"quietHours": window})
+        await tenant.send("alice", channels=["MOBILE_PUSH"])
+        [held] = await wait_for_deliveries(tenant, "HELD")
+        assert held["reason"] == "QUIET_HOURS"
+        await advance(tenant, running.urls[0], "PT1H")
+        assert [delivery["status"] for delivery in await list_all_deliveries(tenant)] == ["HELD"]
+        await advance(tenant, running.urls[0], "PT2H")
+        [delivery] = await wait_until_settled(tenant, 1, 20)
+        assert delivery["status"] == "DELIVERED"
+        assert instant(delivery["attempts"][0]["at"]) >= instant(held["dueAt"])
         await client.drop_database(database)
 
 
