@@ -39,6 +39,7 @@ async def channels() -> AsyncIterator[FakeChannels]:
 async def deployment(servers: tuple[Mongod, Redis], channels: FakeChannels) -> AsyncIterator[Deployment]:
     mongod, redis = servers
     settings = {**SHORT_TIMES, **channels.settings, "mongo_database": "templates", "redis_prefix": "templates:"}
+    settings["public_url"] = "https://hub.example"
     async with Deployment(mongod.url, redis.url, apis=1, workers=1, **settings) as running:
         yield running
 
@@ -259,6 +260,19 @@ async def test_delivery_leaves_although_the_in_app_text_fails(tenant: Tenant, ch
     assert delivery["channel"] == "EMAIL"
 
 
+async def test_html_of_a_template_contains_the_unsubscribe_link_of_each_recipient(
+    tenant: Tenant, channels: FakeChannels
+) -> None:
+    await add_people(tenant, "alice", "bob")
+    link = '{% if notification.unsubscribeUrl %}<a href="{{ notification.unsubscribeUrl }}">Stop</a>{% endif %}'
+    await store_template(tenant, "order", title="Order", html=f"<p>{link}</p>")
+    await send_template(tenant, "alice", "bob", channels=["IN_APP", "EMAIL"])
+    emails = await received_emails(channels, 2)
+    links = [part_of(email, "html").partition('href="')[2].partition('"')[0] for email in emails]
+    assert [f"<{link}>" for link in links] == [email["List-Unsubscribe"] for email in emails]
+    assert len(set(links)) == 2
+
+
 LAYOUT = """<html><head><title>{{ title }}</title></head><body dir="{{ direction }}"><h1>{{ tenant.name }}: {{ title }}</h1>
 {{ body }}{% for action in actions %}<a class="button" href="{{ action.url }}">{{ action.label }}</a>{% endfor %}
 <p>{{ because }}</p></body></html>"""
@@ -277,7 +291,7 @@ async def test_layout_of_the_tenant_contains_every_email_without_html(tenant: Te
     plain = received["Plain & simple"]
     assert "Plain &amp; simple</h1>" in plain
     assert "<strong>Bold</strong> &lt;i&gt;text&lt;/i&gt;" in plain
-    assert 'href="https://example.org/?a=1&amp;b=2"' in plain
+    assert 'class="button" href="https://hub.example/r/' in plain
     assert "Go &lt;now&gt;</a>" in plain
     assert '<body dir="ltr"><div style="display:none' in plain
     assert "Template <strong>*&lt;b&gt;*</strong>" in received["Title"]

@@ -19,6 +19,7 @@ from hub.send.message import Message
 from hub.settings import Settings
 
 TENANT = Tenant(id="acme", name="Acme", color="#4f46e5")
+UNSUBSCRIBE_URL = "https://hub.example/unsubscribe"
 MARKDOWN_CHANNELS = {Channel.IN_APP, Channel.WEBHOOK}
 
 
@@ -54,7 +55,16 @@ def render_channels(
         yield _layout_preview(templates, user, now)
         return
     notification_id = new_id(now)
-    given = render_input(TENANT, user, (notification_id, now), data, locale=locales[0], timezone="UTC", now=now)
+    given = render_input(
+        TENANT,
+        user,
+        (notification_id, now),
+        data,
+        locale=locales[0],
+        timezone="UTC",
+        now=now,
+        unsubscribe_url=UNSUBSCRIBE_URL,
+    )
     for channel in Channel:
         template = templates.find(locales, channel)
         if template:
@@ -70,7 +80,7 @@ def _layout_preview(layouts: TemplateSet, user: User, now: datetime) -> ChannelP
         markdown=True,
         actions=(Action(key="open", label="Open", url="https://app.example/", primary=True),),
     )
-    message = replace(_message(example, user, new_id(now), now), unsubscribe_url="https://hub.example/unsubscribe")
+    message = replace(_message(example, user, new_id(now), now), unsubscribe_url=UNSUBSCRIBE_URL)
     message = with_layout(message, layouts)
     return ChannelPreview(Channel.EMAIL, "Example title", email_body.text(message), email_body.html(message))
 

@@ -84,7 +84,10 @@ class DeliveryHandler:
         decision = recheck(job, n, category, tenant, user, self._configured, now)
         if decision.outcome is not DeliveryStatus.ACCEPTED:
             return transition_of(job, decision)
-        rendered = texts.recipient_texts.render(job.channel, user, (n.id, n.created_at)) if texts else None
+        rendered = None
+        if texts:
+            url = self._message_builder.unsubscribe_url(job, tenant) if job.channel is Channel.EMAIL else ""
+            rendered = texts.recipient_texts.render(job.channel, user, (n.id, n.created_at), url)
         if isinstance(rendered, TemplateError):
             return _template_error(rendered)
         message = self._message_builder.build(job, n, user, tenant, mailbox, rendered)

@@ -28,8 +28,6 @@ class MessageBuilder:
         stored = n
         if rendered:
             n = _with_texts(n, rendered)
-        category = tenant.category(n.category)
-        required = category is not None and category.required
         return Message(
             id=job.id,
             notification=self._with_absolute_urls(n),
@@ -38,7 +36,7 @@ class MessageBuilder:
             device=next((device for device in user.devices if device.id == job.device), None),
             unseen=mailbox.unseen,
             created_at=job.created_at,
-            unsubscribe_url="" if required else self._links.url(LinkPurpose.UNSUBSCRIBE, job.id),
+            unsubscribe_url=self.unsubscribe_url(job, tenant),
             receipt_url=self._links.url(LinkPurpose.RECEIPT, job.id),
             app_url=self._app_url,
             subject=rendered.subject if rendered else None,
@@ -46,6 +44,13 @@ class MessageBuilder:
             preheader=rendered.preheader if rendered else None,
             tracked=rendered is None or _links(n) == _links(stored),
         )
+
+    def unsubscribe_url(self, job: Delivery, tenant: Tenant) -> str:
+        """Return the unsubscribe link of a delivery. Return an empty text for required categories, and without
+        HUB_PUBLIC_URL."""
+        category = tenant.category(job.category)
+        required = category is not None and category.required
+        return "" if required else self._links.url(LinkPurpose.UNSUBSCRIBE, job.id)
 
     def _with_absolute_urls(self, n: Notification) -> Notification:
         """Return the notification with absolute URLs, which work outside the app."""

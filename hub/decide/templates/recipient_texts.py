@@ -68,7 +68,9 @@ class RecipientTexts:
             raise result
         return title
 
-    def render(self, channel: Channel, user: User, notification: tuple[str, datetime]) -> Rendered | TemplateError:
+    def render(
+        self, channel: Channel, user: User, notification: tuple[str, datetime], unsubscribe_url: str = ""
+    ) -> Rendered | TemplateError:
         """Return the texts for one recipient, or the error. `notification` is its id and its time of creation."""
         tenant = self._tenant
         locale, timezone = user.effective_locale(tenant), user.effective_timezone(tenant)
@@ -87,9 +89,10 @@ class RecipientTexts:
                 timezone=timezone,
                 now=self._now,
                 enriched=NOT_ENRICHED,
+                unsubscribe_url=unsubscribe_url,
             )
 
-        own = (*notification, locale, timezone, user.name, user.email, user.attributes)
+        own = (*notification, unsubscribe_url, locale, timezone, user.name, user.email, user.attributes)
         return self._render_once((template, channel, *(own if shared is None else shared)), template, channel, given)
 
     def _find(self, channel: Channel, locale: str, timezone: str) -> tuple[StoredTemplate, tuple[str, str] | None]:

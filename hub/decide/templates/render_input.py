@@ -52,11 +52,13 @@ def render_input(
     timezone: str,
     now: datetime,
     enriched: object = None,
+    unsubscribe_url: str = "",
 ) -> RenderInput:
     """Return the input of a rendering.
 
     - `user`, `notification` (id and time of creation): without one of them, a stand-in is used, also for `enriched`.
     - `data`: the result of `merged_data`.
+    - `unsubscribe_url`: the link of an email, or an empty text if it has none.
     """
     stand_in = user is None or notification is None
     values: dict[str, object] = dict(data) if isinstance(data, Mapping) else {}
@@ -64,7 +66,7 @@ def render_input(
         "data": data,
         "user": STAND_IN if user is None else _user_values(user, locale, timezone),
         "tenant": _without_none(name=tenant.name or tenant.id, logoUrl=tenant.logo_url, color=tenant.color),
-        "notification": STAND_IN if notification is None else _notification_values(*notification),
+        "notification": STAND_IN if notification is None else _notification_values(*notification, unsubscribe_url),
     }
     values.pop("enriched", None)
     if enriched is not None or stand_in:
@@ -86,8 +88,8 @@ def _user_values(user: User, locale: str, timezone: str) -> dict[str, object]:
     )
 
 
-def _notification_values(id: str, created_at: datetime) -> dict[str, object]:
-    return {"id": id, "createdAt": rfc3339(created_at)}
+def _notification_values(id: str, created_at: datetime, unsubscribe_url: str) -> dict[str, object]:
+    return _without_none(id=id, createdAt=rfc3339(created_at), unsubscribeUrl=unsubscribe_url or None)
 
 
 def _without_none(**values: object) -> dict[str, object]:
