@@ -33,7 +33,7 @@ function doNotDisturb({ matrix, t, i18n, now, store, openDialog }: SectionProps)
       aria-haspopup=${until ? nothing : "dialog"}
       @click=${() => (until ? store.setDoNotDisturb(null) : openDialog({ kind: "disturb" }))}
     >
-      ${until ? bell : bellOff} ${t(until ? "turnOff" : "turnOn")}
+      ${until ? bell : bellOff} ${t(until ? "end" : "start")}
     </button>
   </li>`;
 }

@@ -136,7 +136,9 @@ async def test_explanation_lists_channels_and_reasons_and_offers_mute(alice: Pre
     await eventually(silent, WITHIN_S)
 
 
-async def test_reason_equal_to_the_status_is_shown_once(alice: PreferencesUser) -> None:
+async def test_reason_equal_to_the_status_is_shown_once_and_a_held_delivery_with_its_time(
+    alice: PreferencesUser,
+) -> None:
     page = await alice.page(attributes="only-why")
     await page.wait_for_function("document.querySelector('hub-preferences')?.hub")
     await page.evaluate(
@@ -145,6 +147,7 @@ async def test_reason_equal_to_the_status_is_shown_once(alice: PreferencesUser) 
           const deliveries = [
             { id: "1", channel: "EMAIL", status: "CANCELLED", reason: "CANCELLED" },
             { id: "2", channel: "SMS", status: "CANCELLED", reason: "RECALLED" },
+            { id: "3", channel: "WEB_PUSH", status: "HELD", reason: "QUIET_HOURS", dueAt: "2090-01-02T12:00:00Z" },
           ];
           const notification = { title: "x", because: "y", category: "news", createdAt: "2026-01-01T00:00:00Z", deliveries };
           element.hub.query = async () => ({ notification });
@@ -152,7 +155,9 @@ async def test_reason_equal_to_the_status_is_shown_once(alice: PreferencesUser) 
         }"""
     )
     output = page.get_by_role("dialog").get_by_role("definition")
-    await expect(output).to_have_text(["Canceled", "Canceled: the sender recalled it"])
+    await expect(output).to_have_text(
+        ["Canceled", "Canceled: the sender recalled it", "On hold: your quiet hours · expected Jan 2, 2090"]
+    )
 
 
 async def test_inbox_item_opens_its_explanation(alice: PreferencesUser) -> None:

@@ -109,8 +109,8 @@ async def test_quiet_hours_without_a_day_or_without_free_time_are_refused(alice:
 
 async def test_do_not_disturb_is_turned_on_and_off(alice: PreferencesUser) -> None:
     page = await alice.page()
-    await page.get_by_role("button", name="Turn on do not disturb").click()
-    dialog = page.get_by_role("dialog", name="Turn on do not disturb")
+    await page.get_by_role("button", name="Start do not disturb").click()
+    dialog = page.get_by_role("dialog", name="Start do not disturb")
     await dialog.get_by_role("button", name="For 8 hours").click()
 
     async def turned_on() -> str | None:
@@ -120,7 +120,7 @@ async def test_do_not_disturb_is_turned_on_and_off(alice: PreferencesUser) -> No
     until = datetime.fromisoformat(await eventually(turned_on, WITHIN_S))
     assert timedelta(minutes=-5) < until - datetime.now(UTC) - timedelta(hours=8) < timedelta(minutes=5)
     await expect(page.get_by_role("region", name="Interruptions")).to_contain_text("On until")
-    await page.get_by_role("button", name="Turn off do not disturb").click()
+    await page.get_by_role("button", name="End do not disturb").click()
     await wait_for_times(alice, doNotDisturbUntil=None)
 
 
