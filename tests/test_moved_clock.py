@@ -248,6 +248,10 @@ async def test_invalid_requests_do_not_move_the_clock(servers: tuple[Mongod, Red
         assert (status, shown["aheadMs"]) == (200, 0)
         await advance(tenant, url, "P3600D")
         assert (await request_clock(tenant, "POST", url, advance="P100D"))[0] == 400, "too far ahead in total"
+        assert await running.apis[0].stop() == 0
+        await running.apis[0].start()
+        status, shown = await request_clock(tenant, "GET", url)
+        assert (status, shown["aheadMs"]) == (200, 3600 * DAY // timedelta(milliseconds=1)), "after a restart"
         await client.drop_database(database)
 
 
