@@ -219,7 +219,8 @@ def _counted(unit: UnitOfWork, delivery: Delivery, decision: Decision) -> tuple[
     if counted := count_interruption(availability, unit.get_mailbox(delivery.mailbox), unit.now, interruption):
         unit.set_interruptions(delivery.mailbox, counted)
         return replace(delivery, counted=True), decision
-    if about.n.hidden and may_show(about.category, about.user, about.tenant):
+    has_text = bool(about.n.title)  # the rendering of a template may have failed
+    if about.n.hidden and has_text and may_show(about.category, about.user, about.tenant):
         _show(unit, about.n, delivery.step)
     return delivery, Decision(delivery.channel, DeliveryStatus.SKIPPED, Reason.DAILY_LIMIT)
 

@@ -106,6 +106,20 @@ async def test_delivery_that_waited_counts_when_it_leaves(acme: Tenant, channels
     assert {one["channel"] for one in skipped} == {"WEB_PUSH"}
 
 
+async def test_later_step_is_another_interruption(acme: Tenant, channels: FakeChannels) -> None:
+    await channels.add_browser(acme, "alice")
+    await set_times(acme, "alice", dailyLimit=2)
+    steps = [{"channels": ["WEB_PUSH"], "after": f"PT{seconds}S"} for seconds in (1, 2)]
+    await acme.send("alice", channels=["WEB_PUSH"], steps=steps)
+
+    async def decided() -> bool:
+        found = Counter((one["status"], one["reason"]) for one in await list_all_deliveries(acme))
+        return found == {("SENT", None): 2, ("SKIPPED", "DAILY_LIMIT"): 1}
+
+    await eventually(decided, 20)
+    assert len(await inbox_of(acme, "alice")) == 1
+
+
 async def test_retry_does_not_count_again(acme: Tenant, channels: FakeChannels) -> None:
     path = await channels.add_browser(acme, "alice")
     channels.push.replies[path] = [503, 503]

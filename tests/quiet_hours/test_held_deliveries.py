@@ -170,6 +170,15 @@ async def test_retry_that_meets_do_not_disturb_is_held_and_leaves_after_it(
     assert sent["id"] == held["id"]
 
 
+async def test_step_that_is_due_in_a_quiet_time_waits_for_its_end(acme: Tenant, alice: str) -> None:
+    await set_times(acme, alice, doNotDisturbUntil=later(hours=5))
+    await acme.send(alice, channels=["IN_APP"], steps=[{"channels": ["WEB_PUSH"], "after": "PT1S"}])
+    [held] = await deliveries_of(acme, "HELD", reasons=["DO_NOT_DISTURB"])
+    await set_times(acme, alice, doNotDisturbUntil=None)
+    [sent] = await deliveries_of(acme, "SENT")
+    assert sent["notificationId"] == held["notificationId"]
+
+
 async def test_held_push_ends_as_soon_as_it_is_not_wanted(acme: Tenant, channels: FakeChannels) -> None:
     users = ("reader", "archiver", "snoozer", "recalled", "nodevice", "muted", "erased")
     await channels.add_addresses(acme, *users, channels=["WEB_PUSH"])
