@@ -14,6 +14,7 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     - `content`: of a send without a template.
     - `template`: the key of the template. Its texts and those of the email layout have the recorded versions.
     - `template_title`: the title in the tenant's locale. `template_data`: JSON text that only the template reads.
+    - `send_at`: the time for which the send was scheduled. `reason`: why it is FAILED or CANCELLED.
 
     The content, title, and data are None after a recall, and after the last recipient of a small send was erased.
     """
@@ -26,6 +27,8 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     recipients: int
     collapse_key: str | None = None
     steps: tuple[Step, ...] = ()
+    send_at: datetime | None = None
+    reason: str | None = None
     content: Content | None = None
     template: str | None = None
     template_version: int | None = None

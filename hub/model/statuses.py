@@ -24,6 +24,8 @@ class SendStatus(StrEnum):
     PAUSED = "PAUSED"
     CANCELLED = "CANCELLED"
     RECALLED = "RECALLED"
+    EXPIRED = "EXPIRED"
+    FAILED = "FAILED"
 
 
 class Reason(StrEnum):
@@ -39,6 +41,7 @@ class Reason(StrEnum):
     ALREADY_READ = "ALREADY_READ"
     ALREADY_ACKNOWLEDGED = "ALREADY_ACKNOWLEDGED"
     SNOOZED = "SNOOZED"  # the recipient will see the notification again later
+    SCHEDULED = "SCHEDULED"  # the send is not due
     STEP = "STEP"  # a later step of the send
     THROTTLED = "THROTTLED"  # enough sends with the same throttle key reached the recipient outside the inbox
     QUIET_HOURS = "QUIET_HOURS"  # the delivery waits for the end of the recipient's quiet hours, or expires before it

@@ -51,6 +51,7 @@ from hub.status.held_deliveries import HeldDeliveries
 from hub.status.obsolete_deliveries import ObsoleteDeliveries
 from hub.status.receipt_builder import ReceiptBuilder
 from hub.status.receipt_change_stream import ReceiptStreams
+from hub.status.scheduled_sends import ScheduledSends
 from hub.status.sends import Sends
 from hub.status.workers import CallTally, Heartbeat, Workers
 from hub.webhooks.endpoints import Endpoints
@@ -70,6 +71,8 @@ from hub.workflows.release import Releases
 from hub.workflows.resolve import Resolve
 from hub.workflows.retention import Retention
 from hub.workflows.scheduler import PeriodicTask, Scheduler
+from hub.workflows.schedules import BATCH_SIZE as DUE_SENDS_BATCH_SIZE
+from hub.workflows.schedules import DueSends
 from hub.workflows.send_texts import SendTextRenderer
 from hub.workflows.snooze_and_expiry import DueNotifications
 from hub.workflows.template_editing import TemplateEditing
@@ -229,7 +232,7 @@ def _build_inbox(settings: Settings, stores: _Stores, queue: _Queue) -> _Inbox:
     committer = Committer(database, settings, now, hooks)
     actions = InboxActions(committer, inboxes, queue.deliveries, publisher, settings.commit_max_documents)
     cancellation = SendCancellation(sends, queue.deliveries, actions, stores.server_clock.now)
-    resolve = Resolve(committer, Resolutions(database), now)
+    resolve = Resolve(committer, Resolutions(database), ScheduledSends(database), now)
     retention = Retention(RetentionSweeps(database), sends, now)
     releases = Releases(held, committer, queue.lanes, settings, now)
     changes = ChangedPreferences(users, held, now)
@@ -259,7 +262,9 @@ def _build_services(
         clock=now,
         real_clock=stores.server_clock.now,
         hub_clock=stores.hub_clock,
-        publish=Publish(inbox.committer, inbox.sends, queue.tenants, send_texts, settings, now),
+        publish=Publish(
+            inbox.committer, inbox.sends, ScheduledSends(database), queue.tenants, send_texts, settings, now
+        ),
         send_texts=send_texts,
         inbox_actions=inbox.actions,
         inboxes=inbox.inboxes,
@@ -301,16 +306,20 @@ def _build_services(
     )
 
 
-def _build_scheduler(settings: Settings, stores: _Stores, queue: _Queue, inbox: _Inbox) -> Scheduler:
+def _build_scheduler(
+    settings: Settings, stores: _Stores, queue: _Queue, inbox: _Inbox, services: Services
+) -> Scheduler:
     now = stores.hub_clock.now
     notifications = DueNotifications(inbox.inboxes, inbox.actions, now)
     deliveries = DueJobs("deliveries", queue.delivery_claims, queue.lanes, now, settings)
     webhook_calls = DueJobs("webhook_calls", queue.webhook_claims, queue.lanes, now, settings)
+    due_sends = DueSends(ScheduledSends(stores.database), services.publish.send_due, queue.lanes, now)
     tasks = [
         PeriodicTask("due_notifications", notifications.tick, snooze_and_expiry.BATCH_SIZE),
         PeriodicTask("due_deliveries", deliveries.tick),
         PeriodicTask("due_webhook_calls", webhook_calls.tick),
         PeriodicTask("releases", inbox.releases.tick, RELEASE_BATCH_SIZE),
+        PeriodicTask("due_sends", due_sends.tick, DUE_SENDS_BATCH_SIZE),
         PeriodicTask("interrupted_cancellations", inbox.cancellation.resume_interrupted),
         PeriodicTask("resolutions", inbox.resolve.continue_resolutions),
         PeriodicTask("retention_sweeps", inbox.retention.continue_sweeps),
@@ -330,7 +339,7 @@ def _assemble(
         database=stores.database,
         services=services,
         auth=Authenticator(settings, stores.outbound_http),
-        scheduler=_build_scheduler(settings, stores, queue, inbox),
+        scheduler=_build_scheduler(settings, stores, queue, inbox, services),
         count_check=CountCheck(inbox.inboxes),
         publisher=inbox.publisher,
         rate_limiter=rate_limiter,

@@ -24,7 +24,12 @@ from hub.status.notification_reader import NotificationReader
 
 COLLECTION = "sends"
 CANCELLATION_REASONS = {SendStatus.CANCELLED: Reason.CANCELLED, SendStatus.RECALLED: Reason.RECALLED}
+INDEXED_STATUSES = [status.value for status in SendStatus if status is not SendStatus.ACCEPTED]
+ENDED_STATUSES = [SendStatus.RECALLED, SendStatus.EXPIRED, SendStatus.FAILED]
+"""The statuses that a cancellation does not change."""
 INTERRUPTED_BATCH_SIZE = 10
+UNSCHEDULED = dict.fromkeys(("due_at", "expires_at", "scheduled"), "")
+"""Deletes the fields of a scheduled send that is no longer scheduled."""
 SMALL_SEND_MAX_RECIPIENTS = 100  # a send to more recipients keeps its content when they are erased
 
 Counts = dict[tuple[Channel, DeliveryStatus, str | None], int]
@@ -38,6 +43,20 @@ def indexes() -> Indexes:
             IndexModel([("tenant", ASCENDING), ("_id", DESCENDING)], name="tenant"),
             # a tenant's sends in one category, newest first
             IndexModel([("tenant", ASCENDING), ("category", ASCENDING), ("_id", DESCENDING)], name="category"),
+            # a tenant's sends with given statuses, newest first; few sends have another status than ACCEPTED
+            IndexModel(
+                [("tenant", ASCENDING), ("status", ASCENDING), ("_id", DESCENDING)],
+                name="status",
+                partialFilterExpression={"status": {"$in": INDEXED_STATUSES}},
+            ),
+            # due sends, longest overdue first
+            IndexModel([("due_at", ASCENDING)], name="due", partialFilterExpression={"due_at": {"$exists": True}}),
+            # the scheduled sends to a user, who is removed when erased
+            IndexModel(
+                [("tenant", ASCENDING), ("scheduled.users", ASCENDING)],
+                name="scheduled_users",
+                partialFilterExpression={"scheduled": {"$exists": True}},
+            ),
             # cancellations that are not complete
             IndexModel(
                 [("cancelling_since", ASCENDING)],
@@ -76,10 +95,9 @@ class Sends:
         """Mark a send as cancelled or recalled. After this, none of its deliveries is sent. The field
         `cancelling_since` is set until `finish_cancellation` is called. A recalled send remains recalled, and its
         content is deleted."""
-        match: Document = {"_id": id, "tenant": tenant, "status": {"$ne": SendStatus.RECALLED}}
-        update: Document = {"$set": {"status": status, "cancelling_since": at}}
-        if status is SendStatus.RECALLED:
-            update["$unset"] = dict.fromkeys(SEND_CONTENT_FIELDS, "")
+        match: Document = {"_id": id, "tenant": tenant, "status": {"$nin": ENDED_STATUSES}}
+        content = dict.fromkeys(SEND_CONTENT_FIELDS, "") if status is SendStatus.RECALLED else {}
+        update: Document = {"$set": {"status": status, "cancelling_since": at}, "$unset": UNSCHEDULED | content}
         await self._database[COLLECTION].update_one(match, update)
         return await self.get(tenant, id)
 
@@ -130,6 +148,7 @@ class Sends:
         tenant: str,
         *,
         category: str | None,
+        statuses: Collection[SendStatus] | None = None,
         since: datetime | None,
         until: datetime | None,
         first: int,
@@ -138,6 +157,8 @@ class Sends:
         """Return up to `first` sends with an id less than `after`, newest first, created since `since` and before
         `until`."""
         match: Document = {"tenant": tenant}
+        if statuses is not None:
+            match["status"] = {"$in": list(statuses)}
         if category is not None:
             match["category"] = category
         below = [bound for bound in (after, first_id_at(until) if until else None) if bound]
@@ -148,7 +169,8 @@ class Sends:
             bounds["$gte"] = first_id_at(since)
         if bounds:
             match["_id"] = bounds
-        docs = self._database[COLLECTION].find(match).sort("_id", DESCENDING)
+        rare = statuses is not None and SendStatus.ACCEPTED not in statuses and category is None
+        docs = self._database[COLLECTION].find(match, hint="status" if rare else None).sort("_id", DESCENDING)
         return await decode_page(docs, Send, first)
 
     async def notifications(

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hub.audience.tenants import Tenants
 from hub.errors import Conflict, HubError
@@ -13,10 +14,12 @@ from hub.model import (
 )
 from hub.settings import Settings
 from hub.status import sends
+from hub.status.scheduled_sends import ScheduledSend, ScheduledSends
 from hub.utc_time import Clock
+from hub.workflows.schedules import ScheduleWork
 from hub.workflows.send_request import SendRequest
 from hub.workflows.send_texts import SendIds, SendTextRenderer, SendTexts
-from hub.workflows.send_work import SendWork
+from hub.workflows.send_work import DueSend, SendWork
 
 
 class Published(Struct, frozen=True):
@@ -31,6 +34,7 @@ class Publish:
         self,
         committer: Committer,
         records: sends.Sends,
+        scheduled: ScheduledSends,
         tenants: Tenants,
         text_renderer: SendTextRenderer,
         settings: Settings,
@@ -39,32 +43,52 @@ class Publish:
         self._clock = clock
         self._committer = committer
         self._records = records
+        self._scheduled = scheduled
         self._tenants = tenants
         self._text_renderer = text_renderer
         self._settings = settings
 
     async def send(self, tenant: str, request: SendRequest, key: str | None, field: str = "input") -> Published:
         """Publish a send. A repeated request with the same `key` changes nothing and returns the first send. `field` is
-        the path of the input in errors.
+        the path of the input in errors. A send with a later `send_at` is stored, and published when it is due.
 
         Raise Conflict if `key` was used for another request, TooLarge if the send does not fit in one transaction, or
         NotFound or BadUserInput if its template does not exist or cannot be rendered."""
-        ids = SendIds.create(len(request.users), self._clock())
+        now = self._clock()
+        is_due = request.send_at is None or request.send_at <= now
+        ids = SendIds.create(len(request.users), now)
         texts: SendTexts | HubError | None = None
         if request.template:
             try:
-                texts = await self._text_renderer.render(tenant, request, ids, field)
+                if is_due:
+                    texts = await self._text_renderer.render(tenant, request, ids, field)
+                else:
+                    texts = await self._text_renderer.load(tenant, request, now, field)
             except HubError as error:
                 if key is None:
                     raise
                 texts = error  # returned unless `key` was used before: the template may have changed since then
-        result = await self._committer.submit(SendWork(tenant, request, key, self._tenants, self._settings, ids, texts))
+        work = SendWork(tenant, request, key, self._tenants, self._settings, ids, texts)
+        if is_due:
+            result = await self._committer.submit(work)
+        else:
+            work.check_estimate()
+            result = await self._committer.submit(ScheduleWork(tenant, ids.send, request, work.key, texts))
+        assert result is not None  # only a due send has no result
         if isinstance(result, Send):
             return Published(result, duplicate=False)
         first = await self._records.get(tenant, result)
         if first is None:
             raise Conflict("This idempotency key belongs to a send that was erased. Use a new key.")
         return Published(first, duplicate=True)
+
+    async def send_due(self, scheduled: ScheduledSend, request: SendRequest) -> None:
+        """Publish a scheduled send that is due, unless it was changed in the meantime."""
+        due = DueSend(scheduled, self._scheduled)
+        now, tenant = self._clock(), scheduled.tenant
+        ids = replace(SendIds.create(len(request.users), now), send=scheduled.id)
+        texts = await self._text_renderer.render(tenant, request, ids, "input") if request.template else None
+        await self._committer.submit(SendWork(tenant, request, None, self._tenants, self._settings, ids, texts, due))
 
     async def send_many(
         self, tenant: str, requests: Sequence[tuple[SendRequest, str | None, str]]

@@ -17,6 +17,7 @@ from hub.inbox.resolutions import Resolution, Resolutions
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.inbox.works import WorkDefaults
 from hub.model import Reason
+from hub.status.scheduled_sends import ScheduledSends
 from hub.utc_time import Clock
 from hub.workflows.removal import remove
 
@@ -26,14 +27,17 @@ RESOLUTIONS_PER_ROUND = 10
 
 
 class Resolve:
-    def __init__(self, committer: Committer, resolutions: Resolutions, clock: Clock) -> None:
+    def __init__(self, committer: Committer, resolutions: Resolutions, scheduled: ScheduledSends, clock: Clock) -> None:
         self._committer = committer
         self._resolutions = resolutions
+        self._scheduled = scheduled
         self._clock = clock
 
     async def resolve(self, tenant: str, collapse_key: str, users: Sequence[str] | None) -> int:
         """Remove the live notifications with a collapse key from the inboxes of `users`, or of all users of the tenant.
-        Return the number of notifications."""
+        Return the number of notifications. For all users, also cancel the scheduled sends with this key."""
+        if users is None:
+            await self._scheduled.resolve(tenant, collapse_key)
         now = self._clock()
         resolution = Resolution(
             id=new_id(now),

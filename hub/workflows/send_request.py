@@ -42,6 +42,7 @@ class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     priority: Priority | None = None
     channels: tuple[Channel, ...] | None = None
     steps: tuple[Step, ...] | None = None
+    send_at: datetime | None = None
     expires_at: datetime | None = None
     require_ack: bool = False
     collapse_key: str | None = None

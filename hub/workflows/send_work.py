@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from hashlib import sha256
 
 import msgspec
 from msgspec import Struct
@@ -16,8 +15,9 @@ from hub.decide.plan import Decision, Plan, plan
 from hub.decide.plan_times import TimedPlan, interrupts, with_times
 from hub.decide.throttle import throttled
 from hub.decide.timing import interruption_of
-from hub.errors import Conflict, HubError, TooLarge
-from hub.inbox import idempotency_records, state
+from hub.errors import HubError, TooLarge
+from hub.ids import id_time
+from hub.inbox import state
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.inbox.window_counts import empty_count, throttle_id
 from hub.inbox.works import WorkDefaults
@@ -42,9 +42,11 @@ from hub.outbox.lanes import lane_of, scheduler_lane
 from hub.platform import tracing
 from hub.settings import Settings
 from hub.status import deliveries, receipt_change_stream, sends
+from hub.status.scheduled_sends import ScheduledSend, ScheduledSends, published_update
 from hub.webhooks import events, webhook_calls
+from hub.workflows.idempotency import IdempotencyKey
 from hub.workflows.removal import remove
-from hub.workflows.send_request import SendRequest, request_hash
+from hub.workflows.send_request import SendRequest
 from hub.workflows.send_texts import SendIds, SendTexts, template_error_text
 
 NOTIFICATION_BYTES = 1024  # size of a notification without content, with one receipt
@@ -62,8 +64,16 @@ class DecisionData(Struct, frozen=True):
     tenants: Mapping[str, Tenant]
 
 
+class DueSend(Struct, frozen=True):
+    """A scheduled send that is due, and the store that contains it."""
+
+    send: ScheduledSend
+    store: ScheduledSends
+
+
 class SendWork(WorkDefaults):
-    """One send: its record and the notifications, receipts, and deliveries of its recipients."""
+    """One send: its record and the notifications, receipts, and deliveries of its recipients. `due` is set if the send
+    was scheduled."""
 
     needs_recipients = True
 
@@ -76,7 +86,10 @@ class SendWork(WorkDefaults):
         settings: Settings,
         ids: SendIds,
         texts: SendTexts | HubError | None = None,
+        due: DueSend | None = None,
     ) -> None:
+        self._due = due
+        self.low = due is not None
         self._tenant = tenant
         self._request = request
         self._texts = texts
@@ -84,15 +97,12 @@ class SendWork(WorkDefaults):
         self._configured = settings.configured
         self._requeue_after = timedelta(seconds=settings.requeue_after_s)
         self._size_max = settings.commit_max_bytes
-        self._key = (
-            f"{tenant}/{sha256(key.encode()).hexdigest()}" if key else None
-        )  # the text may contain the name of a person
-        self._hash = request_hash(request) if key else ""
+        self.key = IdempotencyKey.of(tenant, key, request) if key else None
         self._traceparent = tracing.current_traceparent()
         self._ids = ids
         failed = isinstance(texts, HubError)
         self.mailboxes = [] if failed else [mailbox_of(tenant, user) for user in request.users]
-        self.keys = (self._key,) if self._key else ()
+        self.keys = (self.key.id,) if self.key else ()
         self.collapse_key = request.collapse_key
         self.counts = (
             [throttle_id(mailbox, request.throttle.key) for mailbox in self.mailboxes] if request.throttle else ()
@@ -124,14 +134,17 @@ class SendWork(WorkDefaults):
             + WEBHOOK_CALL_BYTES * call_count
         )
 
-    async def apply(self, unit: UnitOfWork, _: AsyncClientSession) -> Send | str:
-        """Return the new send, or the id of the send that was created earlier with this key."""
+    async def apply(self, unit: UnitOfWork, session: AsyncClientSession) -> Send | str | None:
+        """Return the new send, or the id of the send that was created earlier with this key. Return None if a scheduled
+        send was changed in the meantime."""
         request, now = self._request, unit.now
         data: DecisionData = unit.decision_data
-        if self._key and (record := unit.idempotency_records.get(self._key)):
-            return _first_send(record, self._hash)
+        if self.key and (first := self.key.first_send(unit)):
+            return first
         if isinstance(self._texts, HubError):
             raise self._texts
+        if self._due and not await self._due.store.is_unchanged(self._due.send, session):
+            return None
         tenant = data.tenants[self._tenant]
         category = tenant.category(request.category)
         new_category = None if category else self._tenants.create_category_update(tenant, request.category)
@@ -154,14 +167,15 @@ class SendWork(WorkDefaults):
             unit.set_count(mailbox, count)
         if new_category:
             unit.update(TENANTS, f"{tenant.id}/{request.category}", new_category)
-        if self._key:
-            record = {"_id": self._key, "hash": self._hash, "send": self._ids.send, "at": now}
-            unit.idempotency_records[self._key] = record
-            unit.insert(idempotency_records.COLLECTION, record)
+        if self.key:
+            self.key.record(unit, self._ids.send)
         for id, user, timed in zip(self._ids.notifications, users, timed_plans, strict=True):
             self._add_recipient(unit, id, user, category, timed)
         send = self._send(category)
-        unit.insert(sends.COLLECTION, document(send))
+        if self._due:
+            unit.update(sends.COLLECTION, send.id, published_update(send))
+        else:
+            unit.insert(sends.COLLECTION, document(send))
         return send
 
     def _send(self, category: Category) -> Send:
@@ -172,11 +186,12 @@ class SendWork(WorkDefaults):
             tenant=self._tenant,
             category=request.category,
             status=SendStatus.ACCEPTED,
-            created_at=self._ids.created_at,
+            created_at=id_time(self._ids.send),  # lists of sends are limited by ids
             recipients=len(self.mailboxes),
             content=request.content,
             collapse_key=request.collapse_key,
             steps=request.requested.steps_in(category),
+            send_at=request.send_at,
         )
         if not (request.template and self._texts):
             return send
@@ -200,8 +215,12 @@ class SendWork(WorkDefaults):
             sum((not plan.hidden) * created + len(plan.skipped) * skipped for plan in plans)
             + (len(plans) * replaced if self.collapse_key else 0),
         )
+        self.check_estimate()
+
+    def check_estimate(self) -> None:
+        """Raise TooLarge if the estimated size is too large for one transaction."""
         if self.size > self._size_max:
-            users_max = max(1, self._size_max * len(plans) // self.size)
+            users_max = max(1, self._size_max * len(self.mailboxes) // self.size)
             raise TooLarge(
                 f"This send is too large for one transaction (HUB_COMMIT_MAX_BYTES, {self._size_max}). With content of "
                 f"this size and this number of channels and webhooks, name at most {users_max} users per call, or "
@@ -327,13 +346,3 @@ class SendWork(WorkDefaults):
             updated_at=n.created_at,
             traceparent=self._traceparent,
         )
-
-
-def _first_send(record: Mapping[str, str], request_hash: str) -> str:
-    """Return the id of the send that was created with an idempotency key. Raise Conflict if the request was
-    different."""
-    if record["hash"] != request_hash or "send" not in record:
-        raise Conflict(
-            "This idempotency key was used before with another input. Use a new key, or repeat the first input."
-        )
-    return record["send"]

@@ -31,6 +31,7 @@ from hub.live.publisher import Publisher
 from hub.model import InboxEvent, InboxEventKind, MailboxChange, tenant_of, user_of
 from hub.platform.connections import Database, Document
 from hub.status import captured, deliveries, receipt_change_stream
+from hub.status.scheduled_sends import ScheduledSends
 from hub.status.sends import Sends
 from hub.webhooks import webhook_calls
 
@@ -63,6 +64,7 @@ class UserData:
         self._database = database
         self._templates = templates
         self._inbox_data = InboxUserData(database)
+        self._scheduled = ScheduledSends(database)
         self._committer = committer
         self._publisher = publisher
         self._sends = sends
@@ -96,6 +98,7 @@ class UserData:
 
     async def erase(self, mailbox: str) -> bool:
         """Erase a user. Return True if the user existed. The method is idempotent."""
+        await self._scheduled.erase_user(tenant_of(mailbox), user_of(mailbox))  # first, so none of them becomes due
         existed, complete = False, False
         while not complete:
             work = _EraseWork(self._database, self._inbox_data, self._sends, mailbox, self._chunk)

@@ -25,6 +25,7 @@ const REASONS: Record<string, string> = {
   THROTTLED: "The limit of the send's throttle is reached",
   ALREADY_ACKNOWLEDGED: "The user had already acknowledged it",
   SNOOZED: "The user snoozed it",
+  SCHEDULED: "The send is not due",
   STEP: "A step that is not due",
   QUIET_HOURS: "The user's quiet hours",
   DO_NOT_DISTURB: "The user turned on do not disturb",

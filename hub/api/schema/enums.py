@@ -60,13 +60,15 @@ _register(
 _register(
     model.SendStatus,
     "The state of a send. Clients must accept unknown values because more may be added.",
-    SCHEDULED="Not used yet.",
+    SCHEDULED="The send is published at `sendAt`.",
     EXPANDING="Not used yet.",
     ACCEPTED="The send is stored, and its deliveries are due or complete.",
     PAUSED="Not used yet.",
     CANCELLED="The send was canceled with `cancelSend`. Deliveries that had not been sent are CANCELLED.",
     RECALLED="The send was recalled with `recallSend`. Deliveries that had not been sent are CANCELLED, and the "
     "notifications are removed from all inboxes.",
+    EXPIRED="`expiresAt` passed before the send was published.",
+    FAILED="The send was not published. See `reason`.",
 )
 _register(
     model.StepStop,

@@ -1,6 +1,6 @@
 """The input of a send, and its validation."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import strawberry
 from strawberry import ID
@@ -26,6 +26,7 @@ from hub.workflows.send_request import SendRequest, TemplateReference
 
 ACTIONS_MAX = 10
 TAGS_MAX = 20
+SEND_AT_MAX_DAYS = 400
 THROTTLE_MAX_DAYS = 31
 LINK = "An http(s) URL, or a path within your app that starts with a slash."
 
@@ -142,6 +143,12 @@ class SendInput:
         "different input, the send fails with CONFLICT. This key takes precedence over the "
         "`Idempotency-Key` header.",
     )
+    send_at: datetime | None = strawberry.field(
+        default=None,
+        description="The time at which the send is published, at most "
+        f"{SEND_AT_MAX_DAYS} days ahead. Users, preferences, and categories are read at that time. A time in the past "
+        "publishes the send immediately.",
+    )
     expires_at: datetime | None = strawberry.field(
         default=None,
         description="A time in the future at which the notification expires. It is then removed from the inboxes, "
@@ -172,6 +179,10 @@ def to_send_request(send: SendInput, settings: Settings, now: datetime, field: s
         )
     if send.expires_at and send.expires_at <= now:
         raise BadUserInput("`expiresAt` must be in the future.", f"{field}.expiresAt")
+    if send.send_at and send.send_at > now + timedelta(days=SEND_AT_MAX_DAYS):
+        raise BadUserInput(f"`sendAt` must be at most {SEND_AT_MAX_DAYS} days ahead.", f"{field}.sendAt")
+    if send.send_at and send.expires_at and send.expires_at <= send.send_at:
+        raise BadUserInput("`expiresAt` must be later than `sendAt`.", f"{field}.expiresAt")
     if send.channels is not None and not send.channels:
         raise BadUserInput("`channels` must name at least one channel, or be left out.", f"{field}.channels")
     if send.steps is not None and not send.steps:
@@ -186,6 +197,7 @@ def to_send_request(send: SendInput, settings: Settings, now: datetime, field: s
         priority=send.priority,
         channels=tuple(send.channels) if send.channels is not None else None,
         steps=_to_steps(send, f"{field}.steps"),
+        send_at=send.send_at,
         expires_at=send.expires_at,
         require_ack=bool(send.require_ack),
         throttle=_to_throttle(send.throttle, f"{field}.throttle") if send.throttle else None,

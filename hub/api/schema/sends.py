@@ -118,6 +118,10 @@ class Send:
     category: str = strawberry.field(description="The key of the category.")
     status: model.SendStatus
     created_at: datetime
+    reason: str | None = strawberry.field(description="The reason that the send is FAILED or CANCELLED, if known.")
+    send_at: datetime | None = strawberry.field(
+        description="The time for which the send was scheduled. Null if it was published immediately."
+    )
     collapse_key: str | None = strawberry.field(description="The collapse key of the notifications.")
     recipients: int = strawberry.field(description="The number of recipients.")
     title: str | None = strawberry.field(
@@ -183,6 +187,10 @@ class SendQuery:
         category: Annotated[
             str | None, strawberry.argument(description="The key of a category. Null selects all categories.")
         ] = None,
+        statuses: Annotated[
+            list[model.SendStatus] | None,
+            strawberry.argument(description="Selects sends with one of these statuses. Null selects all statuses."),
+        ] = None,
         since: Annotated[
             datetime | None, strawberry.argument(description="Selects sends that were created at this time or later.")
         ] = None,
@@ -196,7 +204,13 @@ class SendQuery:
         tenant = context.require_service()
         size = valid_page_size(first, DEFAULT_PAGE_SIZE, context.services.settings)
         rows = await context.services.sends.page(
-            tenant, category=category, since=since, until=until, first=size + 1, after=valid_id_cursor(after)
+            tenant,
+            category=category,
+            statuses=statuses or None,
+            since=since,
+            until=until,
+            first=size + 1,
+            after=valid_id_cursor(after),
         )
         return Connection(**sliced_page_fields(rows, size, after))
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Annotated
 
 import strawberry
+from msgspec.structs import replace
 from strawberry import ID
 
 from hub import markdown, model
@@ -73,6 +74,8 @@ class SimulationQuery:
         services, now = context.services, context.services.clock()
         id = context.require_service()
         request = to_send_request(input, services.settings, now, "input")
+        later_at = request.send_at if request.send_at and request.send_at > now else None
+        at = later_at or now
         users = request.users[: valid_page_size(first, DEFAULT_RECIPIENTS, services.settings)]
         tenant = await services.tenants.get(id)
         stored = await services.users.get_many([mailbox_of(id, user) for user in users])
@@ -95,18 +98,25 @@ class SimulationQuery:
         simulations = []
         for user_id in users:
             user = stored.get(mailbox_of(id, user_id)) or unknown_user(mailbox_of(id, user_id), now)
-            planned = plan(request.requested, category, tenant.preferences, user, configured, now)
+            planned = plan(request.requested, category, tenant.preferences, user, configured, at)
             if throttle:
                 count_id = throttle_id(user.id, throttle.key)
-                counted = counts.get(count_id) or empty_count(count_id, now)
-                planned, _ = throttled(throttle, planned, category, tenant, user, counted, now)
+                counted = counts.get(count_id) or empty_count(count_id, at)
+                planned, _ = throttled(throttle, planned, category, tenant, user, counted, at)
             mailbox = mailboxes.get(user.id)
-            planned = with_times(planned, category, tenant, user, now, request.expires_at, mailbox).plan
-            decisions = [simulate_decision(user, decision) for decision in planned.decisions]
+            planned = with_times(planned, category, tenant, user, at, request.expires_at, mailbox).plan
+            decisions = [simulate_decision(user, _scheduled(decision, later_at)) for decision in planned.decisions]
             simulations.append(Simulation(user_id=ID(user_id), decisions=decisions))
             if texts:
                 await asyncio.sleep(0)  # rendering takes time
         return simulations
+
+
+def _scheduled(decision: PlannedDecision, at: datetime | None) -> PlannedDecision:
+    """Return the decision. If the send is scheduled for `at`, a delivery that leaves then is HELD until then."""
+    if at is None or decision.outcome is not DeliveryStatus.ACCEPTED:
+        return decision
+    return replace(decision, outcome=DeliveryStatus.HELD, reason=Reason.SCHEDULED, due_at=at)
 
 
 def _to_decision(decision: PlannedDecision, content: model.Content | TemplateError | None) -> Decision:

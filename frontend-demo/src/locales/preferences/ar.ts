@@ -138,6 +138,7 @@ export const ar: Messages = {
   THROTTLED: "وصلك ما يكفي من هذه الرسائل",
   ALREADY_ACKNOWLEDGED: "كنت قد أكدته",
   SNOOZED: "قمت بتأجيله",
+  SCHEDULED: "مجدول لوقت لاحق",
   STEP: "تذكير لاحق",
   QUIET_HOURS: "ساعات الهدوء لديك",
   DO_NOT_DISTURB: "عدم الإزعاج مفعّل لديك",

@@ -138,6 +138,7 @@ export const de: Messages = {
   THROTTLED: "Sie hatten schon genug solche Nachrichten erhalten",
   ALREADY_ACKNOWLEDGED: "Sie hatten sie schon bestätigt",
   SNOOZED: "Sie haben sie auf später verschoben",
+  SCHEDULED: "für später geplant",
   STEP: "eine spätere Erinnerung",
   QUIET_HOURS: "Ihre Ruhezeiten",
   DO_NOT_DISTURB: "„Bitte nicht stören“ ist eingeschaltet",

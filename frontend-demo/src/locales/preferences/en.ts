@@ -139,6 +139,7 @@ export const en = {
   THROTTLED: "you had received enough of these messages",
   ALREADY_ACKNOWLEDGED: "you had already confirmed it",
   SNOOZED: "you snoozed it",
+  SCHEDULED: "scheduled for later",
   STEP: "a later reminder",
   QUIET_HOURS: "your quiet hours",
   DO_NOT_DISTURB: "you turned on do not disturb",

@@ -1,0 +1,137 @@
+"""Sends for later: stored now, and published when they are due.
+
+Guarantees
+- A scheduled send is one document. It does not depend on Redis or on a running process.
+- A due send is published once, with the people, preferences, and templates of that moment. The transaction reads the
+  record of the send again, so a killed scheduler or a second one does no harm.
+- A send that was canceled before it is due leaves no trace in inboxes. A user who was erased is left out.
+- A send whose lifetime has ended is EXPIRED. A send that cannot be published, because its template was deleted, for
+  example, is FAILED with the reason.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+import msgspec
+import structlog
+from msgspec.structs import replace
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from hub.errors import HubError, Unavailable
+from hub.ids import id_time
+from hub.inbox.mailbox_decoding import UnreadableMailbox
+from hub.inbox.unit_of_work import UnitOfWork
+from hub.inbox.works import WorkDefaults
+from hub.model import Send, SendStatus
+from hub.outbox.lanes import Lanes
+from hub.status import sends
+from hub.status.scheduled_sends import ScheduledSend, ScheduledSends, scheduled_document
+from hub.utc_time import Clock
+from hub.workflows.idempotency import IdempotencyKey
+from hub.workflows.send_request import SendRequest
+from hub.workflows.send_texts import SendTexts
+
+BATCH_SIZE = 20  # sends per query
+LOCK_MS = 10_000
+POSTPONED = timedelta(seconds=60)  # after a send could not be published
+
+log = structlog.get_logger(__name__)
+
+
+class ScheduleWork(WorkDefaults):
+    """Stores a send for later."""
+
+    mailboxes = ()
+    documents = 1
+
+    def __init__(
+        self,
+        tenant: str,
+        id: str,
+        request: SendRequest,
+        key: IdempotencyKey | None,
+        texts: SendTexts | HubError | None,
+    ) -> None:
+        self._tenant = tenant
+        self._id = id
+        self._request = request
+        self._key = key
+        self._texts = texts
+        self.keys = (key.id,) if key else ()
+        self._text = msgspec.json.encode(replace(request, users=())).decode()
+        self.size = len(self._text) + sum(map(len, request.users))
+
+    async def apply(self, unit: UnitOfWork, _: AsyncClientSession) -> Send | str:
+        """Return the new send, or the id of the send that was created earlier with this key."""
+        request = self._request
+        if self._key and (first := self._key.first_send(unit)):
+            return first
+        if isinstance(self._texts, HubError):
+            raise self._texts
+        if self._key:
+            self._key.record(unit, self._id)
+        send = Send(
+            id=self._id,
+            tenant=self._tenant,
+            category=request.category,
+            status=SendStatus.SCHEDULED,
+            created_at=id_time(self._id),
+            recipients=len(request.users),
+            content=request.content,
+            collapse_key=request.collapse_key,
+            steps=request.steps or (),
+            send_at=request.send_at,
+            template=request.template.key if request.template else None,
+            template_title=self._texts.title if self._texts else None,
+        )
+        doc = scheduled_document(send, request.users, self._text, request.expires_at)
+        unit.insert(sends.COLLECTION, doc)
+        return send
+
+
+class DueSends:
+    """Publishes due sends. Every worker may run the task. A Redis lock assigns each round to one worker. `publish`
+    publishes one send."""
+
+    def __init__(
+        self,
+        scheduled: ScheduledSends,
+        publish: Callable[[ScheduledSend, SendRequest], Awaitable[None]],
+        lanes: Lanes,
+        clock: Clock,
+    ) -> None:
+        self._scheduled = scheduled
+        self._publish = publish
+        self._lanes = lanes
+        self._clock = clock
+
+    async def tick(self) -> int:
+        """Publish one batch of due sends, longest overdue first. Return their number."""
+        if not await self._lanes.acquire_tick_lock("due_sends", LOCK_MS):
+            return 0
+        try:
+            now = self._clock()
+            due, postponed = await self._scheduled.list_due(now, BATCH_SIZE)
+            results = await asyncio.gather(*(self._process(send, now) for send in due), return_exceptions=True)
+            for send, result in zip(due, results, strict=True):
+                if isinstance(result, BaseException) and not isinstance(result, Unavailable):
+                    log.warning("scheduled_send_failed", send=send.id, error=result)
+                    postponed.append(send.id)
+            if postponed:
+                await self._scheduled.postpone(postponed, now + POSTPONED)
+        finally:
+            await self._lanes.release_tick_lock("due_sends")
+        return len(due) + len(postponed)
+
+    async def _process(self, send: ScheduledSend, now: datetime) -> None:
+        if send.expires_at and send.expires_at <= now:
+            await self._scheduled.end(send.id, SendStatus.EXPIRED)
+            return
+        request = msgspec.json.decode(send.scheduled.request, type=SendRequest)
+        try:
+            await self._publish(send, replace(request, users=send.scheduled.users))
+        except (Unavailable, UnreadableMailbox):
+            raise
+        except HubError as error:
+            await self._scheduled.end(send.id, SendStatus.FAILED, str(error))
