@@ -57,6 +57,19 @@ async def test_send_command_uses_the_given_channels(tenant: Tenant, deployment: 
     assert "--channel" in run_command(*fields[:-1], "pigeon", jwt_secret=SECRET).stderr
 
 
+async def test_send_command_schedules_a_send(tenant: Tenant, deployment: Deployment) -> None:
+    options = ["--to", "alice", "--url", base_url(deployment), "--tenant", tenant.name]
+    done = run_command("send", "Later", *options, "--at", "P30D", jwt_secret=SECRET)
+    assert done.returncode == 0, done.stderr
+    assert "is scheduled for" in done.stdout
+    sends = (await tenant.execute("{ sends(statuses: [SCHEDULED]) { nodes { id title sendAt } } }"))["sends"]["nodes"]
+    assert [(row["id"], row["title"]) for row in sends] == [(done.stdout.split()[0], "Later")]
+    assert sends[0]["sendAt"] in done.stdout
+    refused = run_command("send", "Later", *options, "--at", "tomorrow", jwt_secret=SECRET)
+    assert refused.returncode != 0
+    assert "DateTime" in refused.stderr
+
+
 async def test_send_command_with_a_used_key_reports_a_duplicate(tenant: Tenant, deployment: Deployment) -> None:
     fields = ["send", "Hi", "--to", "alice", "--key", "k", "--url", base_url(deployment), "--tenant", tenant.name]
     first, again = run_command(*fields, jwt_secret=SECRET), run_command(*fields, jwt_secret=SECRET)

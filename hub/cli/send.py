@@ -10,10 +10,10 @@ import typer
 from hub.cli.api_client import execute, read_time, run_or_exit
 from hub.cli.target_hub import DEFAULT_DATA, Data, TargetHub, Tenant, Token, Url, fail, resolve_hub
 from hub.cli.token import parse_duration
-from hub.model import Channel, DeliveryStatus, Priority, Role
+from hub.model import Channel, DeliveryStatus, Priority, Role, SendStatus
 
 SEND_MUTATION = """mutation ($input: SendInput!) {
-  send(input: $input) { duplicate send { id recipients counts { channel status reasons { reason count } } } }
+  send(input: $input) { duplicate send { id recipients sendAt status counts { channel status reasons { reason count } } } }
 }"""
 
 
@@ -26,6 +26,11 @@ CollapseKey = Annotated[
 Expires = Annotated[
     str | None,
     typer.Option("--expires", help="The time until the notification is removed from inboxes, such as PT1H or P7D."),
+]
+
+SendAt = Annotated[
+    str | None,
+    typer.Option("--at", help="Send later: at a time such as 2027-01-15T08:00:00Z, or after a duration such as PT1H."),
 ]
 
 Markdown = Annotated[
@@ -57,6 +62,7 @@ def send(
         typer.Option("--key", help="The idempotency key. Calls with the same key send the notification once."),
     ] = None,
     collapse_key: CollapseKey = None,
+    at: SendAt = None,
     expires: Expires = None,
     markdown: Markdown = False,
     ack: Annotated[bool, typer.Option("--ack", help="Ask recipients to acknowledge the notification.")] = False,
@@ -90,14 +96,16 @@ def send(
     hub = resolve_hub(url, token, data)
     access_token = hub.token(user=None, role=Role.SERVICE, tenant=tenant)
     if expires:
-        send_input["expiresAt"] = _expires_at(expires, hub, access_token)
+        send_input["expiresAt"] = _time_after(expires, hub, access_token)
+    if at:
+        send_input["sendAt"] = _time_after(at, hub, access_token) if at.startswith("P") else at
     sent = run_or_exit(execute(hub.url, access_token, SEND_MUTATION, input=send_input), hub)["send"]
     _print_result(sent)
 
 
-def _expires_at(lifetime: str, hub: TargetHub, token: str) -> str:
+def _time_after(duration: str, hub: TargetHub, token: str) -> str:
     """Return the time of the hub plus a duration."""
-    seconds = parse_duration(lifetime)
+    seconds = parse_duration(duration)
     return (run_or_exit(read_time(hub.url, token), hub) + timedelta(seconds=seconds)).isoformat()
 
 
@@ -108,7 +116,10 @@ def _print_result(sent: dict[str, Any]) -> None:
         if row["status"] == DeliveryStatus.SKIPPED:
             reasons = ", ".join(f"{reason['reason']} ({reason['count']})" for reason in row["reasons"])
             print(f"{row['channel']} skipped: {reasons}.", file=sys.stderr)
-    print(f"{id} was already sent to {people} with this key." if sent["duplicate"] else f"{id} sent to {people}.")
+    if sent["send"]["status"] == SendStatus.SCHEDULED:
+        print(f"{id} is scheduled for {sent['send']['sendAt']} to {people}.")
+    else:
+        print(f"{id} was already sent to {people} with this key." if sent["duplicate"] else f"{id} sent to {people}.")
 
 
 def _parse_json(text: str | None) -> Any:
