@@ -13,7 +13,9 @@ from hub.cli.token import parse_duration
 from hub.model import Channel, DeliveryStatus, Priority, Role, SendStatus
 
 SEND_MUTATION = """mutation ($input: SendInput!) {
-  send(input: $input) { duplicate send { id recipients sendAt status counts { channel status reasons { reason count } } } }
+  send(input: $input) {
+    duplicate send { id recipients sendAt status counts { channel status reasons { reason count } } }
+  }
 }"""
 
 
@@ -95,12 +97,18 @@ def send(
     }
     hub = resolve_hub(url, token, data)
     access_token = hub.token(user=None, role=Role.SERVICE, tenant=tenant)
-    if expires:
-        send_input["expiresAt"] = _time_after(expires, hub, access_token)
-    if at:
-        send_input["sendAt"] = _time_after(at, hub, access_token) if at.startswith("P") else at
+    send_input |= _times(at, expires, hub, access_token)
     sent = run_or_exit(execute(hub.url, access_token, SEND_MUTATION, input=send_input), hub)["send"]
     _print_result(sent)
+
+
+def _times(at: str | None, expires: str | None, hub: TargetHub, token: str) -> dict[str, str]:
+    times: dict[str, str] = {}
+    if expires:
+        times["expiresAt"] = _time_after(expires, hub, token)
+    if at:
+        times["sendAt"] = _time_after(at, hub, token) if at.startswith("P") else at
+    return times
 
 
 def _time_after(duration: str, hub: TargetHub, token: str) -> str:
