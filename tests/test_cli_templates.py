@@ -168,6 +168,9 @@ async def test_pushed_template_is_listed_and_an_unchanged_one_keeps_its_version(
     listed = [line.partition("  v")[0] for line in await run("list")]
     assert listed == ["order  de  all channels", "order  en  all channels"]
     assert await run("list", "other") == []
+    for key, starter in (("_layout", "layout"), ("receipt", "transactional"), ("news", "announcement")):
+        run_here("new", key, "--starter", starter, "--folder", str(tmp_path))
+        assert await run("push", str(tmp_path / f"{key}.json")) == [f"{key}  en  all channels  v1"]
     broken = write(tmp_path, {"title": "{{ a", "body": ""})
     result = await asyncio.to_thread(run_here, "push", str(broken), *hub)
     assert result.exit_code == 1
