@@ -13,10 +13,10 @@ from pymongo import AsyncMongoClient
 from hub.inbox.resolutions import Resolution, Resolutions, _index_for, _match
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
-from hub.utc_time import now
+from hub.utc_time import now, rfc3339
 from hub.workflows.resolve import BATCH_SIZE
 from tests.channel_setup import connect_webhook, wait_for_deliveries
-from tests.client import GraphQLErrors, Tenant, eventually
+from tests.client import GraphQLErrors, Json, Tenant, eventually
 from tests.collapse_setup import DATABASE, SETTINGS, collapsed, whole_inbox
 from tests.inbox_data import FAR_FUTURE
 from tests.processes import Deployment
@@ -131,6 +131,43 @@ async def test_resolve_cancels_deliveries_also_of_hidden_notifications(
         ]
 
     await eventually(events)
+
+
+async def test_scheduled_send_skips_the_users_for_whom_its_key_was_resolved(tenant: Tenant, store: Database) -> None:
+    steps = [{"channels": ["EMAIL"], "after": "PT1H"}]
+    at = rfc3339(now() + timedelta(seconds=4))
+    sent = await tenant.send(
+        *("alice", "bob"),
+        title="Later",
+        collapseKey="k",
+        sendAt=at,
+        channels=["IN_APP", "EMAIL"],
+        steps=steps,
+    )
+    assert await resolve(tenant, "k", "alice", "unknown") == 0, "no inbox has it"
+    await tenant.send("alice", title="Newer", collapseKey="k")
+    query = """query ($id: ID!) { send(id: $id) { status recipients notifications(hidden: true) { nodes {
+      userId deliveries { channel status reason } } } } }"""
+
+    async def published() -> Json | None:
+        send: Json = (await tenant.execute(query, id=sent["send"]["id"]))["send"]
+        assert send["status"] in {"SCHEDULED", "ACCEPTED"}
+        return send if send["status"] == "ACCEPTED" else None
+
+    send = await eventually(published, 30)
+    assert send["recipients"] == 2
+    rows = {
+        n["userId"]: {(row["channel"], row["status"], row["reason"]) for row in n["deliveries"]}
+        for n in send["notifications"]["nodes"]
+    }
+    skipped = {("IN_APP", "SKIPPED", "RESOLVED"), ("EMAIL", "SKIPPED", "NOT_CONFIGURED")}
+    assert rows["alice"] == skipped
+    assert ("IN_APP", "DELIVERED", None) in rows["bob"]
+    assert await collapsed(tenant) == [("Newer", 1)], "what was skipped replaces nothing"
+    assert await collapsed(tenant, "bob") == [("Later", 1)]
+    match = {"tenant": tenant.name, "send_id": sent["send"]["id"], "user_id": "alice"}
+    receipts = await store.receipts.find(match).to_list()
+    assert {(row["channel"], row["status"], row["reason"]) for row in receipts} == skipped
 
 
 @pytest.mark.parametrize(("arguments", "field"), [({"key": ""}, "collapseKey"), ({"key": "k", "users": []}, "users")])

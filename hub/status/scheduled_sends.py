@@ -18,10 +18,12 @@ from hub.status.sends import COLLECTION, UNSCHEDULED
 
 
 class Scheduled(Struct, frozen=True):
-    """The users of a scheduled send, and the JSON text of its request without them."""
+    """The users of a scheduled send, and the JSON text of its request without them. `resolved`: the users for whom the
+    collapse key was resolved, and who are skipped."""
 
     users: tuple[str, ...]
     request: str
+    resolved: tuple[str, ...] = ()
 
 
 class ScheduledSend(Struct, frozen=True, rename={"id": "_id"}):
@@ -59,17 +61,30 @@ class ScheduledSends:
     async def is_unchanged(self, send: ScheduledSend, session: AsyncClientSession) -> bool:
         """Return True if a send is still scheduled for the same users, read in the transaction that publishes it."""
         match = {"_id": send.id, "status": SendStatus.SCHEDULED}
-        doc = await self._sends.find_one(match, {"scheduled.users": 1}, session=session)
-        return doc is not None and tuple(doc["scheduled"]["users"]) == send.scheduled.users
+        doc = await self._sends.find_one(match, {"scheduled": 1}, session=session)
+        if doc is None:
+            return False
+        users, resolved = doc["scheduled"]["users"], doc["scheduled"].get("resolved", ())
+        return (tuple(users), tuple(resolved)) == (send.scheduled.users, send.scheduled.resolved)
 
     async def end(self, id: str, status: SendStatus, reason: str | None = None) -> None:
         """Set the final status of a send that is not published."""
         await self._sends.update_one(*_end({"_id": id}, status, reason))
 
-    async def resolve(self, tenant: str, collapse_key: str) -> None:
-        """Cancel the scheduled sends of a tenant with this collapse key."""
+    async def resolve(self, tenant: str, collapse_key: str, users: Collection[str] | None) -> None:
+        """Record that the scheduled sends of a tenant with this collapse key skip these users. Without `users`, cancel
+        the sends."""
         match: Document = {"tenant": tenant, "collapse_key": collapse_key}
-        await self._sends.update_many(*_end(match, SendStatus.CANCELLED, Reason.RESOLVED), hint="status")
+        if users is None:
+            await self._sends.update_many(*_end(match, SendStatus.CANCELLED, Reason.RESOLVED), hint="status")
+            return
+        named = {"$setIntersection": ["$scheduled.users", {"$literal": list(users)}]}
+        resolved = {"$setUnion": [{"$ifNull": ["$scheduled.resolved", []]}, named]}
+        await self._sends.update_many(
+            match | {"status": SendStatus.SCHEDULED, "scheduled.users": {"$in": list(users)}},
+            [{"$set": {"scheduled.resolved": resolved}}],
+            hint="status",
+        )
 
     async def postpone(self, ids: Collection[str], until: datetime) -> None:
         """Make sends that could not be published due again at `until`."""
@@ -82,7 +97,10 @@ class ScheduledSends:
         docs = self._sends.find(match, {"_id": 1}, hint="scheduled_users")
         if not (ids := [doc["_id"] async for doc in docs]):
             return
-        removal: Document = {"$pull": {"scheduled.users": user}, "$inc": {"recipients": -1}}
+        removal: Document = {
+            "$pull": {"scheduled.users": user, "scheduled.resolved": user},
+            "$inc": {"recipients": -1},
+        }
         await self._sends.update_many({"_id": {"$in": ids}, **match}, removal)
         empty, update = _end({"_id": {"$in": ids}, "scheduled.users": {"$size": 0}}, SendStatus.CANCELLED)
         update["$unset"] |= dict.fromkeys(SEND_CONTENT_FIELDS, "")

@@ -35,9 +35,8 @@ class Resolve:
 
     async def resolve(self, tenant: str, collapse_key: str, users: Sequence[str] | None) -> int:
         """Remove the live notifications with a collapse key from the inboxes of `users`, or of all users of the tenant.
-        Return the number of notifications. For all users, also cancel the scheduled sends with this key."""
-        if users is None:
-            await self._scheduled.resolve(tenant, collapse_key)
+        Return the number of notifications. Scheduled sends with this key skip these users."""
+        await self._scheduled.resolve(tenant, collapse_key, users)
         now = self._clock()
         resolution = Resolution(
             id=new_id(now),

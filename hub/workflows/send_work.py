@@ -13,6 +13,7 @@ from hub.audience.tenants import Tenants, default_category
 from hub.audience.users import unknown_user
 from hub.decide.plan import Decision, Plan, plan
 from hub.decide.plan_times import TimedPlan, interrupts, with_times
+from hub.decide.skipped_plan import skipped_plan
 from hub.decide.throttle import throttled
 from hub.decide.timing import interruption_of
 from hub.errors import HubError, TooLarge
@@ -89,6 +90,7 @@ class SendWork(WorkDefaults):
         due: DueSend | None = None,
     ) -> None:
         self._due = due
+        self._resolved = frozenset(due.send.scheduled.resolved if due else ())
         self.low = due is not None
         self._tenant = tenant
         self._request = request
@@ -152,6 +154,9 @@ class SendWork(WorkDefaults):
         users = [data.users.get(mailbox) or unknown_user(mailbox, now) for mailbox in self.mailboxes]
         requested = request.requested
         plans = [plan(requested, category, tenant.preferences, user, self._configured, now) for user in users]
+        for index, user in enumerate(users if self._resolved else ()):
+            if user.user_id in self._resolved:
+                plans[index] = skipped_plan(plans[index], Reason.RESOLVED)
         counts: list[WindowCount] = []
         if throttle := request.throttle:
             for index, (user, id) in enumerate(zip(users, self.counts, strict=True)):
@@ -289,7 +294,11 @@ class SendWork(WorkDefaults):
                 self._add_delivery(unit, delivery)
 
     def _add_notification(self, unit: UnitOfWork, n: Notification) -> Notification:
-        """Add a notification. If it has a collapse key, remove the live notifications that it replaces."""
+        """Add a notification. If it has a collapse key, remove the live notifications that it replaces. If the key was
+        resolved for the user, only the reasons are stored."""
+        if n.user_id in self._resolved:
+            removed = state.removed(DeliveryStatus.CANCELLED, Reason.RESOLVED)
+            return unit.add(removed(n, unit.now) or n)
         if not n.collapse_key:
             return unit.add(n)
         older = state.replaced_by(n, unit.list_live(n.mailbox, n.collapse_key))
