@@ -21,13 +21,14 @@ from hub.errors import Forbidden
 from hub.inbox.inbox_reader import Inboxes
 from hub.inbox.window_counts import WindowCounts
 from hub.live.subscriptions import SubscriptionHub
-from hub.model import Channel, Delivery, DeliveryStatus, Principal, Role, Tenant
+from hub.model import Channel, Delivery, DeliveryStatus, Notification, Principal, Role, Tenant
 from hub.platform.hub_clock import HubClock
 from hub.platform.outbound_http import OutboundHTTP
 from hub.platform.signed_links import SignedLinks
 from hub.platform.translations import DEFAULT, Language, language
 from hub.settings import Settings
 from hub.status.deliveries import Deliveries
+from hub.status.digests import Digests
 from hub.status.receipt_change_stream import ReceiptStreams
 from hub.status.sends import Sends
 from hub.utc_time import Clock, RealClock
@@ -75,6 +76,7 @@ class Services:
     template_editing: TemplateEditing
     user_data: UserData
     deliveries: Deliveries
+    digests: Digests
     send_cancellation: SendCancellation
     resolve: Resolve
     retention: Retention
@@ -106,6 +108,7 @@ class Context:
     idempotency_key: str | None = None
     touched_mailboxes: set[str] = field(default_factory=set)
     _external_deliveries: DataLoader[str, list[Delivery]] | None = None
+    _digest_notifications: DataLoader[str, list[Notification]] | None = None
     _send_counts: DataLoader[str, Counter[tuple[Channel, DeliveryStatus, str | None]]] | None = None
     _tenants: DataLoader[str, Tenant] | None = None
     language: Language | None = None
@@ -129,6 +132,18 @@ class Context:
         with self.reading():
             deliveries = await self.services.deliveries.by_notification(notifications)
         return [deliveries.get(id, []) for id in notifications]
+
+    async def digest_notifications(self, digest: str) -> list[Notification]:
+        """Return the notifications of the newest items of a digest. Concurrent calls share a query of notifications."""
+        if self._digest_notifications is None:
+            self._digest_notifications = DataLoader(self._load_digest_notifications, cache=False)
+        return await self._digest_notifications.load(digest)
+
+    async def _load_digest_notifications(self, digests: list[str]) -> list[list[Notification]]:
+        with self.reading():
+            newest = await self.services.digests.newest_notifications(digests)
+            found = await self.services.inboxes.get_notifications({id for ids in newest for id in ids})
+        return [[found[id] for id in dict.fromkeys(ids) if id in found] for ids in newest]
 
     async def send_counts(self, send: str) -> Counter[tuple[Channel, DeliveryStatus, str | None]]:
         """Return the delivery counts of a send by channel, status, and reason. Concurrent calls share two queries."""

@@ -12,7 +12,7 @@ import random
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -63,6 +63,10 @@ class CommitHooks(Protocol):
 
     async def load_deliveries(self, ids: Collection[str], session: AsyncClientSession) -> Any:
         """Return the deliveries that works need, read in the transaction, as `unit.deliveries`."""
+        ...
+
+    async def load_digests(self, mailboxes: Mapping[str, Collection[str]], session: AsyncClientSession) -> Any:
+        """Return the open digests of mailboxes by digest key, read in the transaction, as `unit.digests`."""
         ...
 
     def new_mailbox_updates(self, mailboxes: Collection[str], unit: UnitOfWork) -> dict[str, list[UpdateOne]]:
@@ -223,6 +227,8 @@ class TransactionRunner:
             unit.counts = await decode_by_id(docs, WindowCount)
         if deliveries := list({id for job in batch for id in job.work.deliveries}):
             unit.deliveries = await self._hooks.load_deliveries(deliveries, session)
+        if digest_keys := _by_digest_key(batch):
+            unit.digests = await self._hooks.load_digests(digest_keys, session)
         if idempotency := list({key for job in batch for key in job.work.keys}):
             records = self._database[idempotency_records.COLLECTION]
             async for doc in records.find({"_id": {"$in": idempotency}}, session=session):
@@ -276,6 +282,15 @@ def _match_live(batch: Batch) -> Document:
     return {
         "$or": [{"mailbox": {"$in": list(ids)}, "live_key": {"$in": live_keys(key)}} for key, ids in mailboxes.items()]
     }
+
+
+def _by_digest_key(batch: Batch) -> dict[str, set[str]]:
+    """Return the mailboxes whose open digests the works of a batch need, by digest key."""
+    mailboxes: dict[str, set[str]] = defaultdict(set)
+    for job in batch:
+        if job.work.digest_key:
+            mailboxes[job.work.digest_key].update(job.work.mailboxes)
+    return mailboxes
 
 
 def _mailbox_update(head: Mailbox, *, locked: bool) -> Document:

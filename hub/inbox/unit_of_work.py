@@ -34,6 +34,7 @@ class UnitOfWork:
 
     - `decision_data`: data that another stage has loaded for the works, outside the transaction.
     - `deliveries`: the deliveries that works need, which another stage has loaded in the transaction.
+    - `digests`: the open digests that works join, which another stage has loaded in the transaction.
     - `deliveries_to_end`: the removed notifications whose waiting deliveries are obsolete, by id, with the reason.
     - `stopping`: the notifications with deliveries that a mark of the recipient may stop.
     - `receipt_subjects`: the deliveries that receipts concern, by receipt id. Other receipts concern notifications.
@@ -60,6 +61,7 @@ class UnitOfWork:
         self.idempotency_records: dict[str, dict[str, Any]] = {}
         self.decision_data: Any = None
         self.deliveries: Any = None
+        self.digests: Any = None
         self.deliveries_to_end: dict[str, Reason] = {}
         self.stopping: list[Notification] = []
         self.receipt_subjects: dict[str, Delivery] = {}

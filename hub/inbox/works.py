@@ -38,6 +38,10 @@ class Work(Protocol[T_co]):
         """The ids of the counts that the work needs (see `window_counts`)."""
 
     @property
+    def digest_key(self) -> str | None:
+        """The key of the open digests in `mailboxes` that the work needs, as `unit.digests`."""
+
+    @property
     def documents(self) -> int:
         """The approximate number of notifications, deliveries, and webhook calls to write."""
 
@@ -70,6 +74,7 @@ class WorkDefaults:
     keys: Collection[str] = ()
     collapse_key: str | None = None
     counts: Collection[str] = ()
+    digest_key: str | None = None
     size = 0
     needs_recipients = False
     exclusive = False

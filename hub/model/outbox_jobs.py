@@ -36,6 +36,13 @@ class Delivery(Record, frozen=True, rename={"id": "_id"}):
     - `step`: 0 for a delivery that goes with the send, otherwise the number of the step. A step that is not due has no
       device.
     - `unless`: what stops the delivery while it waits.
+    - `digest_id`: set if the delivery is an item of this digest. An item that waits has neither a lane nor `due_at`, so
+      it cannot be claimed.
+    - `digest_key`: set if the delivery is a digest, which carries other deliveries. It has neither `notification` nor
+      `send`. `newest_notification` and `newest_send` are those of the item that joined last.
+    - `open`: True while items may join. `joined`: the number of items that joined. `item_count`: the number of items in
+      the message.
+    - `items_pending`: True until the items have the final status of the digest.
     - `released_at`: the time when the scheduler released a delivery that was HELD.
     - `claim`: the token of the worker that claimed it. `leased_until`: the real time when the lease of the claim ends.
       `lease_expirations`: the number of leases that expired before a result was stored.
@@ -49,8 +56,6 @@ class Delivery(Record, frozen=True, rename={"id": "_id"}):
 
     id: str
     tenant: str
-    notification: str
-    send: str
     mailbox: str
     channel: Channel
     category: str
@@ -58,6 +63,8 @@ class Delivery(Record, frozen=True, rename={"id": "_id"}):
     priority: Priority
     created_at: datetime
     updated_at: datetime
+    notification: str = ""
+    send: str = ""
     lane: str = ""
     enqueue_count: int = 0
     device: str | None = None
@@ -77,6 +84,14 @@ class Delivery(Record, frozen=True, rename={"id": "_id"}):
     released_at: datetime | None = None
     counted: bool = False
     revision: int = 0
+    digest_id: str | None = None
+    digest_key: str | None = None
+    open: bool = False
+    joined: int = 0
+    item_count: int | None = None
+    items_pending: bool = False
+    newest_notification: str | None = None
+    newest_send: str | None = None
 
     @property
     def user_id(self) -> str:

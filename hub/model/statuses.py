@@ -42,6 +42,8 @@ class Reason(StrEnum):
     ALREADY_ACKNOWLEDGED = "ALREADY_ACKNOWLEDGED"
     SNOOZED = "SNOOZED"  # the recipient will see the notification again later
     SCHEDULED = "SCHEDULED"  # the send is not due
+    DIGEST = "DIGEST"  # a digest carries the delivery when its window ends
+    EMPTY = "EMPTY"  # a digest whose items ended before it was sent
     STEP = "STEP"  # a later step of the send
     THROTTLED = "THROTTLED"  # enough sends with the same throttle key reached the recipient outside the inbox
     QUIET_HOURS = "QUIET_HOURS"  # the delivery waits for the end of the recipient's quiet hours, or expires before it

@@ -5,7 +5,7 @@ from hub.model import DeliveryStatus as S
 
 MOVES: dict[S, frozenset[S]] = {
     S.ACCEPTED: frozenset({S.HELD, S.PROCESSING, S.SKIPPED, S.CANCELLED, S.EXPIRED, S.DELIVERED}),
-    S.HELD: frozenset({S.ACCEPTED, S.PROCESSING, S.FAILED, S.SKIPPED, S.CANCELLED, S.EXPIRED}),
+    S.HELD: frozenset({S.ACCEPTED, S.PROCESSING, S.SENT, S.DELIVERED, S.FAILED, S.SKIPPED, S.CANCELLED, S.EXPIRED}),
     S.PROCESSING: frozenset(
         {S.ACCEPTED, S.HELD, S.SENT, S.DELIVERED, S.RETRYING, S.FAILED, S.SKIPPED, S.CANCELLED, S.EXPIRED}
     ),
@@ -26,11 +26,15 @@ MOVES: dict[S, frozenset[S]] = {
   it becomes CANCELLED.
 - A replay changes FAILED to ACCEPTED.
 - HELD becomes ACCEPTED when the scheduler releases the delivery.
+- HELD becomes SENT, DELIVERED, or FAILED if the delivery is an item of a digest that ended.
 - PROCESSING becomes ACCEPTED if the worker died.
 - SENT and DELIVERED may become FAILED, because an accepted email may still bounce."""
 
 WAITING = [S.ACCEPTED, S.HELD, S.RETRYING]
 """States in which a delivery can be claimed."""
+
+FINAL = [S.SENT, S.DELIVERED, S.READ, S.FAILED, S.SKIPPED, S.CANCELLED, S.EXPIRED]
+"""States after the last call."""
 
 ENDS = frozenset(state for state, moves in MOVES.items() if not moves) | {S.FAILED}
 

@@ -26,13 +26,12 @@ from hub.inbox.retention_sweeps import RetentionSweeps
 from hub.inbox.window_counts import WindowCounts
 from hub.live.publisher import Publisher
 from hub.live.pubsub import PubSubConnection
-from hub.live.subscription_feed import QUEUE_MAX_EVENTS
 from hub.live.subscriptions import SubscriptionHub
 from hub.model import Channel, Delivery, WebhookCall
 from hub.outbox.claims import Claims, NoReceipts
 from hub.outbox.enqueuer import Enqueuer
 from hub.outbox.lanes import Lanes
-from hub.platform import connections, metrics, stored_data_version, tracing
+from hub.platform import connections, stored_data_version, tracing
 from hub.platform.cancel_safe_mongo import PoolWatchdog
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.connections import Database
@@ -41,12 +40,15 @@ from hub.platform.outbound_http import OutboundHTTP
 from hub.platform.rate_limiter import RateLimiter
 from hub.platform.server_clock import ServerClock
 from hub.platform.signed_links import SignedLinks, load_signing_key
+from hub.runtime.gauges import register_gauges
 from hub.runtime.indexes import indexes
 from hub.runtime.queue_metrics import QueueMetrics
 from hub.settings import Settings
 from hub.status.deliveries import COLLECTION as DELIVERIES
 from hub.status.deliveries import Deliveries
 from hub.status.delivery_totals import DeliveryTotals
+from hub.status.digest_items import DigestItems
+from hub.status.digests import Digests
 from hub.status.held_deliveries import HeldDeliveries
 from hub.status.obsolete_deliveries import ObsoleteDeliveries
 from hub.status.receipt_builder import ReceiptBuilder
@@ -134,7 +136,7 @@ async def build_components(settings: Settings) -> AsyncIterator[Components]:
         rate_limiter = RateLimiter(stores.redis, settings.redis_prefix, lambda: stores.server_clock.now().timestamp())
         services = _build_services(settings, stores, queue, inbox, rate_limiter)
         stack.push_async_callback(_flush_writers, inbox, queue)
-        _register_gauges(inbox, services.subscriptions)
+        register_gauges(inbox.committer, inbox.publisher, services.subscriptions)
         yield _assemble(settings, stores, queue, inbox, services, rate_limiter)
 
 
@@ -175,6 +177,7 @@ class _Queue:
 
     tenants: Tenants
     notifications: Notifications
+    digests: Digests
     deliveries: Deliveries
     delivery_claims: Claims[Delivery]
     webhook_claims: Claims[WebhookCall]
@@ -189,12 +192,14 @@ def _build_queue(settings: Settings, stores: _Stores) -> _Queue:
     tenants = Tenants(database, settings.tenant_max_categories, settings.commit_deadline_s)
     receipt_builder = ReceiptBuilder(tenants)
     notifications = Notifications(database)
-    deliveries = Deliveries(database, now, receipt_builder, notifications)
+    digests = Digests(database[DELIVERIES], now)
+    deliveries = Deliveries(database, now, receipt_builder, notifications, digests)
     lanes = Lanes(stores.redis, settings.redis_prefix, settings.lane_max_ids)
     delivery_claims = Claims(database, DELIVERIES, Delivery, now, real_now, requeue_after_s, receipt_builder)
     return _Queue(
         tenants=tenants,
         notifications=notifications,
+        digests=digests,
         deliveries=deliveries,
         delivery_claims=delivery_claims,
         webhook_claims=Claims(database, WEBHOOK_CALLS, WebhookCall, now, real_now, requeue_after_s, NoReceipts()),
@@ -228,7 +233,9 @@ def _build_inbox(settings: Settings, stores: _Stores, queue: _Queue) -> _Inbox:
     sends = Sends(database, queue.notifications)
     publisher = Publisher(stores.redis, settings.redis_prefix)
     held = HeldDeliveries(database)
-    hooks = AfterCommit(users, queue.tenants, publisher, queue.enqueuer, queue.obsolete_deliveries, held, sends)
+    hooks = AfterCommit(
+        users, queue.tenants, publisher, queue.enqueuer, queue.obsolete_deliveries, held, sends, queue.digests
+    )
     committer = Committer(database, settings, now, hooks)
     actions = InboxActions(committer, inboxes, queue.deliveries, publisher, settings.commit_max_documents)
     cancellation = SendCancellation(sends, queue.deliveries, actions, stores.server_clock.now)
@@ -285,6 +292,7 @@ def _build_services(
             export_max=settings.export_max_items,
         ),
         deliveries=queue.deliveries,
+        digests=queue.digests,
         send_cancellation=inbox.cancellation,
         resolve=inbox.resolve,
         retention=inbox.retention,
@@ -318,6 +326,7 @@ def _build_scheduler(
         PeriodicTask("due_notifications", notifications.tick, snooze_and_expiry.BATCH_SIZE),
         PeriodicTask("due_deliveries", deliveries.tick),
         PeriodicTask("due_webhook_calls", webhook_calls.tick),
+        PeriodicTask("digest_items", DigestItems(queue.digests, queue.deliveries, queue.lanes).tick),
         PeriodicTask("releases", inbox.releases.tick, RELEASE_BATCH_SIZE),
         PeriodicTask("due_sends", due_sends.tick, DUE_SENDS_BATCH_SIZE),
         PeriodicTask("interrupted_cancellations", inbox.cancellation.resume_interrupted),
@@ -387,14 +396,3 @@ async def _flush_writers(inbox: _Inbox, queue: _Queue) -> None:
     await inbox.publisher.flush()
     await queue.enqueuer.flush()
     await queue.obsolete_deliveries.flush()
-
-
-def _register_gauges(inbox: _Inbox, subscriptions: SubscriptionHub) -> None:
-    """Register the gauges whose values are computed when `/metrics` is read."""
-    half = QUEUE_MAX_EVENTS // 2
-    metrics.commits_waiting.set_function(lambda: inbox.committer.waiting)
-    metrics.publish_waiting.set_function(lambda: inbox.publisher.waiting)
-    metrics.mailboxes_open.set_function(lambda: subscriptions.mailbox_count)
-    metrics.feed_events.set_function(lambda: sum(subscriptions.queue_lengths()))
-    metrics.feed_events_max.set_function(lambda: max(subscriptions.queue_lengths(), default=0))
-    metrics.feeds_over_half_full.set_function(lambda: sum(waiting > half for waiting in subscriptions.queue_lengths()))

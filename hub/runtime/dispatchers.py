@@ -24,6 +24,7 @@ from hub.send.worker import Dispatcher
 from hub.send.worker_resources import DispatchPolicy, WorkerResources
 from hub.settings import ConfigurationError, Settings
 from hub.status.captured import CapturedMessages
+from hub.status.digest_items import DigestItems
 from hub.webhooks import webhook_calls
 
 
@@ -81,7 +82,15 @@ async def _delivery_dispatchers(
 ) -> list[Dispatcher[Delivery]]:
     services, clock, real_clock = hub.services, hub.hub_clock.now, hub.server_clock.now
     resources = ChannelResources(settings, hub.outbound_http, stack, clock, real_clock, services.devices)
-    stores = DeliveryStores(services.inboxes, services.users, services.devices, services.tenants, services.sends)
+    stores = DeliveryStores(
+        services.inboxes,
+        services.users,
+        services.devices,
+        services.tenants,
+        services.sends,
+        services.digests,
+        DigestItems(services.digests, services.deliveries, hub.lanes),
+    )
     limits = TextLimits(settings.notification_title_max_chars, settings.notification_body_max_bytes)
     texts = TemplateTexts(services.templates, limits)
     message_builder = MessageBuilder(services.signed_links, settings.app_url)

@@ -11,6 +11,8 @@ from hub.audience.devices import Devices
 from hub.audience.tenants import Tenants
 from hub.audience.users import Users
 from hub.model import Delivery, Mailbox, Notification, Reason, Send, Tenant, User
+from hub.status.digest_items import DigestItems
+from hub.status.digests import Digests
 from hub.status.sends import Sends
 
 
@@ -51,6 +53,8 @@ class DeliveryStores(Struct, frozen=True):
     devices: Devices
     tenants: Tenants
     sends: Sends
+    digests: Digests
+    digest_items: DigestItems
 
     async def load(self, jobs: Sequence[Delivery]) -> DeliveryData:
         """Return the documents of these deliveries. Raise PyMongoError."""

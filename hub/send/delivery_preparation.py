@@ -5,6 +5,8 @@ import time
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from hub.audience.tenants import default_category
 from hub.decide.plan import Decision
 from hub.decide.recheck import recheck
@@ -14,6 +16,7 @@ from hub.model import Channel, Delivery, DeliveryStatus, Reason
 from hub.outbox.lanes import scheduler_lane
 from hub.send.delivery_data import DeliveryData, DeliveryStores
 from hub.send.delivery_texts import SendTexts, TemplateTexts
+from hub.send.digest_preparation import collect_items
 from hub.send.email_layout import EmailLayouts, with_layout
 from hub.send.job_kind import ReadyToSend
 from hub.send.message import Message, Provider
@@ -23,6 +26,7 @@ from hub.send.state_after_outcome import Transition
 from hub.status.deliveries import SENT_STATUSES
 
 RENDER_SLICE_S = 0.005  # time of rendering after which other tasks run
+DIGESTS_AT_ONCE = 8  # digests of one batch whose items are in memory
 ADDRESS_LOST_REASONS = {Reason.NO_ADDRESS: Reason.ADDRESS_GONE, Reason.SUPPRESSED: Reason.SUPPRESSED}
 
 
@@ -48,13 +52,23 @@ class DeliveryHandler:
 
     async def prepare(self, jobs: Sequence[Delivery], now: datetime) -> list[ReadyToSend | Transition]:
         """Return the message of each delivery, or its next state if the delivery is obsolete."""
+        plain = [job for job in jobs if not job.digest_key]
+        prepared = await self._prepare_plain(plain, now) if plain else {}
+        if len(plain) < len(jobs):
+            digests = [job for job in jobs if job.digest_key]
+            slots = asyncio.Semaphore(DIGESTS_AT_ONCE)
+            results = await asyncio.gather(*(self._prepare_digest(job, now, slots) for job in digests))
+            prepared |= {job.id: result for job, result in zip(digests, results, strict=True)}
+        return [prepared[job.id] for job in jobs]
+
+    async def _prepare_plain(self, jobs: Sequence[Delivery], now: datetime) -> dict[str, ReadyToSend | Transition]:
         data = await self._stores.load(jobs)
         texts = await self._texts.load(jobs, data)
         layouts = await self._layouts.load(jobs, data) if self._layouts else {}
-        prepared = []
+        prepared = {}
         slice_ends_s = time.monotonic() + RENDER_SLICE_S
         for job in jobs:
-            prepared.append(self._prepare(job, data, texts.get(job.send), layouts.get(job.send), now))
+            prepared[job.id] = self._prepare(job, data, texts.get(job.send), layouts.get(job.send), now)
             if (texts or layouts) and time.monotonic() > slice_ends_s:
                 await asyncio.sleep(0)
                 slice_ends_s = time.monotonic() + RENDER_SLICE_S
@@ -68,29 +82,16 @@ class DeliveryHandler:
         layout: TemplateSet | None,
         now: datetime,
     ) -> ReadyToSend | Transition:
-        if job.send in data.cancelled:
-            return Transition(DeliveryStatus.CANCELLED, data.cancelled[job.send])
-        if not data.unreadable.isdisjoint((job.notification, job.mailbox, job.send)):
-            return Transition(DeliveryStatus.FAILED, Reason.UNREADABLE)
-        n, user, mailbox = (
-            data.notifications.get(job.notification),
-            data.users.get(job.mailbox),
-            data.mailboxes.get(job.mailbox),
-        )
-        if n is None or user is None or mailbox is None:  # the user was erased
-            return Transition(DeliveryStatus.CANCELLED)
-        tenant = data.tenants[job.tenant]
-        category = tenant.category(n.category) or default_category(n.category)
-        decision = recheck(job, n, category, tenant, user, self._configured, now)
-        if decision.outcome is not DeliveryStatus.ACCEPTED:
-            return transition_of(job, decision)
+        if end := self._final_check(job, data, now):
+            return end
+        n, user, tenant = data.notifications[job.notification], data.users[job.mailbox], data.tenants[job.tenant]
         rendered = None
         if texts:
             url = self._message_builder.unsubscribe_url(job, tenant) if job.channel is Channel.EMAIL else ""
             rendered = texts.recipient_texts.render(job.channel, user, (n.id, n.created_at), url)
         if isinstance(rendered, TemplateError):
             return _template_error(rendered)
-        message = self._message_builder.build(job, n, user, tenant, mailbox, rendered)
+        message = self._message_builder.build(job, n, user, tenant, data.mailboxes[job.mailbox], rendered)
         if layout:
             try:
                 message = with_layout(message, layout)
@@ -98,10 +99,39 @@ class DeliveryHandler:
                 return _template_error(error)
         return ReadyToSend(message, self._providers, user.id, job.traceparent, texts.note if texts else None)
 
+    async def _prepare_digest(self, job: Delivery, now: datetime, slots: asyncio.Semaphore) -> ReadyToSend | Transition:
+        """Return the message of a digest. If one item is left, it is the message of that item with the digest's id."""
+        async with slots:
+            collected = await collect_items(job, self._stores, self._final_check, now)
+            if isinstance(collected, Transition):
+                return collected
+            if collected.count > 1:
+                message = self._message_builder.build_digest(job, collected)
+                return ReadyToSend(message, self._providers, job.mailbox, job.traceparent)
+            item = collected.newest[0].delivery
+            ready = (await self._prepare_plain([item], now))[item.id]
+        return ready if isinstance(ready, Transition) else replace(ready, message=replace(ready.message, id=job.id))
+
+    def _final_check(self, job: Delivery, data: DeliveryData, now: datetime) -> Transition | None:
+        """Return the next state of a delivery that is not sent now, or None."""
+        if job.send in data.cancelled:
+            return Transition(DeliveryStatus.CANCELLED, data.cancelled[job.send])
+        if not data.unreadable.isdisjoint((job.notification, job.mailbox, job.send)):
+            return Transition(DeliveryStatus.FAILED, Reason.UNREADABLE)
+        n, user = data.notifications.get(job.notification), data.users.get(job.mailbox)
+        if n is None or user is None or job.mailbox not in data.mailboxes:  # the user was erased
+            return Transition(DeliveryStatus.CANCELLED)
+        tenant = data.tenants[job.tenant]
+        category = tenant.category(n.category) or default_category(n.category)
+        decision = recheck(job, n, category, tenant, user, self._configured, now)
+        return None if decision.outcome is DeliveryStatus.ACCEPTED else transition_of(job, decision)
+
     async def on_settled(self, jobs: Sequence[tuple[Delivery, DeliveryStatus]]) -> None:
-        """Record the devices that received a message."""
+        """Record the devices that received a message, and give the items of digests their status."""
         if reached := [(job.mailbox, job.device) for job, status in jobs if status in SENT_STATUSES and job.device]:
             await self._stores.devices.touch(reached)
+        if digests := [job.id for job, _ in jobs if job.digest_key]:
+            await self._stores.digest_items.begin(digests)
 
     async def on_address_gone(self, job: Delivery, message: Message) -> None:
         """Deactivate the user's email address."""

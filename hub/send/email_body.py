@@ -17,13 +17,16 @@ from msgspec.structs import replace
 from hub import markdown
 from hub.platform.signed_links import absolute_url, http_url, item_url
 from hub.platform.translations import Language, because, direction_of, language
-from hub.send.message import Message
+from hub.send.digest_content import item_title, more_text
+from hub.send.message import DigestItem, Message
 from hub.send.url_finder import find_addresses
+from hub.unicode_text import single_line
 
 TEMPLATES = Path(__file__).parent / "templates"
 COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 BLUE = "#2457e6"  # for a tenant without a color
 PREVIEW_CHARS = 120
+ITEM_CHARS = 160  # of the body of an item of a digest
 BUTTON_GAP = "10px"
 MARKDOWN_STYLES = {
     "p": "margin:0",
@@ -53,7 +56,8 @@ def text(message: Message) -> str:
     foot = [f"-- \n{because(notification, reader)}"]
     if message.unsubscribe_url:
         foot.append(f"{_unsubscribe_label(message, reader)}: {message.unsubscribe_url}")
-    blocks = [notification.title, _plain_body(message), "\n".join(links), "\n".join(foot)]
+    body = _items_text(message, reader) if message.items else _plain_body(message)
+    blocks = [notification.title, body, "\n".join(links), "\n".join(foot)]
     return _newlines("\n\n".join(block for block in blocks if block.strip()) + "\n")
 
 
@@ -81,7 +85,9 @@ def html(message: Message) -> str:
             title=notification.title,
             title_url=title_url and _tracked_url(message, title_url),
             preview=message.preheader or body[:PREVIEW_CHARS],
-            paragraphs=[] if notification.markdown else _paragraphs(body, whole),
+            paragraphs=[] if notification.markdown or message.items else _paragraphs(body, whole),
+            items=[_html_item(item, whole) for item in message.items],
+            more=more_text(message.further_items, reader) if message.further_items > 0 else "",
             markdown_blocks=_markdown_blocks(message, whole) if notification.markdown else [],
             buttons=[_html_button(message, button) for button in buttons(message)],
             because=because(notification, reader),
@@ -229,6 +235,28 @@ def _paragraph_html(pieces: list[tuple[str, bool]]) -> Markup:
 
 def _link_resolver(message: Message) -> markdown.ResolveLink:
     return lambda url: http_url(absolute_url(url, message.app_url))
+
+
+def _items_text(message: Message, reader: Language) -> str:
+    """Return the items of a digest as plain text."""
+    items = [
+        "\n".join(line for line in (f"* {item_title(item.notification)}", _item_preview(item), item.url) if line)
+        for item in message.items
+    ]
+    return "\n\n".join([*items, more_text(message.further_items, reader)] if message.further_items > 0 else items)
+
+
+def _html_item(item: DigestItem, whole: _Side) -> dict[str, object]:
+    title, preview = item_title(item.notification), _item_preview(item)
+    side = _side_for(direction_of(f"{title}\n{preview}") or whole.direction)
+    return {"title": title, "preview": preview, "url": item.url, "side": side}
+
+
+def _item_preview(item: DigestItem) -> str:
+    """Return the beginning of the body. Email clients cut off messages of 102 KB, so a digest shows no whole bodies."""
+    n = item.notification
+    body = single_line(markdown.plain_text(n.body) if n.markdown else n.body)
+    return body if len(body) <= ITEM_CHARS else f"{body[:ITEM_CHARS]}…"
 
 
 def _split_links(paragraph: str) -> list[tuple[str, bool]]:

@@ -11,6 +11,13 @@ from hub.model import Device, Notification, Tenant, User, live_keys
 from hub.send.outcome import Outcome
 
 
+class DigestItem(Struct, frozen=True):
+    """A notification in the message of a digest. `url` opens it, or is None if no URL is known."""
+
+    notification: Notification
+    url: str | None
+
+
 class Message(Struct, frozen=True, kw_only=True):
     """A delivery that is ready to send. `id` is the id of the delivery. It is the same in every attempt, so receivers
     can discard duplicates. `unseen` is the number for the app badge. The URLs are empty if HUB_PUBLIC_URL is not
@@ -24,6 +31,9 @@ class Message(Struct, frozen=True, kw_only=True):
     unseen: int
     created_at: datetime
     unsubscribe_url: str = ""
+    items: tuple[DigestItem, ...] = ()
+    """The newest notifications of a digest, newest first. The notification then contains a summary of all."""
+    item_count: int = 0
     receipt_url: str = ""
     """The base URL of the links that report a delivery or a click: `/r/{token}`."""
     app_url: str = ""
@@ -34,6 +44,11 @@ class Message(Struct, frozen=True, kw_only=True):
     """The subject, HTML, and preheader of an email, if its template has them."""
     tracked: bool = True
     """False if the links differ from those in the inbox, to which tracked links redirect."""
+
+    @property
+    def further_items(self) -> int:
+        """The number of items of a digest that are not in `items`."""
+        return self.item_count - len(self.items)
 
     @property
     def plain_body(self) -> str:

@@ -4,8 +4,11 @@ from msgspec.structs import replace
 
 from hub.decide.templates.parts import Rendered
 from hub.model import Delivery, Mailbox, Notification, Tenant, User
-from hub.platform.signed_links import LinkPurpose, SignedLinks, absolute_url
-from hub.send.message import Message
+from hub.platform.signed_links import LinkPurpose, SignedLinks, absolute_url, http_url
+from hub.platform.translations import language
+from hub.send.digest_content import digest_notification
+from hub.send.digest_preparation import Collected, Item
+from hub.send.message import DigestItem, Message
 
 
 class MessageBuilder:
@@ -51,6 +54,25 @@ class MessageBuilder:
         category = tenant.category(job.category)
         required = category is not None and category.required
         return "" if required else self._links.url(LinkPurpose.UNSUBSCRIBE, job.id)
+
+    def build_digest(self, job: Delivery, collected: Collected) -> Message:
+        """Return the message of a digest with several items."""
+        user, mailbox, tenant = (
+            collected.data.users[job.mailbox],
+            collected.data.mailboxes[job.mailbox],
+            collected.data.tenants[job.tenant],
+        )
+        reader = language(user.effective_locale(tenant))
+        n = digest_notification(job, collected, tenant, reader, self._app_url)
+        items = tuple(self._digest_item(item) for item in collected.newest)
+        return replace(self.build(job, n, user, tenant, mailbox), items=items, item_count=collected.count)
+
+    def _digest_item(self, item: Item) -> DigestItem:
+        """Return an item with a URL that records a click on it, if possible."""
+        n = self._with_absolute_urls(item.notification)
+        url = http_url(n.action_url)
+        receipt_url = self._links.url(LinkPurpose.RECEIPT, item.delivery.id)
+        return DigestItem(n, receipt_url if url and receipt_url else url)
 
     def _with_absolute_urls(self, n: Notification) -> Notification:
         """Return the notification with absolute URLs, which work outside the app."""

@@ -15,8 +15,7 @@ from hub.model import Channel, Delivery, DeliveryStatus, Reason, StepStop
 from hub.outbox.retry_delay import job_indexes
 from hub.outbox.states import WAITING, may_move
 from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document, Indexes
-from hub.platform.tolerant_decoding import decode, decode_page, report_unreadable
-from hub.status import receipt_change_stream
+from hub.platform.tolerant_decoding import decode, decode_all, decode_page, report_unreadable
 from hub.status.delivery_query import (
     REPLAYABLE_STATUSES,
     UNQUEUED,
@@ -30,8 +29,10 @@ from hub.status.delivery_query import (
     order_of,
     replay_match_of,
 )
+from hub.status.digests import Digests
+from hub.status.digests import indexes as digest_indexes
 from hub.status.notification_reader import NotificationReader
-from hub.status.receipt_builder import PendingReceipt, ReceiptBuilder
+from hub.status.receipt_builder import ReceiptBuilder
 from hub.status.sends import Counts, counts_by_send
 from hub.utc_time import Clock
 
@@ -70,6 +71,7 @@ def indexes() -> Indexes:
                 name="held",
                 partialFilterExpression={"status": DeliveryStatus.HELD},
             ),
+            *digest_indexes(),
             # the email that a bounce concerns, by the id that the provider returned
             IndexModel([("provider_id", ASCENDING)], name="provider_id", partialFilterExpression=SENT_EMAIL),
         ],
@@ -88,6 +90,13 @@ class ReplayPreview(Struct, frozen=True):
     reasons: dict[str, int]
 
 
+class FinishedSlice(Struct, frozen=True):
+    """The number of deliveries that ended. `more` is True if others may match."""
+
+    finished: int
+    more: bool
+
+
 class _Replay(Struct, frozen=True, rename={"id": "_id"}):
     """A replay that was too large for one call. A document with unknown fields is not used because it would match more
     deliveries than requested."""
@@ -100,8 +109,14 @@ class _Replay(Struct, frozen=True, rename={"id": "_id"}):
 
 class Deliveries:
     def __init__(
-        self, database: Database, clock: Clock, receipt_builder: ReceiptBuilder, notifications: NotificationReader
+        self,
+        database: Database,
+        clock: Clock,
+        receipt_builder: ReceiptBuilder,
+        notifications: NotificationReader,
+        digests: Digests,
     ) -> None:
+        self._digests = digests
         self._database = database
         self._notifications = notifications
         self._receipt_builder = receipt_builder
@@ -114,14 +129,15 @@ class Deliveries:
         deliveries: dict[str, list[Delivery]] = {}
         ranges = [{"_id": {"$gte": f"{id}-", "$lt": f"{id}."}} for id in ids]
         if ranges:
-            async for doc in self._deliveries.find({"$or": ranges}).sort("_id", ASCENDING):
-                if delivery := decode(doc, Delivery):
-                    deliveries.setdefault(delivery.notification, []).append(delivery)
+            found = await decode_all(self._deliveries.find({"$or": ranges}).sort("_id", ASCENDING), Delivery)
+            for delivery in await self._digests.as_shown(found):
+                deliveries.setdefault(delivery.notification, []).append(delivery)
         return deliveries
 
     async def get(self, tenant: str, id: str) -> Delivery | None:
         doc = await self._deliveries.find_one({"_id": id, "tenant": tenant})
-        return decode(doc, Delivery) if doc else None
+        shown = await self._digests.as_shown([delivery] if doc and (delivery := decode(doc, Delivery)) else [])
+        return shown[0] if shown else None
 
     async def get_of_any_tenant(self, id: str) -> Delivery | None:
         """Return a delivery of any tenant. The caller must have a signed link for the delivery."""
@@ -135,9 +151,9 @@ class Deliveries:
 
     async def record_provider_status(self, id: str, status: DeliveryStatus, reason: Reason | None = None) -> bool:
         """Record DELIVERED or FAILED for a sent delivery. Return True if its status changed."""
-        return await self._finish({"_id": id}, status, reason, SENT_STATUSES) > 0
+        return await self.finish({"_id": id}, status, reason, SENT_STATUSES) > 0
 
-    async def record_click(self, id: str, now: datetime, session: AsyncClientSession) -> bool:
+    async def record_click(self, id: str, now: datetime, session: AsyncClientSession | None = None) -> bool:
         """Record a click in a transaction. A click proves that the delivery was read. Return True for the first
         click."""
         first = {"_id": id, "clicked_at": {"$exists": False}}
@@ -161,7 +177,7 @@ class Deliveries:
                 raise ValueError(after)
             match = {"$and": [match, following]}
         docs = self._deliveries.find(match, hint=index_of(query)).sort(order_of(query))
-        return await decode_page(docs, Delivery, first)
+        return await self._digests.as_shown(await decode_page(docs, Delivery, first))
 
     async def counts(self, sends: Collection[str]) -> dict[str, Counts]:
         """Count the stored deliveries of each send in one query."""
@@ -187,13 +203,13 @@ class Deliveries:
             match["unless"] = {"$in": [unless, None]} if unless is StepStop.READ else unless  # READ is the default
         status = DeliveryStatus.SKIPPED if unless else DeliveryStatus.CANCELLED
         await self._deliveries.bulk_write([_set_override(match, status, reason)])
-        return await self._finish(match, status, reason)
+        return await self.finish(match, status, reason)
 
     async def cancel(self, send: str, reason: Reason) -> int:
         """Cancel the waiting deliveries of a send, and running deliveries that would be retried. Return the number of
         cancelled deliveries."""
         await self._deliveries.bulk_write([_set_override({"send": send}, DeliveryStatus.CANCELLED, reason)])
-        return await self._finish({"send": send}, DeliveryStatus.CANCELLED, reason)
+        return await self.finish({"send": send}, DeliveryStatus.CANCELLED, reason)
 
     async def replay(self, tenant: str, query: DeliveryQuery) -> int:
         """Send FAILED deliveries again with a full retry schedule. Return the number of matching deliveries.
@@ -211,6 +227,8 @@ class Deliveries:
                 {"_id": new_id(), "tenant": tenant, "query": to_builtins(query), "started_at": now}
             )
         await self._replay(match, index, now)
+        if query.ids:
+            matching += await self._digests.replay_with_items(tenant, query.ids)
         return matching
 
     async def replay_preview(self, tenant: str, query: DeliveryQuery) -> ReplayPreview:
@@ -225,7 +243,7 @@ class Deliveries:
         left_out = () if query.reasons or query.ids is not None else WITHOUT_ADDRESS
         match = replay_match_of(tenant, query)
         cursor = self._deliveries.find(match, {"notification": 1}, hint=index).limit(READ_CHECKED_MAX)
-        notifications = [doc["notification"] async for doc in cursor]
+        notifications = [doc["notification"] async for doc in cursor if "notification" in doc]
         read = 0
         for start in range(0, len(notifications), REPLAY_BATCH_SIZE):
             part = Counter(notifications[start : start + REPLAY_BATCH_SIZE])
@@ -261,53 +279,58 @@ class Deliveries:
         """Replay one batch of deliveries that failed before `before`, so a delivery that fails again is not replayed
         twice. A delivery that was claimed in the meantime has another status and is not changed."""
         earlier = {"$and": [match, {"updated_at": {"$lte": before}}]}
-        docs = self._deliveries.find(earlier, {"_id": 1}, hint=index).limit(REPLAY_BATCH_SIZE)
-        ids = [doc["_id"] async for doc in docs]
-        if not ids:
-            return 0
+        fields = {"digest_id": 1, "digest_key": 1}
+        docs = await self._deliveries.find(earlier, fields, hint=index).limit(REPLAY_BATCH_SIZE).to_list()
+        ids = [doc["_id"] for doc in docs if "digest_id" not in doc and "digest_key" not in doc]
+        await self._digests.replay([doc for doc in docs if "digest_id" in doc or "digest_key" in doc])
         now = self._clock()
         update = {
             "$set": {"status": DeliveryStatus.ACCEPTED, "due_at": now, "updated_at": now},
             "$unset": {"tries": "", "lease_expirations": "", "reason": "", "enqueue_count": "", "claim": ""},
         }
-        batch = {"_id": {"$in": ids}}
-        await self._deliveries.update_many({**batch, "status": DeliveryStatus.FAILED}, update)
+        batch = {"_id": {"$in": [doc["_id"] for doc in docs]}}
+        await self._deliveries.update_many({"_id": {"$in": ids}, "status": DeliveryStatus.FAILED}, update)
         if DeliveryStatus.RETRYING in match["status"]["$in"]:
             waiting = {**batch, "status": DeliveryStatus.RETRYING, **UNQUEUED}
             await self._deliveries.update_many(waiting, {"$set": {"due_at": now, "updated_at": now}})
-        return len(ids)
+        return len(docs)
 
-    async def _finish(
+    async def finish(
         self, match: Document, status: DeliveryStatus, reason: Reason | None, before: Sequence[DeliveryStatus] = WAITING
     ) -> int:
         """Set the final status of matching deliveries whose status is in `before`, and write receipts, in transactions
         of limited size. Return the number of deliveries."""
         finished = 0
-        before = [old for old in before if may_move(old, status)]
-        waiting = match | {"status": {"$in": before}}
         while True:
-            docs = await self._deliveries.find(waiting).limit(FINISH_BATCH_SIZE).to_list()
-            deliveries = [delivery for doc in docs if (delivery := decode(doc, Delivery))]
-            if len(deliveries) < len(docs):
-                undecodable = {doc["_id"] for doc in docs} - {delivery.id for delivery in deliveries}
-                undecodable_match = {"_id": {"$in": list(undecodable)}, "status": {"$in": before}}
-                finished += (
-                    await self._deliveries.update_many(undecodable_match, finish_update(status, reason, self._clock()))
-                ).modified_count
-            if not deliveries and len(docs) < FINISH_BATCH_SIZE:
+            batch = await self.finish_slice(match, status, reason, before)
+            finished += batch.finished
+            if not batch.more:
                 return finished
 
-            async def finish_batch(session: Any, deliveries: Sequence[Delivery] = deliveries) -> int:
-                return await self._finish_batch(deliveries, status, reason, before, session)
+    async def finish_slice(
+        self, match: Document, status: DeliveryStatus, reason: Reason | None, before: Sequence[DeliveryStatus]
+    ) -> FinishedSlice:
+        """Do what `finish` does for the first matching deliveries."""
+        before = [old for old in before if may_move(old, status)]
+        docs = await self._deliveries.find(match | {"status": {"$in": before}}).limit(FINISH_BATCH_SIZE).to_list()
+        deliveries = [delivery for doc in docs if (delivery := decode(doc, Delivery))]
+        more, finished = len(docs) == FINISH_BATCH_SIZE, 0
+        if len(deliveries) < len(docs):
+            undecodable = {doc["_id"] for doc in docs} - {delivery.id for delivery in deliveries}
+            undecodable_match = {"_id": {"$in": list(undecodable)}, "status": {"$in": before}}
+            finished = (
+                await self._deliveries.update_many(undecodable_match, finish_update(status, reason, self._clock()))
+            ).modified_count
+        if not deliveries:
+            return FinishedSlice(finished, more)
 
-            session_of = self._database.client.start_session
-            with pymongo.timeout(FINISH_TIMEOUT_S):
-                async with session_of(causal_consistency=False) as session:
-                    finished += await session.with_transaction(
-                        finish_batch, read_concern=SNAPSHOT, write_concern=DURABLE
-                    )
-            if len(docs) < FINISH_BATCH_SIZE:
-                return finished
+        async def finish_batch(session: Any) -> int:
+            return await self._finish_batch(deliveries, status, reason, before, session)
+
+        with pymongo.timeout(FINISH_TIMEOUT_S):
+            async with self._database.client.start_session(causal_consistency=False) as session:
+                finished += await session.with_transaction(finish_batch, read_concern=SNAPSHOT, write_concern=DURABLE)
+        return FinishedSlice(finished, more)
 
     async def _finish_batch(
         self,
@@ -324,11 +347,14 @@ class Deliveries:
         if not current:
             return 0
         change = finish_update(status, reason, now)
+        with_items = change | {"$set": change["$set"] | {"items_pending": True}}
         await self._deliveries.bulk_write(
-            [UpdateOne({"_id": delivery.id}, change) for delivery in current], ordered=False, session=session
+            [UpdateOne({"_id": one.id}, with_items if one.digest_key else change) for one in current],
+            ordered=False,
+            session=session,
         )
-        receipt_list: list[PendingReceipt] = [
-            (receipt_change_stream.delivery_receipt(delivery, status, now, reason), delivery) for delivery in current
+        receipt_list = [
+            receipt for one in current if (receipt := self._receipt_builder.receipt_for(one, status, reason, now))
         ]
         for collection, documents in (await self._receipt_builder.build_documents(receipt_list, now)).items():
             await self._database[collection].insert_many(documents, ordered=False, session=session)
@@ -345,7 +371,7 @@ def finish_update(status: DeliveryStatus, reason: Reason | None, now: datetime) 
     """Return the update that sets a final status."""
     return {
         "$set": {"status": status, "updated_at": now} | ({"reason": reason} if reason else {}),
-        "$unset": {"due_at": "", "enqueue_count": ""} | ({} if reason else {"reason": ""}),
+        "$unset": {"due_at": "", "enqueue_count": "", "open": ""} | ({} if reason else {"reason": ""}),
     }
 
 

@@ -24,7 +24,7 @@ RELEASED_FIELDS = ("status", "lane", "enqueue_count", "device", "due_at", "relea
 
 
 class HeldEntry(Struct, frozen=True):
-    """A delivery that is due on a lane of the scheduler."""
+    """A delivery that is due on a lane of the scheduler. A digest has no notification."""
 
     id: str
     lane: str
@@ -41,7 +41,7 @@ class HeldDeliveries:
         match = {"lane": {"$gt": after, "$lt": SCHEDULER_LANES[1]}, "due_at": {"$lte": now}}
         docs = self._deliveries.find(match, {"lane": 1, "mailbox": 1, "notification": 1}, hint="due")
         return [
-            HeldEntry(doc["_id"], doc["lane"], doc["mailbox"], doc["notification"])
+            HeldEntry(doc["_id"], doc["lane"], doc["mailbox"], doc.get("notification", ""))
             async for doc in docs.sort(DUE).limit(limit)
         ]
 
@@ -93,7 +93,7 @@ def accepted_update(after: Delivery) -> UpdateOne:
     doc = document(after)
     return UpdateOne(
         {"_id": after.id},
-        {"$set": {name: doc[name] for name in RELEASED_FIELDS if name in doc}, "$unset": {"reason": ""}},
+        {"$set": {name: doc[name] for name in RELEASED_FIELDS if name in doc}, "$unset": {"reason": "", "open": ""}},
     )
 
 

@@ -41,12 +41,12 @@ class ReceiptBuilder:
     def receipt_for(
         self, job: Delivery, status: DeliveryStatus, reason: Reason | None, now: datetime
     ) -> PendingReceipt | None:
-        """Return the receipt of a delivery's new status, or None if no receipt is written for that status."""
-        return (
-            (receipt_change_stream.delivery_receipt(job, status, now, reason), job)
-            if status in REPORTED_STATUSES
-            else None
-        )
+        """Return the receipt of a delivery's new status, or None if no receipt is written for that status.
+
+        A digest has no receipts. Its items have."""
+        if status not in REPORTED_STATUSES or job.digest_key:
+            return None
+        return receipt_change_stream.delivery_receipt(job, status, now, reason), job
 
     async def build_documents(self, pending: Sequence[PendingReceipt], now: datetime) -> dict[str, list[Document]]:
         """Return the documents to insert by collection."""

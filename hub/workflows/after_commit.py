@@ -9,7 +9,7 @@
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from pymongo import UpdateOne
@@ -24,11 +24,13 @@ from hub.live.publisher import Publisher
 from hub.model import Channel, DeliveryStatus, MailboxChange, Notification, StepStop, tenant_of
 from hub.outbox.enqueuer import Enqueuer
 from hub.status import deliveries, receipt_change_stream
+from hub.status.digests import Digests
 from hub.status.held_deliveries import HeldDeliveries
 from hub.status.obsolete_deliveries import ObsoleteDeliveries, ObsoleteGroup
 from hub.status.receipt_builder import webhook_calls_for
 from hub.status.sends import Sends
 from hub.webhooks import webhook_calls
+from hub.workflows.digest_joins import DigestJoins
 from hub.workflows.release import WaitingDeliveries
 from hub.workflows.send_work import DecisionData
 
@@ -45,7 +47,9 @@ class AfterCommit:
         obsolete_deliveries: ObsoleteDeliveries,
         held: HeldDeliveries,
         sends: Sends,
+        digests: Digests,
     ) -> None:
+        self._digests = digests
         self._users = users
         self._tenants = tenants
         self._publisher = publisher
@@ -64,7 +68,14 @@ class AfterCommit:
     async def load_deliveries(self, ids: Collection[str], session: AsyncClientSession) -> WaitingDeliveries:
         """Return the deliveries in `ids` that wait for the scheduler, and which of their sends were cancelled."""
         waiting = await self._held.load(ids, session)
-        return WaitingDeliveries(waiting, await self._sends.find_cancelled({one.send for one in waiting.values()}))
+        cancelled = await self._sends.find_cancelled({one.send for one in waiting.values() if one.send})
+        digests = [id for id, one in waiting.items() if one.digest_key]
+        with_items = await self._digests.find_with_items(digests, session) if digests else ()
+        return WaitingDeliveries(waiting, cancelled, with_items)
+
+    async def load_digests(self, mailboxes: Mapping[str, Collection[str]], session: AsyncClientSession) -> DigestJoins:
+        """Return the open digests of mailboxes by digest key."""
+        return DigestJoins(await self._digests.load_open(mailboxes, session))
 
     def new_mailbox_updates(self, mailboxes: Collection[str], unit: UnitOfWork) -> dict[str, list[UpdateOne]]:
         """Return the updates that create the users of new mailboxes by collection."""
@@ -74,6 +85,8 @@ class AfterCommit:
         """Cancel the new deliveries of notifications that were replaced in the same unit. Add the webhook calls that
         the receipts of `unit` cause."""
         _cancel_replaced(unit)
+        if unit.digests:
+            unit.digests.write(unit)
         written = unit.inserts.get(receipt_change_stream.COLLECTION, [])
         pending = [
             (receipt, unit.receipt_subjects.get(receipt["_id"]) or unit.notifications[receipt["notification_id"]])

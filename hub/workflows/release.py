@@ -6,6 +6,7 @@ Guarantees
   enqueued after the commit, is HELD until a later time, or ends with its receipt.
 - What leaves counts against the daily limit of its user. Over the limit, the notification is shown in the inbox.
 - A step without a device becomes one delivery for each device that the user has now.
+- A digest is closed before it is sent. A digest without items ends.
 - A user who was erased is not created again.
 
 The works have the rank LOW, and each changes one mailbox. A worker sends what this version cannot decode to its end.
@@ -13,7 +14,7 @@ The works have the rank LOW, and each changes one mailbox. A worker sends what t
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 
 import structlog
@@ -49,6 +50,7 @@ from hub.status import deliveries, held_deliveries, receipt_change_stream
 from hub.status.held_deliveries import HeldDeliveries, HeldEntry
 from hub.status.receipt_builder import REPORTED_STATUSES
 from hub.utc_time import Clock
+from hub.workflows.digest_closing import close_digest
 
 BATCH_SIZE = 500  # deliveries per query
 WORK_SIZE = 50  # deliveries per work
@@ -59,10 +61,12 @@ log = structlog.get_logger(__name__)
 
 
 class WaitingDeliveries(Struct, frozen=True):
-    """The deliveries of a batch that still wait, by id, and the cancelled ones among their sends with the reason."""
+    """The deliveries of a batch that still wait, by id, and the cancelled ones among their sends with the reason.
+    `with_items`: the digests with items that wait."""
 
     deliveries: Mapping[str, Delivery]
     cancelled: Mapping[str, Reason]
+    with_items: Collection[str] = ()
 
 
 class _Subject(Struct, frozen=True):
@@ -141,7 +145,7 @@ class _ReleaseWork(WorkDefaults):
         self._configured = configured
         self._requeue_after = requeue_after
         self.mailboxes = (mailbox,)
-        self.reads = tuple({entry.notification for entry in due})
+        self.reads = tuple({entry.notification for entry in due if entry.notification})
         self.deliveries = tuple(sorted(entry.id for entry in due))  # those of a notification follow one another
         self.documents = 2 * len(due)  # with the receipt, or for a second device
 
@@ -152,6 +156,9 @@ class _ReleaseWork(WorkDefaults):
         for id in self.deliveries:
             delivery = waiting.deliveries.get(id)
             if delivery is None or not delivery.due_at or delivery.due_at > unit.now:
+                continue
+            if delivery.digest_key:
+                close_digest(unit, delivery, self._requeue_after, has_items=id in waiting.with_items)
                 continue
             decision = self._decide(unit, delivery, waiting.cancelled.get(delivery.send))
             if decision.outcome is DeliveryStatus.ACCEPTED:

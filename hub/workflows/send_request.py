@@ -8,6 +8,7 @@ import orjson
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
+from hub.decide.digest import Digest
 from hub.decide.plan import Requested
 from hub.decide.throttle import Throttle
 from hub.model import (
@@ -47,6 +48,7 @@ class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     require_ack: bool = False
     collapse_key: str | None = None
     throttle: Throttle | None = None
+    digest: Digest | None = None
 
     @property
     def requested(self) -> Requested:

@@ -11,6 +11,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from hub.audience.tenants import COLLECTION as TENANTS
 from hub.audience.tenants import Tenants, default_category
 from hub.audience.users import unknown_user
+from hub.decide.digest import digest_key, gathered
 from hub.decide.plan import Decision, Plan, plan
 from hub.decide.plan_times import TimedPlan, interrupts, with_times
 from hub.decide.skipped_plan import skipped_plan
@@ -106,6 +107,7 @@ class SendWork(WorkDefaults):
         self.mailboxes = [] if failed else [mailbox_of(tenant, user) for user in request.users]
         self.keys = (self.key.id,) if self.key else ()
         self.collapse_key = request.collapse_key
+        self.digest_key = digest_key(request.category, request.digest.key) if request.digest else None
         self.counts = (
             [throttle_id(mailbox, request.throttle.key) for mailbox in self.mailboxes] if request.throttle else ()
         )
@@ -126,6 +128,8 @@ class SendWork(WorkDefaults):
         """Estimate the number of documents and bytes to write. The committer uses the estimate to form batches."""
         recipients = len(self.mailboxes)
         replaced = recipients if self.collapse_key else 0
+        if self.digest_key:
+            delivery_count *= 2  # with the digest of each item
         self.documents = recipients + replaced + delivery_count + call_count
         self.size = (
             self._content_bytes  # on the send
@@ -163,6 +167,8 @@ class SendWork(WorkDefaults):
                 counted = unit.counts.get(id) or empty_count(id, now)
                 plans[index], count = throttled(throttle, plans[index], category, tenant, user, counted, now)
                 counts.append(count)
+        if request.digest:
+            plans = [gathered(request.digest, one, now) for one in plans]
         timed_plans = [
             with_times(recipient_plan, category, tenant, user, now, request.expires_at, unit.get_mailbox(user.id))
             for recipient_plan, user in zip(plans, users, strict=True)
@@ -284,10 +290,15 @@ class SendWork(WorkDefaults):
         for channel, reason in plan.skipped.items():
             receipt = receipt_change_stream.channel_receipt(n, Channel(channel), DeliveryStatus.SKIPPED, now, reason)
             unit.insert(receipt_change_stream.COLLECTION, receipt)
-        for decision in plan.external:
+        self._add_deliveries(unit, n, user, timed)
+
+    def _add_deliveries(self, unit: UnitOfWork, n: Notification, user: User, timed: TimedPlan) -> None:
+        for decision in timed.plan.external:
             for device in decision.devices or (None,):
                 delivery = self._delivery(n, decision, device)
-                if delivery.status is DeliveryStatus.HELD:
+                if decision.reason is Reason.DIGEST:
+                    delivery = self._joined(unit, delivery, decision)
+                elif delivery.status is DeliveryStatus.HELD:
                     delivery = replace(delivery, revision=user.revision)
                 elif timed.interruptions and interrupts(decision):
                     delivery = replace(delivery, counted=True)
@@ -324,6 +335,14 @@ class SendWork(WorkDefaults):
         if isinstance(content, Content):
             return content, {}
         return Content(title="", body=""), {} if plan.hidden else {Channel.IN_APP.value: template_error_text(content)}
+
+    def _joined(self, unit: UnitOfWork, delivery: Delivery, decision: Decision) -> Delivery:
+        """Return a delivery as an item of its digest."""
+        assert self.digest_key
+        assert decision.due_at
+        waiting = replace(delivery, lane="", due_at=None)
+        item: Delivery = unit.digests.join(waiting, self.digest_key, decision.due_at, unit.now)
+        return item
 
     def _delivery(self, n: Notification, decision: Decision, device: str | None) -> Delivery:
         """Return a delivery. An ACCEPTED one is enqueued after the commit and becomes due again if it is not claimed in

@@ -42,6 +42,7 @@ EXCLUDED_FIELDS = frozenset(
         *("mailbox", "tenant", "modseq", "added_modseq", "state", "wake_at", "live_key", "search_text"),  # internal
         *("lane", "enqueue_count", "claim", "leased_until", "override", "lease_expirations", "tries", "traceparent"),
         *("counted", "revision", "revised_at", "redecide_at"),
+        *("open", "joined", "items_pending"),
     }
 )
 

@@ -26,6 +26,8 @@ const REASONS: Record<string, string> = {
   ALREADY_ACKNOWLEDGED: "The user had already acknowledged it",
   SNOOZED: "The user snoozed it",
   SCHEDULED: "The send is not due",
+  DIGEST: "Waits for its digest",
+  EMPTY: "All notifications of the digest ended before it was sent",
   STEP: "A step that is not due",
   QUIET_HOURS: "The user's quiet hours",
   DO_NOT_DISTURB: "The user turned on do not disturb",

@@ -120,7 +120,10 @@ class EmailLinkEndpoints:
         return RedirectResponse(target, 303, PRIVATE_HEADERS)
 
     async def _target(self, delivery: Delivery, action_index: str | None) -> str:
-        """Return the URL to redirect to. Raise NotFound if the notification or its URL does not exist."""
+        """Return the URL to redirect to. For a digest, it is the URL of the app. Raise NotFound if the notification or
+        its URL does not exist."""
+        if delivery.digest_key and (app_url := http_url(self._services.settings.app_url)):
+            return app_url
         n = (await self._services.inboxes.get_notifications([delivery.notification])).get(delivery.notification)
         app_url, target = self._services.settings.app_url, None
         action_index = action_index and action_index.rstrip(TRAILING_PUNCTUATION)
@@ -148,7 +151,11 @@ class EmailLinkEndpoints:
             delivery, tries = await self._services.deliveries.get_of_any_tenant(delivery.id) or delivery, tries - 1
 
     async def _record_click(self, delivery: Delivery) -> None:
-        await self._services.inbox_actions.click(delivery)
+        """Record a click. A click on a digest as a whole does not read its items."""
+        if delivery.digest_key:
+            await self._services.deliveries.record_click(delivery.id, self._services.clock())
+        else:
+            await self._services.inbox_actions.click(delivery)
 
     # ------------------------------------------------------------- tokens
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 from strawberry import ID, Parent
@@ -17,7 +17,11 @@ from hub.status.deliveries import PREVIEW_COUNT_MAX, READ_CHECKED_MAX
 from hub.status.deliveries import ReplayPreview as Preview
 from hub.status.delivery_query import DeliveryQuery as DeliverySelection
 from hub.status.delivery_query import cursor_of
+from hub.status.digests import ITEMS_SHOWN
 from hub.status.virtual_deliveries import virtual_deliveries
+
+if TYPE_CHECKING:
+    from hub.api.schema.notifications import Notification
 
 CURSOR_MAX_CHARS = 128
 DEFAULT_PAGE_SIZE = 50
@@ -104,6 +108,22 @@ def _due_at(root: Parent[model.Delivery]) -> datetime | None:
     return None if root.enqueue_count else root.due_at
 
 
+def _notification_id(root: Parent[model.Delivery]) -> ID:
+    return ID(root.notification or root.newest_notification or "")
+
+
+def _send_id(root: Parent[model.Delivery]) -> ID:
+    return ID(root.send or root.newest_send or "")
+
+
+async def _items(root: Parent[model.Delivery], info: Info) -> list[model.Notification]:
+    return await info.context.digest_notifications(root.id) if root.digest_key else []
+
+
+def _item_count(root: Parent[model.Delivery]) -> int:
+    return root.joined if root.item_count is None else root.item_count
+
+
 @strawberry.type(
     description="A notification on one channel and, if the channel has devices, for one device. The message contains "
     "the id of the delivery (as Message-ID, `webhook-id`, or push topic), so receivers can discard "
@@ -111,8 +131,15 @@ def _due_at(root: Parent[model.Delivery]) -> datetime | None:
 )
 class Delivery:
     id: ID
-    notification: ID = strawberry.field(name="notificationId", description="The id of the notification.")
-    send: ID = strawberry.field(name="sendId", description="The id of the send.")
+    notification_id: ID = strawberry.field(
+        resolver=_notification_id,
+        description="The id of the notification. For a digest, the notification of its newest item.",
+    )
+    send_id: ID = strawberry.field(
+        resolver=_send_id,
+        description="The id of the send. For a digest, the send of its newest item. A digest is not counted in the "
+        "counts of a send; its items are.",
+    )
     user_id: ID = strawberry.field(description="The id of the recipient.")
     channel: model.Channel
     device: ID | None = strawberry.field(
@@ -141,6 +168,19 @@ class Delivery:
         resolver=_provider_id,
         description="The id that the provider assigned to the message. Visible to the `service` and `admin` roles; "
         "null for users.",
+    )
+    items: list[model.Notification] = strawberry.field(
+        resolver=_items,
+        graphql_type=list[Annotated["Notification", strawberry.lazy("hub.api.schema.notifications")]],
+        description=f"The notifications that a digest carries, newest first, at most {ITEMS_SHOWN}. Empty for other "
+        "deliveries.",
+    )
+    item_count: int = strawberry.field(
+        resolver=_item_count,
+        description="The number of notifications that a digest carries. 0 for other deliveries.",
+    )
+    digest_id: ID | None = strawberry.field(
+        description="The id of the digest that carries this delivery. Its `attempts` are those of the digest."
     )
     created_at: datetime
     updated_at: datetime = strawberry.field(description="The time of the last change.")

@@ -16,6 +16,7 @@ from hub.api.schema.validation import (
     valid_url,
     valid_users,
 )
+from hub.decide.digest import Digest
 from hub.decide.throttle import Throttle
 from hub.errors import BadUserInput, TooLarge
 from hub.iso_duration import DAY_S
@@ -28,6 +29,8 @@ ACTIONS_MAX = 10
 TAGS_MAX = 20
 SEND_AT_MAX_DAYS = 400
 THROTTLE_MAX_DAYS = 31
+DIGEST_MIN_S = 10
+DIGEST_MAX_DAYS = 31
 LINK = "An http(s) URL, or a path within your app that starts with a slash."
 
 
@@ -99,6 +102,18 @@ class TemplateRefInput:
     )
 
 
+@strawberry.input(
+    description="Gathers the deliveries of several sends. Each recipient gets one message per channel and device when "
+    "the window ends. Sends with priority CRITICAL are not gathered, and the inbox shows each notification immediately."
+)
+class DigestInput:
+    key: str = strawberry.field(description="The key. Sends of one category with the same key are gathered together.")
+    window: Duration = strawberry.field(
+        description=f"The length of the window, from {DIGEST_MIN_S} seconds to {DIGEST_MAX_DAYS} days. It starts with "
+        "the first delivery that is gathered."
+    )
+
+
 @strawberry.input(description="A send, which creates one notification for each recipient.")
 class SendInput:
     to: RecipientsInput = strawberry.field(description="The recipients.")
@@ -163,6 +178,10 @@ class SendInput:
     throttle: ThrottleInput | None = strawberry.field(
         default=None, description="Limits how many sends with a key leave the hub for each recipient."
     )
+    digest: DigestInput | None = strawberry.field(
+        default=None,
+        description="Gathers the deliveries of sends with a key. Each recipient gets one message per window.",
+    )
     require_ack: bool | None = strawberry.field(
         default=False,
         description="True to request an acknowledgment from the recipients. See the mutation `acknowledge`.",
@@ -201,6 +220,7 @@ def to_send_request(send: SendInput, settings: Settings, now: datetime, field: s
         expires_at=send.expires_at,
         require_ack=bool(send.require_ack),
         throttle=_to_throttle(send.throttle, f"{field}.throttle") if send.throttle else None,
+        digest=_to_digest(send.digest, f"{field}.digest") if send.digest else None,
         collapse_key=None if send.collapse_key is None else valid_key(send.collapse_key, f"{field}.collapseKey"),
     )
 
@@ -230,6 +250,12 @@ def _to_template(template: TemplateRefInput, settings: Settings, field: str) -> 
         raise BadUserInput("`data` of a template must be a JSON object.", f"{field}.data")
     key = valid_key(template.key, f"{field}.key")
     return TemplateReference(key, json_text(template.data, settings, f"{field}.data"))
+
+
+def _to_digest(digest: DigestInput, field: str) -> Digest:
+    if not DIGEST_MIN_S <= digest.window <= DIGEST_MAX_DAYS * DAY_S:
+        raise BadUserInput(f"The window must be from PT{DIGEST_MIN_S}S to P{DIGEST_MAX_DAYS}D.", f"{field}.window")
+    return Digest(key=valid_key(digest.key, f"{field}.key"), window_s=digest.window)
 
 
 def _to_content(content: ContentInput, settings: Settings, field: str) -> model.Content:

@@ -1,6 +1,7 @@
 """`simulate`: the decisions for a send that is neither stored nor sent."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -9,21 +10,25 @@ from msgspec.structs import replace
 from strawberry import ID
 
 from hub import markdown, model
-from hub.api.context import Info
+from hub.api.context import Context, Info
 from hub.api.schema.send_input import SendInput, to_send_request
 from hub.api.schema.validation import valid_page_size
 from hub.audience.tenants import default_category
 from hub.audience.users import unknown_user
+from hub.decide.digest import digest_key, gathered
 from hub.decide.plan import Decision as PlannedDecision
-from hub.decide.plan import plan
+from hub.decide.plan import Plan, plan
 from hub.decide.plan_times import with_times
 from hub.decide.templates import TemplateError
 from hub.decide.throttle import throttled
 from hub.ids import new_id
 from hub.inbox.window_counts import empty_count, throttle_id
 from hub.model import DeliveryStatus, Reason, mailbox_of
+from hub.workflows.send_request import SendRequest
 
 DEFAULT_RECIPIENTS = 20
+OpenDigests = Mapping[tuple[str, model.Channel], datetime | None]
+"""The ends of open digests by mailbox and channel."""
 MARKDOWN_CHANNELS = {model.Channel.IN_APP, model.Channel.WEBHOOK}
 """The channels that receive the body with its markup."""
 
@@ -86,6 +91,7 @@ class SimulationQuery:
         if throttle := request.throttle:
             ids = [throttle_id(mailbox_of(id, user), throttle.key) for user in users]
             counts = await services.window_counts.get_many(ids)
+        digests = await _open_digests(info.context, request, users)
         mailboxes = await services.inboxes.get_mailboxes([mailbox_of(id, user) for user in users])
 
         def simulate_decision(user: model.User, decision: PlannedDecision) -> Decision:
@@ -103,6 +109,8 @@ class SimulationQuery:
                 count_id = throttle_id(user.id, throttle.key)
                 counted = counts.get(count_id) or empty_count(count_id, at)
                 planned, _ = throttled(throttle, planned, category, tenant, user, counted, at)
+            if request.digest:
+                planned = _with_open_digests(gathered(request.digest, planned, at), digests, user.id)
             mailbox = mailboxes.get(user.id)
             planned = with_times(planned, category, tenant, user, at, request.expires_at, mailbox).plan
             decisions = [simulate_decision(user, _scheduled(decision, later_at)) for decision in planned.decisions]
@@ -117,6 +125,27 @@ def _scheduled(decision: PlannedDecision, at: datetime | None) -> PlannedDecisio
     if at is None or decision.outcome is not DeliveryStatus.ACCEPTED:
         return decision
     return replace(decision, outcome=DeliveryStatus.HELD, reason=Reason.SCHEDULED, due_at=at)
+
+
+async def _open_digests(context: Context, request: SendRequest, users: Sequence[str]) -> OpenDigests:
+    """Return the ends of the open digests that the deliveries of a send would join."""
+    if not request.digest:
+        return {}
+    mailboxes = [mailbox_of(context.caller.tenant, user) for user in users]
+    key = digest_key(request.category, request.digest.key)
+    found = await context.services.digests.list_open(key, mailboxes)
+    return {(one.mailbox, one.channel): one.due_at for one in found}
+
+
+def _with_open_digests(plan: Plan, digests: OpenDigests, mailbox: str) -> Plan:
+    """Return the plan with the times of the digests that are open."""
+    return replace(
+        plan,
+        decisions=tuple(
+            replace(one, due_at=digests.get((mailbox, one.channel), one.due_at)) if one.reason is Reason.DIGEST else one
+            for one in plan.decisions
+        ),
+    )
 
 
 def _to_decision(decision: PlannedDecision, content: model.Content | TemplateError | None) -> Decision:

@@ -18,6 +18,7 @@ from hub.utc_time import RealClock
 
 CHANNEL = Channel.WEBHOOK
 EVENT = "notification.created"
+DIGEST_EVENT = "notification.digest"
 
 
 async def create_providers(resources: ChannelResources) -> tuple[Provider, ...]:
@@ -64,11 +65,23 @@ def body_of(message: Message) -> bytes:
     """Return the request body, which is the same in every attempt."""
     return orjson.dumps(
         {
-            "type": EVENT,
+            "type": DIGEST_EVENT if message.items else EVENT,
             "timestamp": utc_time.rfc3339(message.created_at),
-            "data": _notification_json(message.notification),
+            "data": _digest_json(message) if message.items else _notification_json(message.notification),
         }
     )
+
+
+def _digest_json(message: Message) -> dict[str, Any]:
+    n = message.notification
+    return {
+        "id": n.id,
+        "userId": n.user_id,
+        "category": n.category,
+        "title": n.title,
+        "count": message.item_count,
+        "items": [_notification_json(item.notification) for item in message.items],
+    }
 
 
 def _notification_json(n: Notification) -> dict[str, Any]:

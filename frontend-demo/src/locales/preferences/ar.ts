@@ -139,6 +139,8 @@ export const ar: Messages = {
   ALREADY_ACKNOWLEDGED: "كنت قد أكدته",
   SNOOZED: "قمت بتأجيله",
   SCHEDULED: "مجدول لوقت لاحق",
+  DIGEST: "تُجمع مع غيرها في رسالة واحدة",
+  EMPTY: "لم يبق ما يُرسل",
   STEP: "تذكير لاحق",
   QUIET_HOURS: "ساعات الهدوء لديك",
   DO_NOT_DISTURB: "عدم الإزعاج مفعّل لديك",

@@ -139,6 +139,8 @@ export const de: Messages = {
   ALREADY_ACKNOWLEDGED: "Sie hatten sie schon bestätigt",
   SNOOZED: "Sie haben sie auf später verschoben",
   SCHEDULED: "für später geplant",
+  DIGEST: "wird mit anderen in einer Nachricht gesammelt",
+  EMPTY: "es war nichts mehr zu senden",
   STEP: "eine spätere Erinnerung",
   QUIET_HOURS: "Ihre Ruhezeiten",
   DO_NOT_DISTURB: "„Bitte nicht stören“ ist eingeschaltet",

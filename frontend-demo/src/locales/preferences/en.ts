@@ -140,6 +140,8 @@ export const en = {
   ALREADY_ACKNOWLEDGED: "you had already confirmed it",
   SNOOZED: "you snoozed it",
   SCHEDULED: "scheduled for later",
+  DIGEST: "gathered with others in one message",
+  EMPTY: "nothing was left to send",
   STEP: "a later reminder",
   QUIET_HOURS: "your quiet hours",
   DO_NOT_DISTURB: "you turned on do not disturb",

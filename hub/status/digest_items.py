@@ -1,0 +1,51 @@
+"""Gives the items of a digest their final status, in slices. The worker begins and the scheduler continues."""
+
+from collections.abc import Sequence
+
+from hub.model import Delivery, DeliveryStatus, Reason
+from hub.outbox.lanes import Lanes
+from hub.platform.connections import Document
+from hub.status.deliveries import SENT_STATUSES, Deliveries
+from hub.status.digests import Digests, end_of_items
+
+LOCK_MS = 10_000
+BEFORE_END = (DeliveryStatus.HELD, *SENT_STATUSES)
+"""The statuses of items that a status of their digest may replace. A later report of a provider also reaches them."""
+
+
+class DigestItems:
+    def __init__(self, digests: Digests, deliveries: Deliveries, lanes: Lanes) -> None:
+        self._digests = digests
+        self._deliveries = deliveries
+        self._lanes = lanes
+
+    async def begin(self, digests: Sequence[str]) -> None:
+        """Settle the first items of digests that ended."""
+        for id in digests:
+            if digest := await self._digests.find_pending(id):
+                await self._settle_slice(digest)
+
+    async def tick(self) -> int:
+        """Settle one slice of each digest that ended. Return the number of slices."""
+        if not await self._lanes.acquire_tick_lock("digest_items", LOCK_MS):
+            return 0
+        try:
+            pending = await self._digests.list_pending()
+            for digest in pending:
+                await self._settle_slice(digest)
+        finally:
+            await self._lanes.release_tick_lock("digest_items")
+        return len(pending)
+
+    async def end(self, items: Sequence[Delivery], status: DeliveryStatus, reason: Reason | None) -> None:
+        """End items that their digest leaves out, with receipts."""
+        ids = [item.id for item in items]
+        await self._deliveries.finish({"_id": {"$in": ids}}, status, reason, [DeliveryStatus.HELD])
+
+    async def _settle_slice(self, digest: Document) -> None:
+        status, reason = DeliveryStatus(digest["status"]), digest.get("reason")
+        slice_ = await self._deliveries.finish_slice(
+            {"digest_id": digest["_id"]}, end_of_items(status), Reason(reason) if reason else None, BEFORE_END
+        )
+        if not slice_.more:
+            await self._digests.mark_settled(digest)

@@ -1,0 +1,210 @@
+"""The queries of digests and of their items. An item is a delivery that a digest carries."""
+
+import asyncio
+import functools
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+
+import pymongo
+from msgspec.structs import replace
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.read_concern import ReadConcern
+
+from hub.model import Delivery, DeliveryStatus, Reason, document
+from hub.outbox.states import FINAL
+from hub.platform.connections import DURABLE, SNAPSHOT, Document
+from hub.platform.tolerant_decoding import decode_all, decode_by_id
+from hub.utc_time import Clock
+
+ITEMS_SHOWN = 100  # newest items in a message and in the API
+TRANSACTION_TIMEOUT_S = 10.0
+JOIN_FIELDS = ("priority", "lane", "newest_notification", "newest_send", "updated_at")
+CALL_FIELDS = ("tries", "lease_expirations", "reason", "enqueue_count", "claim")  # of earlier calls
+PENDING_AT_ONCE = 20  # digests whose items are settled in one round
+
+Slot = tuple[str, str, str | None, str]
+"""The mailbox, channel, device, and key of a digest. At most one digest of a slot is open."""
+
+
+def indexes() -> list[IndexModel]:
+    return [
+        IndexModel(
+            [(name, ASCENDING) for name in ("mailbox", "digest_key", "channel", "device")],
+            name="open_digest",
+            unique=True,
+            partialFilterExpression={"open": True},
+        ),
+        # the items of a digest by status, newest first
+        IndexModel(
+            [("digest_id", ASCENDING), ("status", ASCENDING), ("_id", DESCENDING)],
+            name="items",
+            partialFilterExpression={"digest_id": {"$exists": True}},
+        ),
+        # the digests whose items do not have their final status yet
+        IndexModel(
+            [("status", ASCENDING), ("updated_at", ASCENDING)],
+            name="items_pending",
+            partialFilterExpression={"items_pending": True},
+        ),
+    ]
+
+
+def slot_of(digest: Delivery) -> Slot:
+    return digest.mailbox, digest.channel, digest.device, digest.digest_key or ""
+
+
+class Digests:
+    """The digests in the collection `deliveries`."""
+
+    def __init__(self, deliveries: AsyncCollection[Document], clock: Clock) -> None:
+        self._client = deliveries.database.client
+        self._deliveries = deliveries
+        self._majority = self._deliveries.with_options(read_concern=ReadConcern("majority"))
+        self._clock = clock
+
+    async def load_open(self, mailboxes: Mapping[str, Collection[str]], session: AsyncClientSession) -> list[Delivery]:
+        """Return the open digests of mailboxes by digest key, read in a transaction."""
+        slots = [{"mailbox": {"$in": list(ids)}, "digest_key": key} for key, ids in mailboxes.items()]
+        docs = self._deliveries.find({"open": True, "$or": slots}, session=session)
+        return await decode_all(docs, Delivery)
+
+    async def list_open(self, key: str, mailboxes: Collection[str]) -> list[Delivery]:
+        """Return the open digests of mailboxes with this key."""
+        match = {"open": True, "mailbox": {"$in": list(mailboxes)}, "digest_key": key}
+        return await decode_all(self._deliveries.find(match, hint="open_digest"), Delivery)
+
+    async def find_with_items(self, ids: Collection[str], session: AsyncClientSession) -> set[str]:
+        """Return the digests in `ids` that have items that wait, read in a transaction."""
+        stages: list[Document] = [
+            {"$match": {"digest_id": {"$in": list(ids)}, "status": DeliveryStatus.HELD}},
+            {"$group": {"_id": "$digest_id"}},
+        ]
+        return {doc["_id"] async for doc in await self._deliveries.aggregate(stages, session=session, hint="items")}
+
+    async def count_joined(self, id: str) -> int:
+        """Count all items of a digest, which no write after a failover can change."""
+        return await self._majority.count_documents({"digest_id": id}, hint="items")
+
+    async def list_waiting(self, id: str, before: str | None, limit: int) -> list[Delivery]:
+        """Return items that wait, newest first, with ids before `before`."""
+        match: Document = {"digest_id": id, "status": DeliveryStatus.HELD}
+        if before:
+            match["_id"] = {"$lt": before}
+        docs = self._majority.find(match, hint="items").sort("_id", DESCENDING).limit(limit)
+        return await decode_all(docs, Delivery)
+
+    async def set_item_count(self, id: str, count: int) -> None:
+        await self._deliveries.update_one({"_id": id}, {"$set": {"item_count": count}})
+
+    async def newest_notifications(self, digests: Sequence[str]) -> list[list[str]]:
+        """Return the notifications of the newest items of each digest, newest first."""
+        return await asyncio.gather(*(self._newest_notifications(id) for id in digests))
+
+    async def _newest_notifications(self, digest: str) -> list[str]:
+        match = {"digest_id": digest, "status": {"$in": list(DeliveryStatus)}}
+        docs = self._deliveries.find(match, {"notification": 1}, hint="items").sort("_id", DESCENDING)
+        return [doc["notification"] async for doc in docs.limit(ITEMS_SHOWN)]
+
+    async def as_shown(self, deliveries: list[Delivery]) -> list[Delivery]:
+        """Return the deliveries. An item that waits has the time of its digest, or the status if the digest ended."""
+        ids = {one.digest_id for one in deliveries if one.digest_id and one.status is DeliveryStatus.HELD}
+        if not ids:
+            return deliveries
+        digests = await decode_by_id(self._deliveries.find({"_id": {"$in": list(ids)}}), Delivery)
+        return [_as_shown(one, digests.get(one.digest_id or "")) for one in deliveries]
+
+    async def list_pending(self) -> list[Document]:
+        """Return digests that ended and whose items have another status, first ended first."""
+        match = {"items_pending": True, "status": {"$in": FINAL}}
+        fields = {"status": 1, "reason": 1, "updated_at": 1}
+        docs = self._deliveries.find(match, fields, hint="items_pending").sort("updated_at", ASCENDING)
+        return await docs.limit(PENDING_AT_ONCE).to_list()
+
+    async def find_pending(self, id: str) -> Document | None:
+        """Return a digest that ended and whose items have another status."""
+        return await self._deliveries.find_one({"_id": id, "items_pending": True, "status": {"$in": FINAL}})
+
+    async def mark_settled(self, digest: Document) -> None:
+        """Record that all items have the status of the digest, unless it changed in the meantime."""
+        match = {"_id": digest["_id"], "status": digest["status"], "updated_at": digest["updated_at"]}
+        await self._deliveries.update_one(match, {"$unset": {"items_pending": ""}})
+
+    async def replay(self, failed: Sequence[Document]) -> None:
+        """Send FAILED digests again, and the digests of FAILED items, with all items that failed with their digest.
+
+        An item that failed by itself leaves its digest and is sent alone."""
+        for digest in {str(doc.get("digest_id", doc["_id"])): None for doc in failed}:
+            await self._in_transaction(functools.partial(self._replay, digest))
+        if items := [doc["_id"] for doc in failed if "digest_id" in doc]:
+            await self._in_transaction(lambda session: self._take_out(items, session))
+
+    async def replay_with_items(self, tenant: str, items: Collection[str]) -> int:
+        """Send FAILED digests again that carry `items` which do not have the status of their digest yet. Return the
+        number of these items."""
+        match = {"_id": {"$in": list(items)}, "tenant": tenant, "status": DeliveryStatus.HELD}
+        waiting = await self._deliveries.find(match | {"digest_id": {"$exists": True}}, {"digest_id": 1}).to_list()
+        if not waiting:
+            return 0
+        failed = {"_id": {"$in": [doc["digest_id"] for doc in waiting]}, "status": DeliveryStatus.FAILED}
+        digests = {doc["_id"] async for doc in self._deliveries.find(failed, {"_id": 1})}
+        await self.replay([{"_id": id} for id in digests])
+        return sum(doc["digest_id"] in digests for doc in waiting)
+
+    async def _in_transaction(self, work: Callable[[AsyncClientSession], Awaitable[None]]) -> None:
+        with pymongo.timeout(TRANSACTION_TIMEOUT_S):
+            async with self._client.start_session(causal_consistency=False) as session:
+                await session.with_transaction(work, read_concern=SNAPSHOT, write_concern=DURABLE)
+
+    async def _replay(self, id: str, session: AsyncClientSession) -> None:
+        now, failed = self._clock(), {"_id": id, "status": DeliveryStatus.FAILED}
+        values = {"status": DeliveryStatus.ACCEPTED, "due_at": now, "updated_at": now, "items_pending": True}
+        update = {"$set": values, "$unset": dict.fromkeys(CALL_FIELDS, "")}
+        before = await self._deliveries.find_one_and_update(failed, update, session=session)
+        if before is None:
+            return
+        items = {"digest_id": id, "status": DeliveryStatus.FAILED, "reason": before.get("reason")}
+        held = {"status": DeliveryStatus.HELD, "reason": Reason.DIGEST, "updated_at": now}
+        await self._deliveries.update_many(items, {"$set": held}, session=session)
+
+    async def _take_out(self, items: Sequence[str], session: AsyncClientSession) -> None:
+        match = {"_id": {"$in": list(items)}, "status": DeliveryStatus.FAILED}
+        docs = self._deliveries.find(match, {"digest_id": 1}, session=session)
+        digests = Counter([doc["digest_id"] async for doc in docs])
+        if not digests:
+            return
+        now = self._clock()
+        lane = {"$concat": ["$channel", "/", "$priority", "/", "$tenant"]}
+        values = {"status": DeliveryStatus.ACCEPTED, "due_at": now, "updated_at": now, "lane": lane}
+        unset = [*CALL_FIELDS, "digest_id"]
+        await self._deliveries.update_many(match, [{"$set": values}, {"$unset": unset}], session=session)
+        fewer = [UpdateOne({"_id": id}, {"$inc": {"joined": -count}}) for id, count in digests.items()]
+        await self._deliveries.bulk_write(fewer, session=session)
+
+
+def end_of_items(status: DeliveryStatus) -> DeliveryStatus:
+    """Return the status of the items of a digest that ended. A click on the digest proves nothing about one item."""
+    return DeliveryStatus.SENT if status is DeliveryStatus.READ else status
+
+
+def _as_shown(delivery: Delivery, digest: Delivery | None) -> Delivery:
+    if digest is None or delivery.status is not DeliveryStatus.HELD:
+        return delivery
+    if digest.status not in FINAL:
+        return replace(delivery, due_at=None if digest.enqueue_count else digest.due_at)
+    return replace(
+        delivery,
+        status=end_of_items(digest.status),
+        reason=digest.reason,
+        updated_at=max(digest.updated_at, delivery.updated_at),
+    )
+
+
+def joined_update(digest: Delivery, joined_before: int) -> Document:
+    """Return the update of an open digest that items joined."""
+    doc = document(digest)
+    return {
+        "$inc": {"joined": digest.joined - joined_before},
+        "$set": {name: doc[name] for name in JOIN_FIELDS},
+    }
