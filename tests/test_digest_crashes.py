@@ -1,0 +1,102 @@
+"""Every item of a digest is in exactly one message while workers are killed."""
+
+import asyncio
+import random
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterable
+
+import pytest
+
+from hub.platform.embedded_servers import Mongod, Redis
+from tests.channel_setup import CHANNELS, FakeChannels
+from tests.client import eventually
+from tests.conftest import scaled
+from tests.digest_setup import CANCEL, HOUR, RECALL, TITLE, Running, digest_deployment, end_windows, mails_to, text_of
+
+USERS = scaled(8, 50)
+ITEMS = scaled(120, 1000)
+KILLS = scaled(4, 30)
+READ_CHANNELS = {"EMAIL", "WEBHOOK"}  # whose messages this test reads
+COUNTS = "query ($id: ID!) { send(id: $id) { counts { channel status count reasons { reason count } } } }"
+
+
+@pytest.fixture(scope="module")
+async def running(servers: tuple[Mongod, Redis]) -> AsyncIterator[Running]:
+    async with digest_deployment(servers) as opened:
+        yield opened
+
+
+def messages_by_title(fakes: FakeChannels, users: Iterable[str]) -> dict[tuple[str, str], set[str]]:
+    """Return the ids of the messages by email and webhook in which each title arrived. No message is empty."""
+    found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for user in users:
+        for mail in mails_to(fakes, user):
+            titles = set(TITLE.findall(text_of(mail) + str(mail["Subject"])))
+            assert titles
+            for title in titles:
+                found["EMAIL", title].add(str(mail["Message-ID"]))
+        for body in fakes.receiver.bodies[f"/{user}"]:
+            items = body["data"].get("items", [body["data"]])
+            assert items
+            for item in items:
+                found["WEBHOOK", item["title"]].add(body["data"]["id"])
+    return found
+
+
+async def test_every_item_is_in_one_message_while_workers_are_killed(running: Running) -> None:
+    """Sends whose items opened a digest are cancelled and recalled meanwhile: nobody else's item is lost."""
+    deployment, tenant, fakes, database = running
+    users = [f"user-{n}" for n in range(USERS)]
+    await fakes.add_addresses(tenant, *users)
+    numbers = iter(range(ITEMS))
+    stopped: set[str] = set()
+    sends: dict[str, str] = {}
+
+    async def send_all() -> None:
+        for n in numbers:
+            title, user = f"item-{n}", random.choice(users)
+            send = (await tenant.send(user, title=title, channels=list(CHANNELS), digest=HOUR))["send"]["id"]
+            sends[send] = title
+            if random.random() < 0.1:
+                await tenant.execute(random.choice((CANCEL, RECALL)), id=send)
+                stopped.add(send)
+
+    async def end_all() -> None:
+        while True:
+            await end_windows(database)
+            await asyncio.sleep(0.5)
+
+    async def kill_all() -> None:
+        for number in range(KILLS):
+            worker = deployment.workers[number % 2]
+            worker.kill()
+            await worker.start()
+
+    ending = asyncio.create_task(end_all())
+    await asyncio.gather(kill_all(), *(send_all() for _ in range(4)))
+    match = {"send": {"$in": list(sends)}}
+
+    async def ended() -> bool:
+        waiting = {"status": {"$in": ["HELD", "ACCEPTED", "PROCESSING", "RETRYING"]}}
+        return not await database.deliveries.count_documents({"mailbox": {"$regex": "^acme/user-"}} | waiting)
+
+    try:
+        await eventually(ended, 120)
+    finally:
+        ending.cancel()
+    items = await database.deliveries.find(match).to_list()
+    assert len(items) == ITEMS * len(CHANNELS)
+    assert {one["status"] for one in items} <= {"SENT", "DELIVERED", "CANCELLED"}
+    assert {one["send"] for one in items if one["status"] == "CANCELLED"} <= stopped
+    sent = [one for one in items if one["status"] != "CANCELLED"]
+    joined, carried = Counter(one["digest_id"] for one in items), Counter(one["digest_id"] for one in sent)
+    digests = {one["_id"]: one async for one in database.deliveries.find({"_id": {"$in": list(joined)}})}
+    assert {id: digest["joined"] for id, digest in digests.items()} == joined
+    assert {id for id, digest in digests.items() if digest["status"] == "SKIPPED"} == joined.keys() - carried.keys()
+    arrived = messages_by_title(fakes, users)
+    assert {len(messages) for messages in arrived.values()} == {1}
+    assert arrived.keys() >= {(one["channel"], sends[one["send"]]) for one in sent if one["channel"] in READ_CHANNELS}
+    arrivals = {id[:36] for id in fakes.arrivals()}  # with one item, a push has the id of its notification
+    assert all({one["digest_id"], one["notification"]} & arrivals for one in sent)
+    counts = [(await tenant.execute(COUNTS, id=id))["send"]["counts"] for id in list(sends)[:20]]
+    assert {sum(row["count"] for row in rows if row["channel"] != "IN_APP") for rows in counts} == {len(CHANNELS)}
