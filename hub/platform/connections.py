@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pymongo
@@ -36,6 +36,7 @@ NODE_STATE_CHANGE_CODES = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436}
 """Error codes of a node that is shutting down or stepping down."""
 
 NAMESPACE_EXISTS = 48
+INDEX_OPTIONS_CONFLICT = 85
 INDEX_BUILD_TIMEOUT_S = 3600.0  # takes minutes for millions of notifications. None means the client's timeoutMS.
 MAX_CALLS = 96  # concurrent calls per client. Its pool has a few more connections.
 REDIS_TIMEOUT_S = 2.0  # detects a suspended server. Waiting messages are sent again.
@@ -98,7 +99,7 @@ async def make_indexes(database: Database, *indexes: Indexes) -> None:
         for stage in indexes:
             for collection, models in stage.items():
                 if models:
-                    await database[collection].create_indexes(models)
+                    await _create_indexes(database, collection, models)
                     continue
                 # Transactions that create a collection conflict with each other, so it is created here.
                 try:
@@ -108,6 +109,21 @@ async def make_indexes(database: Database, *indexes: Indexes) -> None:
                 except OperationFailure as error:  # another process created it in the meantime
                     if error.code != NAMESPACE_EXISTS:
                         raise
+
+
+async def _create_indexes(database: Database, collection: str, models: list[IndexModel]) -> None:
+    """Create the indexes that do not exist. If a setting changed how long documents are kept, change the index."""
+    try:
+        await database[collection].create_indexes(models)
+    except OperationFailure as error:
+        if error.code != INDEX_OPTIONS_CONFLICT:
+            raise
+        for index in (model.document for model in models):
+            if (expiry := index.get("expireAfterSeconds")) is not None:
+                change = {"name": index["name"], "expireAfterSeconds": expiry}
+                with suppress(OperationFailure):  # the index does not exist yet
+                    await database.command("collMod", collection, index=change)
+        await database[collection].create_indexes(models)
 
 
 def is_outage(error: PyMongoError) -> bool:
