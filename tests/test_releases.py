@@ -147,3 +147,18 @@ async def test_release_ends_what_the_recipient_stopped(
 
     doc = await eventually(ended, within_s=20)
     assert (doc["status"], doc.get("reason")) == (("SKIPPED", reason) if reason else ("SENT", None))
+
+
+async def test_delivery_that_cannot_be_decoded_is_postponed(running: Running) -> None:
+    """It is not at the head of its lane again and again, and the others are released."""
+    _, tenant, fakes, stored = running
+    await fakes.add_addresses(tenant, "uma", channels=["EMAIL"])
+    [unreadable] = await hold(running, "uma", channel="PIGEON")
+    [readable] = await hold(running, "uma")
+
+    async def done() -> bool:
+        postponed, released = [await stored.find_one({"_id": id}) for id in (unreadable, readable)]
+        return postponed["due_at"] > utc_time.now() + timedelta(seconds=5) and released["status"] == "SENT"
+
+    await eventually(done, within_s=30)
+    assert (await stored.find_one({"_id": unreadable}))["status"] == "HELD"

@@ -155,7 +155,10 @@ class _ReleaseWork(WorkDefaults):
         unreleased = []
         for id in self.deliveries:
             delivery = waiting.deliveries.get(id)
-            if delivery is None or not delivery.due_at or delivery.due_at > unit.now:
+            if delivery is None:  # released in the meantime, or it cannot be decoded
+                unreleased.append(id)
+                continue
+            if not delivery.due_at or delivery.due_at > unit.now:
                 continue
             if delivery.digest_key:
                 close_digest(unit, delivery, self._requeue_after, has_items=id in waiting.with_items)
