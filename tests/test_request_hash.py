@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hub.decide.throttle import Throttle
 from hub.model import Action, Channel, Content, Priority, Step, StepStop
-from hub.workflows.send_request import SendRequest, request_hash
+from hub.workflows.send_request import SendRequest, TemplateReference, request_hash
 from tests.client import GraphQLErrors, Tenant
 
 AT = datetime(2026, 12, 24, 18, tzinfo=UTC)
@@ -46,6 +46,9 @@ REQUESTS: dict[str, SendRequest] = {
     "throttle": request(throttle=Throttle(key="cpu", window_s=3600)),
     "throttle with a limit": request(throttle=Throttle(key="cpu", window_s=60, limit=5)),
     "steps": request(steps=(Step(channels=(Channel.EMAIL,), after_s=600, unless=StepStop.ACKNOWLEDGED),)),
+    "template": request(content=None, template=TemplateReference(key="welcome")),
+    "template with data": request(content=None, template=TemplateReference(key="welcome", data='{"b":1,"a":[2]}')),
+    "schedule": request(send_at=AT),
     "everything": request(
         users=("a", "b", "c"),
         content=Content(title="T", body="B", image_url="/i", action_url="/a", actions=(Action(key="k", label="L"),)),
@@ -81,6 +84,9 @@ HASHES: dict[str, str] = {
     "throttle": "bebdd4a0cec24a9c2d27ac2ec454e5b5c58381e3470a1d2a44ceca898eb907fb",
     "throttle with a limit": "aa064438577c5e768928c39bda0957e6c273f0ebb3badae96c969444febe4d01",
     "steps": "9c11328ab641e9d0b489230f39669b958d0b5e55c2945d4fc12b7d787970df60",
+    "template": "4839c74c616ad1deac8e8f392aac35bc9ac9d29bf4c0f87e04bb0849448454e4",
+    "template with data": "8daba667a334adb575ab06f75f00dd6d16f11d3dcfd8db2193d23afb281812cc",
+    "schedule": "9afd1412f20f842a13b4b049b06f63f9c6eb92322f927ed2fb37745921f69529",
     "everything": "3b2f92e623482dffb71bfed0542a2fb412303fc55b9ff2111ddd865bb4d0abb0",
 }
 """The hashes of version 0.1.0. A later version must not change them: a retry after an upgrade would be a CONFLICT."""
@@ -103,6 +109,10 @@ def test_different_requests_have_different_hashes() -> None:
         ({"data": '{"x":0.1}'}, {"data": '{"x":1e-1}'}),
         ({"require_ack": False, "tags": (), "collapse_key": None}, {}),
         ({"priority": Priority.MEDIUM}, {}),
+        (
+            {"template": TemplateReference(key="t", data='{"a":1,"b":2}')},
+            {"template": TemplateReference(key="t", data='{"b":2,"a":1}')},
+        ),
         (
             {
                 "throttle": Throttle(key="k", window_s=60, limit=1),
