@@ -11,6 +11,7 @@ from hub.cli.api_client import execute
 
 USER_QUERY = '{ user(id: "alice") { attributes } }'
 UPSERT_CATEGORY = "mutation ($category: CategoryInput!) { upsertCategory(input: $category) { key } }"
+UPSERT_TEMPLATE = "mutation ($template: TemplateInput!) { upsertTemplate(input: $template) { version } }"
 UPSERT_USERS = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
 REGISTER_WEB_PUSH = "mutation ($device: WebPushInput!) { registerWebPush(input: $device) { id } }"
 REGISTER_MOBILE_DEVICE = "mutation ($device: MobileDeviceInput!) { registerMobileDevice(input: $device) { id } }"
@@ -49,15 +50,13 @@ SENDS = [
         "Welcome to the team space",
         "Updates on your projects, reviews and invoices appear here.",
     ),
-    _send(
-        "invoice",
-        ["alice"],
-        "billing",
-        "Invoice 2026-118 is ready",
-        "240.00 EUR, due in 14 days.",
-        data={"invoice": "2026-118", "amount": "240.00", "currency": "EUR"},
-        content={"actionUrl": "/app/invoices/2026-118"},
-    ),
+    {
+        "to": {"users": ["alice"]},
+        "category": "billing",
+        "template": {"key": "invoice"},
+        "data": {"invoice": "2026-118", "amount": "240.00", "currency": "EUR"},
+        "idempotencyKey": "hub-dev-demo-invoice",
+    },
     _send(
         "review",
         ["alice"],
@@ -79,6 +78,21 @@ SENDS = [
 ]
 
 
+TEMPLATES = [
+    {
+        "key": "invoice",
+        "title": "Invoice {{ invoice }} is ready",
+        "body": "{{ amount | currency: currency }}, due in 14 days.",
+        "actionUrl": "/app/invoices/{{ invoice }}",
+    },
+    {
+        "key": "invoice",
+        "locale": "de",
+        "title": "Rechnung {{ invoice }} ist da",
+        "body": "{{ amount | currency: currency }}, zahlbar in 14 Tagen.",
+        "actionUrl": "/app/invoices/{{ invoice }}",
+    },
+]
 CATEGORIES = [
     {"key": "product", "name": "Product news", "defaultChannels": ["IN_APP", "EMAIL"]},
     {"key": "billing", "name": "Invoices", "defaultChannels": ["IN_APP", "EMAIL"], "required": True},
@@ -109,6 +123,8 @@ async def create_demo_data(url: str, admin_token: str, user_tokens: Mapping[str,
         return
     for category in CATEGORIES:
         await execute(url, admin_token, UPSERT_CATEGORY, category=category)
+    for template in TEMPLATES:
+        await execute(url, admin_token, UPSERT_TEMPLATE, template=template)
     await execute(url, admin_token, UPSERT_USERS, users=USERS)
     await execute(url, user_tokens["alice"], REGISTER_WEB_PUSH, device=ALICE_BROWSER)
     await execute(url, user_tokens["bob"], REGISTER_MOBILE_DEVICE, device=BOB_PHONE)

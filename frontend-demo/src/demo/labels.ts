@@ -41,6 +41,7 @@ const REASONS: Record<string, string> = {
   ATTEMPTS_USED_UP: "Every attempt failed",
   REFUSED: "The provider rejected it permanently",
   ADDRESS_GONE: "The address no longer exists",
+  TEMPLATE_ERROR: "The text of the template could not be rendered",
   POISON: "The workers that tried it crashed",
   UNREADABLE: "This version cannot read the stored delivery",
 };

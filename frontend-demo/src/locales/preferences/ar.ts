@@ -153,6 +153,7 @@ export const ar: Messages = {
   ATTEMPTS_USED_UP: "فشلت كل المحاولات",
   REFUSED: "رفضته خدمة التوصيل",
   ADDRESS_GONE: "لم يعد العنوان موجودًا",
+  TEMPLATE_ERROR: "تعذّر إنشاء نصه",
   POISON: "فشل التوصيل مرارًا",
   UNREADABLE: "تعذّرت قراءته على الخادم",
 };

@@ -153,6 +153,7 @@ export const de: Messages = {
   ATTEMPTS_USED_UP: "alle Versuche sind fehlgeschlagen",
   REFUSED: "vom Zustelldienst abgelehnt",
   ADDRESS_GONE: "die Adresse existiert nicht mehr",
+  TEMPLATE_ERROR: "der Text konnte nicht erstellt werden",
   POISON: "die Zustellung ist wiederholt fehlgeschlagen",
   UNREADABLE: "der Server konnte sie nicht lesen",
 };

@@ -154,6 +154,7 @@ export const en = {
   ATTEMPTS_USED_UP: "every attempt failed",
   REFUSED: "the delivery service rejected it",
   ADDRESS_GONE: "the address no longer exists",
+  TEMPLATE_ERROR: "its text could not be created",
   POISON: "delivery failed repeatedly",
   UNREADABLE: "the server could not read it",
 };

@@ -1,0 +1,159 @@
+"""The texts of one send: each is rendered once for all recipients for whom everything that it reads is equal."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+
+import pytest
+from msgspec.structs import replace
+
+from hub.decide.templates import recipient_texts
+from hub.decide.templates.errors import MissingValue, TemplateError
+from hub.decide.templates.lookup import TemplateSet
+from hub.decide.templates.parts import Rendered, StoredTemplate, TextLimits, render
+from hub.decide.templates.recipient_texts import RecipientTexts
+from hub.model import Channel, TemplateTexts, Tenant, User
+from hub.platform.batched_reads import BATCH_MAX_KEYS, BatchedReads
+
+NOW = datetime(2026, 11, 20, 8, 15, 30, tzinfo=UTC)
+TENANT = Tenant(id="acme", name="Acme")
+ALICE = User(id="acme/alice", created_at=NOW, updated_at=NOW, name="Alice", locale="de", timezone="Asia/Tokyo")
+BOB = replace(ALICE, id="acme/bob", name="Bob")
+
+
+def texts_of(body: str, *, locales: Collection[str] = ("en",), title: str = "Title") -> RecipientTexts:
+    stored = [StoredTemplate(TemplateTexts(key="k", locale=one, title=title, body=body), 1) for one in locales]
+    data = {"at": "2026-11-20T23:30:00Z", "amount": 5}
+    return RecipientTexts(TemplateSet(1, stored), TENANT, data, NOW, TextLimits(256, 16_384))
+
+
+@pytest.fixture
+def rendered(monkeypatch: pytest.MonkeyPatch) -> list[Channel]:
+    """The channel of each rendering."""
+    calls: list[Channel] = []
+
+    def counted(template: StoredTemplate, channel: Channel, *rest: object) -> Rendered:
+        calls.append(channel)
+        return render(template, channel, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(recipient_texts, "render", counted)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("body", "users", "count"),
+    [
+        ("{{ amount }}", [ALICE, BOB], 1),
+        ("{{ tenant.name }}{{ 'x' | upcase }}", [ALICE, replace(BOB, locale="fr", timezone="UTC")], 1),
+        ("{{ at | datetime }}", [ALICE, BOB], 1),
+        ("{{ at | datetime }}", [ALICE, replace(BOB, timezone="UTC")], 2),
+        ("{{ amount | currency: 'EUR' }}", [ALICE, replace(BOB, timezone="UTC")], 1),
+        ("{{ amount | currency: 'EUR' }}", [ALICE, replace(BOB, locale="fr")], 2),
+        ("{{ user.name }}", [ALICE, BOB], 2),
+        ("{{ notification.id }}", [ALICE, BOB], 2),
+        ("{% if user.id == 'x' %}a{% endif %}", [ALICE, BOB], 2),
+    ],
+)
+def test_rendering_is_shared_only_if_nothing_that_it_reads_differs(
+    rendered: list[Channel], body: str, users: list[User], count: int
+) -> None:
+    texts = texts_of(body)
+    for _ in range(3):  # as after a write conflict
+        for user in users:
+            assert isinstance(texts.render(Channel.IN_APP, user, (user.id, NOW)), Rendered)
+    assert len(rendered) == count
+
+
+@pytest.mark.parametrize(
+    ("body", "changed", "again"),
+    [
+        ("{{ user.name }}", {"name": "Alicia"}, True),
+        ("{{ user.name }}", {"attributes": '{"a": 1}'}, True),
+        ("{{ user.name }}", {"phone": "+49151"}, False),
+        ("{{ amount }}", {"name": "Alicia", "locale": "fr", "timezone": "UTC"}, False),
+        ("{{ at | datetime }}", {"timezone": "UTC"}, True),
+    ],
+)
+def test_text_is_rendered_again_only_if_the_user_changed_in_what_it_reads(
+    rendered: list[Channel], body: str, changed: dict[str, str], again: bool
+) -> None:
+    texts = texts_of(body)
+    first = texts.render(Channel.IN_APP, ALICE, ("n", NOW))
+    second = texts.render(Channel.IN_APP, replace(ALICE, **changed), ("n", NOW))
+    assert (second is not first) == again
+    assert len(rendered) == 1 + again
+
+
+def test_check_shares_its_rendering_with_the_recipients_of_the_tenants_locale(rendered: list[Channel]) -> None:
+    texts = texts_of("{{ amount }}", title="Amount {{ amount }}")
+    assert texts.check(Channel.IN_APP) == "Amount 5"
+    assert texts.same_for_all(Channel.IN_APP)
+    texts.render(Channel.IN_APP, ALICE, ("n", NOW))
+    assert len(rendered) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "locales", "same"),
+    [
+        ("{{ amount }}", ["en"], True),
+        ("{{ amount }}", ["en", "de"], False),
+        ("{{ at | date }}", ["en"], False),
+        ("{{ user.id }}", ["en"], False),
+    ],
+)
+def test_users_are_needed_only_if_the_text_depends_on_them(body: str, locales: list[str], same: bool) -> None:
+    assert texts_of(body, locales=locales).same_for_all(Channel.IN_APP) is same
+
+
+def test_errors_are_kept_and_check_raises_those_of_every_recipient() -> None:
+    broken = texts_of("{{ 'x' | date: 'long' }}")
+    with pytest.raises(TemplateError):
+        broken.check(Channel.IN_APP)
+    failing = texts_of("{{ user.attributes.plan | append: missing }}")
+    with pytest.raises(MissingValue, match="missing has no value"):
+        failing.check(Channel.IN_APP)
+    of_user = texts_of("{{ user.attributes.plan.name }}", title="Plan of {{ user.name }}")
+    assert of_user.check(Channel.IN_APP) == "Plan of"
+    error = of_user.render(Channel.IN_APP, ALICE, ("n", NOW))
+    assert isinstance(error, MissingValue)
+    assert of_user.render(Channel.IN_APP, ALICE, ("n", NOW)) is error
+
+
+async def test_concurrent_reads_are_one_query_that_begins_after_each_call() -> None:
+    started: list[set[str]] = []
+    proceed = asyncio.Event()
+
+    async def load(keys: Collection[str]) -> Mapping[str, str]:
+        started.append(set(keys))
+        await proceed.wait()
+        return dict.fromkeys(keys, f"query {len(started)}")
+
+    reads: BatchedReads[str, str] = BatchedReads(load)
+    first = [asyncio.create_task(reads.get_many([f"a{n}"])) for n in range(5)]
+    await asyncio.sleep(0.01)
+    later = [asyncio.create_task(reads.get_many([f"b{n}"])) for n in range(5)]
+    large = asyncio.create_task(reads.get_many([f"c{n}" for n in range(BATCH_MAX_KEYS)]))
+    await asyncio.sleep(0.01)
+    assert started == [{f"a{n}" for n in range(5)}]
+    proceed.set()
+    for n, task in enumerate(first):
+        assert (await task)[f"a{n}"] == "query 1"
+    for n, task in enumerate(later):
+        assert (await task)[f"b{n}"] == "query 2"
+    assert len(await large) == BATCH_MAX_KEYS
+    assert [len(keys) for keys in started] == [5, 5, BATCH_MAX_KEYS]
+
+
+async def test_failed_query_fails_its_callers_only() -> None:
+    answers: list[Exception | Mapping[str, int]] = [ConnectionError("down"), {"b": 1}]
+
+    async def load(_: Collection[str]) -> Mapping[str, int]:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    reads: BatchedReads[str, int] = BatchedReads(load)
+    results = await asyncio.gather(reads.get_many(["a"]), reads.get_many(["b"]), return_exceptions=True)
+    assert [type(result) for result in results] == [ConnectionError, ConnectionError]
+    assert await reads.get_many(["b"]) == {"b": 1}
