@@ -14,6 +14,7 @@ from tests.channel_setup import FakeChannels, deployment_with_channels
 from tests.client import GraphQLErrors, Json, Tenant, eventually
 from tests.conftest import fresh_servers, scaled
 from tests.processes import Deployment
+from tests.template_sends import DELETE, send_template, store_template
 from tests.test_moved_clock import SETTINGS, advance
 
 SEND = "id status sendAt recipients reason title counts { channel status count }"
@@ -209,3 +210,33 @@ async def test_schedules_half_a_year_ahead_survive_restarts_and_a_redis_flush() 
                 page = await tenant.inbox(user, first=50)
                 assert sorted(n["title"] for n in page["nodes"]) == sorted(str(number) for number in range(10))
                 assert page["unread"] == 10
+
+
+async def test_scheduled_send_uses_the_template_of_its_time_and_fails_without_it(running: Running) -> None:
+    """A late step uses the version that the send recorded when it was published."""
+    tenant, fakes = running
+    await fakes.add_addresses(tenant, "hue", channels=["EMAIL"])
+    for key in ("changed", "deleted"):
+        await store_template(tenant, key, title="Old")
+    steps = [{"channels": ["EMAIL"], "after": "PT2S"}]
+    more: Json = {"sendAt": after(seconds=2), "channels": ["IN_APP"], "steps": steps}
+    changed, deleted = [
+        (await send_template(tenant, "hue", key=key, **more))["send"]["id"] for key in ("changed", "deleted")
+    ]
+    assert (await get(tenant, changed))["title"] == "Old"
+    await store_template(tenant, "changed", title="New")
+    await tenant.execute_as_admin(DELETE, key="deleted")
+    assert (await published(tenant, changed))["title"] == "New"
+    await store_template(tenant, "changed", title="Newest")
+    failed = await published(tenant, deleted)
+    assert failed["status"] == "FAILED"
+    assert "deleted" in failed["reason"]
+    [n] = (await tenant.inbox("hue"))["nodes"]
+    assert n["title"] == "New"
+
+    async def sent() -> bool:
+        return any(row["status"] == "SENT" for row in (await get(tenant, changed))["counts"])
+
+    await eventually(sent, within_s=30)
+    subjects = [message["Subject"] for message in fakes.mail.emails if "hue@people.example" in str(message["To"])]
+    assert subjects == ["New"]
