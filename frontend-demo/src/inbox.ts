@@ -8,4 +8,5 @@ export { graphql, type ResultOf, type VariablesOf } from "./client/graphql";
 export { ConnectedElement } from "./connected-element";
 export { I18n } from "./i18n";
 export { css, html, LitElement, nothing, svg } from "lit";
+export { live } from "lit/directives/live.js";
 export { repeat } from "lit/directives/repeat.js";

@@ -1,5 +1,6 @@
 /** When push messages, SMS, and chats may interrupt the user: do-not-disturb, quiet hours, and the daily limit. */
 import { html, nothing, type TemplateResult } from "lit";
+import { live } from "lit/directives/live.js";
 import type { PreferencesI18n } from "../locales/preferences";
 import { bell, bellOff } from "./icons";
 import type { QuietWindow } from "./operations";
@@ -105,9 +106,9 @@ function dailyLimit({ matrix, t, i18n, store }: SectionProps): TemplateResult {
         void store.setDailyLimit(value ? Number(value) : null);
       }}
     >
-      <option value="" ?selected=${current === null}>${t("limitNone")}</option>
+      <option value="" .selected=${live(current === null)}>${t("limitNone")}</option>
       ${limits.map(
-        (limit) => html`<option value=${limit} ?selected=${limit === current}>${limit ? i18n.number(limit) : t("limitZero")}</option>`,
+        (limit) => html`<option value=${limit} .selected=${live(limit === current)}>${limit ? i18n.number(limit) : t("limitZero")}</option>`,
       )}
     </select>
   </li>`;

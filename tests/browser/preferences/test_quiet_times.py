@@ -134,5 +134,7 @@ async def test_daily_limit_is_chosen_and_removed(alice: PreferencesUser) -> None
     await limit.select_option("No limit")
     await wait_for_times(alice, dailyLimit=None)
     await set_times(alice.tenant, alice.user, dailyLimit=7)
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await expect(limit).to_have_value("7")
     await page.reload()
     await expect(limit).to_have_value("7")
