@@ -12,6 +12,7 @@ from hub.decide.templates.errors import MissingValue, TemplateError
 from hub.decide.templates.lookup import TemplateSet
 from hub.decide.templates.parts import Rendered, StoredTemplate, TextLimits, render
 from hub.decide.templates.recipient_texts import RecipientTexts
+from hub.markdown import MARKDOWN_MAX_CHARS
 from hub.model import Channel, TemplateTexts, Tenant, User
 from hub.platform.batched_reads import BATCH_MAX_KEYS, BatchedReads
 
@@ -117,6 +118,15 @@ def test_errors_are_kept_and_check_raises_those_of_every_recipient() -> None:
     error = of_user.render(Channel.IN_APP, ALICE, ("n", NOW))
     assert isinstance(error, MissingValue)
     assert of_user.render(Channel.IN_APP, ALICE, ("n", NOW)) is error
+
+
+@pytest.mark.parametrize("markdown", [True, False])
+def test_markdown_is_cut_to_the_length_that_is_parsed_in_time(markdown: bool) -> None:
+    texts = TemplateTexts(key="k", locale="en", title="Title", body="x" * 60_000, markdown=markdown)
+    stored = TemplateSet(1, [StoredTemplate(texts, 1)])
+    result = RecipientTexts(stored, TENANT, {}, NOW, TextLimits(256, 50_000)).render(Channel.IN_APP, ALICE, ("n", NOW))
+    assert isinstance(result, Rendered)
+    assert len(result.body.encode()) == (MARKDOWN_MAX_CHARS if markdown else 50_000)
 
 
 async def test_concurrent_reads_are_one_query_that_begins_after_each_call() -> None:

@@ -18,6 +18,7 @@ from hub.decide.templates.liquid_rendering import RENDER_MAX_S, ParsedTemplate, 
 from hub.decide.templates.render_input import RenderInput
 from hub.decide.templates.source_limits import check_source
 from hub.links import LINK_RULE, is_link
+from hub.markdown import MARKDOWN_MAX_CHARS
 from hub.model import Action, Channel, TemplateTexts
 from hub.unicode_text import CONTROL_CHARACTERS, is_blank, single_line
 
@@ -224,12 +225,13 @@ def render(template: StoredTemplate, channel: Channel, given: RenderInput, limit
     title = _line(rendered.get(template.heading or ""), limits.title_max_chars)
     if title is None and channel not in WITHOUT_TITLE and not given.stand_in:
         raise TemplateError("no visible character is left after rendering", part=template.heading or "title")
+    body_max_bytes = min(limits.body_max_bytes, MARKDOWN_MAX_CHARS) if texts.markdown else limits.body_max_bytes
     email = channel is Channel.EMAIL
     html = rendered.get("html")
     return Rendered(
         title=title,
         subject=_line(rendered[template.subject], limits.title_max_chars) if email and template.subject else None,
-        body=_cut_bytes(_plain(rendered["body"]), limits.body_max_bytes),
+        body=_cut_bytes(_plain(rendered["body"]), body_max_bytes),
         markdown=texts.markdown,
         html=None if html is None else _checked_html(html),
         preheader=_line(rendered.get("preheader"), LABEL_MAX_CHARS),
