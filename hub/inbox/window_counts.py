@@ -28,8 +28,17 @@ def throttle_id(mailbox: str, key: str) -> str:
     return SEPARATOR.join((mailbox, "throttle", sha256(key.encode()).hexdigest()))
 
 
+def lookback_id(mailbox: str, digest_key: str) -> str:
+    """Return the id of the mark that a delivery with a digest key preceded."""
+    return SEPARATOR.join((mailbox, "lookback", sha256(digest_key.encode()).hexdigest()))
+
+
 def empty_count(id: str, now: datetime) -> WindowCount:
     return WindowCount(id=id, count=0, started_at=now, expires_at=now)
+
+
+def mailbox_of_count(id: str) -> str:
+    return id.partition(SEPARATOR)[0]
 
 
 def match_mailbox(mailbox: str) -> Document:

@@ -2,6 +2,7 @@
 message."""
 
 from hub.model.channels import Channel, DeviceKind, Priority
+from hub.model.digests import DigestMode
 from hub.model.inbox_events import Backlog, InboxEvent, InboxEventKind, MailboxChange, Position
 from hub.model.mailboxes import InboxState, InboxView, Interruptions, Mailbox, mailbox_of, tenant_of, user_of
 from hub.model.notifications import (
@@ -50,6 +51,7 @@ __all__ = (
     "DeliveryStatus",
     "Device",
     "DeviceKind",
+    "DigestMode",
     "InboxEvent",
     "InboxEventKind",
     "InboxState",

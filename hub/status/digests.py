@@ -20,7 +20,7 @@ from hub.utc_time import Clock
 
 ITEMS_SHOWN = 100  # newest items in a message and in the API
 TRANSACTION_TIMEOUT_S = 10.0
-JOIN_FIELDS = ("priority", "lane", "newest_notification", "newest_send", "updated_at")
+JOIN_FIELDS = ("due_at", "priority", "lane", "newest_notification", "newest_send", "updated_at")
 CALL_FIELDS = ("tries", "lease_expirations", "reason", "enqueue_count", "claim")  # of earlier calls
 PENDING_AT_ONCE = 20  # digests whose items are settled in one round
 

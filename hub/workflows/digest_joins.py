@@ -9,6 +9,7 @@ from datetime import datetime
 from msgspec.structs import replace
 from pymongo import UpdateOne
 
+from hub.decide.digest import Digest, end_after_join
 from hub.ids import new_id
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.model import Delivery, DeliveryStatus, Priority, Reason, document
@@ -26,14 +27,16 @@ class DigestJoins:
         self._stored = {slot_of(digest): digest for digest in stored}
         self._joined: dict[Slot, Delivery] = {}
 
-    def join(self, item: Delivery, key: str, due_at: datetime, now: datetime) -> Delivery:
+    def join(self, item: Delivery, key: str, rules: Digest, due_at: datetime, now: datetime) -> Delivery:
         """Return the item with its digest. If none is open, a digest is opened that is due at `due_at`."""
         slot: Slot = (item.mailbox, item.channel, item.device, key)
         digest = self._joined.get(slot) or self._stored.get(slot) or _opened(item, key, due_at, now)
         priority = min(digest.priority, item.priority, key=RANKS.__getitem__)
+        end, joined = digest.due_at or due_at, digest.joined + 1
         self._joined[slot] = replace(
             digest,
-            joined=digest.joined + 1,
+            joined=joined,
+            due_at=end_after_join(rules, end, digest.created_at, joined, now),
             priority=priority,
             lane=scheduler_lane(priority, digest.tenant),
             newest_notification=item.notification,

@@ -11,7 +11,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from hub.audience.tenants import COLLECTION as TENANTS
 from hub.audience.tenants import Tenants, default_category
 from hub.audience.users import unknown_user
-from hub.decide.digest import digest_key, gathered
+from hub.decide.digest import Digest, digest_key, gathered
 from hub.decide.plan import Decision, Plan, plan
 from hub.decide.plan_times import TimedPlan, interrupts, with_times
 from hub.decide.skipped_plan import skipped_plan
@@ -21,7 +21,7 @@ from hub.errors import HubError, TooLarge
 from hub.ids import id_time
 from hub.inbox import state
 from hub.inbox.unit_of_work import UnitOfWork
-from hub.inbox.window_counts import empty_count, throttle_id
+from hub.inbox.window_counts import empty_count, lookback_id, mailbox_of_count, throttle_id
 from hub.inbox.works import WorkDefaults
 from hub.model import (
     Category,
@@ -108,9 +108,12 @@ class SendWork(WorkDefaults):
         self.keys = (self.key.id,) if self.key else ()
         self.collapse_key = request.collapse_key
         self.digest_key = digest_key(request.category, request.digest.key) if request.digest else None
-        self.counts = (
-            [throttle_id(mailbox, request.throttle.key) for mailbox in self.mailboxes] if request.throttle else ()
+        self._throttle_ids = (
+            [throttle_id(mailbox, request.throttle.key) for mailbox in self.mailboxes] if request.throttle else []
         )
+        looks_back = request.digest and request.digest.lookback_s
+        self._lookback_ids = [lookback_id(one, self.digest_key or "") for one in self.mailboxes] if looks_back else []
+        self.counts = self._throttle_ids + self._lookback_ids
         self._content_bytes = len(msgspec.json.encode((request.content, request.tags, request.data)))
         self._texts_bytes = texts.bytes if isinstance(texts, SendTexts) else 0
         cached = tenants.cached(tenant)  # may be outdated; `_check` counts again
@@ -163,19 +166,20 @@ class SendWork(WorkDefaults):
                 plans[index] = skipped_plan(plans[index], Reason.RESOLVED)
         counts: list[WindowCount] = []
         if throttle := request.throttle:
-            for index, (user, id) in enumerate(zip(users, self.counts, strict=True)):
+            for index, (user, id) in enumerate(zip(users, self._throttle_ids, strict=True)):
                 counted = unit.counts.get(id) or empty_count(id, now)
                 plans[index], count = throttled(throttle, plans[index], category, tenant, user, counted, now)
                 counts.append(count)
         if request.digest:
-            plans = [gathered(request.digest, one, now) for one in plans]
+            plans, marks = self._gather(unit, request.digest, plans)
+            counts += marks
         timed_plans = [
             with_times(recipient_plan, category, tenant, user, now, request.expires_at, unit.get_mailbox(user.id))
             for recipient_plan, user in zip(plans, users, strict=True)
         ]
         self._check([timed.plan for timed in timed_plans], tenant)
-        for mailbox, count in zip(self.mailboxes, counts, strict=False):
-            unit.set_count(mailbox, count)
+        for count in counts:
+            unit.set_count(mailbox_of_count(count.id), count)
         if new_category:
             unit.update(TENANTS, f"{tenant.id}/{request.category}", new_category)
         if self.key:
@@ -336,12 +340,20 @@ class SendWork(WorkDefaults):
             return content, {}
         return Content(title="", body=""), {} if plan.hidden else {Channel.IN_APP.value: template_error_text(content)}
 
+    def _gather(self, unit: UnitOfWork, digest: Digest, plans: Sequence[Plan]) -> tuple[list[Plan], list[WindowCount]]:
+        """Return the plans with the deliveries that wait in a digest, and the marks of `lookback`."""
+        ids: Sequence[str] = self._lookback_ids or [""] * len(plans)
+        marks = [unit.counts.get(id) or empty_count(id, unit.now) for id in ids]
+        results = [gathered(digest, one, mark, unit.now) for one, mark in zip(plans, marks, strict=True)]
+        return [one for one, _ in results], [mark for _, mark in results if self._lookback_ids]
+
     def _joined(self, unit: UnitOfWork, delivery: Delivery, decision: Decision) -> Delivery:
         """Return a delivery as an item of its digest."""
         assert self.digest_key
+        assert self._request.digest
         assert decision.due_at
         waiting = replace(delivery, lane="", due_at=None)
-        item: Delivery = unit.digests.join(waiting, self.digest_key, decision.due_at, unit.now)
+        item: Delivery = unit.digests.join(waiting, self.digest_key, self._request.digest, decision.due_at, unit.now)
         return item
 
     def _delivery(self, n: Notification, decision: Decision, device: str | None) -> Delivery:

@@ -71,6 +71,12 @@ _register(
     FAILED="The send was not published. See `reason`.",
 )
 _register(
+    model.DigestMode,
+    "The delivery with which the window of a digest starts.",
+    FIXED="The window starts with the first delivery.",
+    SLIDING="The window starts again with each delivery, until `max` after the first one.",
+)
+_register(
     model.StepStop,
     "An action of the recipient that stops a delivery. Archiving and snoozing stop what READ and SEEN stop.",
     SEEN="The recipient saw the notification.",

@@ -31,6 +31,7 @@ SEND_AT_MAX_DAYS = 400
 THROTTLE_MAX_DAYS = 31
 DIGEST_MIN_S = 10
 DIGEST_MAX_DAYS = 31
+DIGEST_MIN_ITEMS = 2
 LINK = "An http(s) URL, or a path within your app that starts with a slash."
 
 
@@ -109,8 +110,23 @@ class TemplateRefInput:
 class DigestInput:
     key: str = strawberry.field(description="The key. Sends of one category with the same key are gathered together.")
     window: Duration = strawberry.field(
-        description=f"The length of the window, from {DIGEST_MIN_S} seconds to {DIGEST_MAX_DAYS} days. It starts with "
-        "the first delivery that is gathered."
+        description=f"The length of the window, from {DIGEST_MIN_S} seconds to {DIGEST_MAX_DAYS} days. See `mode`."
+    )
+    mode: model.DigestMode | None = strawberry.field(
+        default=model.DigestMode.FIXED, description="The delivery with which the window starts."
+    )
+    max: Duration | None = strawberry.field(
+        default=None,
+        description="The longest time from the first delivery to the end of a SLIDING window, at most "
+        f"{DIGEST_MAX_DAYS} days. If null, a day, or `window` if that is longer.",
+    )
+    lookback: Duration | None = strawberry.field(
+        default=None,
+        description="A delivery that no other with this key preceded for this long leaves immediately, and later ones "
+        f"are gathered. From {DIGEST_MIN_S} seconds to {DIGEST_MAX_DAYS} days.",
+    )
+    max_items: int | None = strawberry.field(
+        default=None, description="The number of deliveries at which the window ends, at least 2."
     )
 
 
@@ -253,9 +269,25 @@ def _to_template(template: TemplateRefInput, settings: Settings, field: str) -> 
 
 
 def _to_digest(digest: DigestInput, field: str) -> Digest:
-    if not DIGEST_MIN_S <= digest.window <= DIGEST_MAX_DAYS * DAY_S:
-        raise BadUserInput(f"The window must be from PT{DIGEST_MIN_S}S to P{DIGEST_MAX_DAYS}D.", f"{field}.window")
-    return Digest(key=valid_key(digest.key, f"{field}.key"), window_s=digest.window)
+    for name, value in (("window", digest.window), ("max", digest.max), ("lookback", digest.lookback)):
+        if value is not None and not DIGEST_MIN_S <= value <= DIGEST_MAX_DAYS * DAY_S:
+            raise BadUserInput(f"`{name}` must be from PT{DIGEST_MIN_S}S to P{DIGEST_MAX_DAYS}D.", f"{field}.{name}")
+    mode = digest.mode or model.DigestMode.FIXED
+    if digest.max is not None and mode is model.DigestMode.FIXED:
+        raise BadUserInput("`max` limits a SLIDING window. Leave it out, or set `mode` to SLIDING.", f"{field}.max")
+    if digest.max is not None and digest.max < digest.window:
+        raise BadUserInput("`max` must not be shorter than `window`.", f"{field}.max")
+    if digest.max_items is not None and digest.max_items < DIGEST_MIN_ITEMS:
+        raise BadUserInput(f"`maxItems` must be at least {DIGEST_MIN_ITEMS}.", f"{field}.maxItems")
+    longest = digest.max or max(DAY_S, digest.window)
+    return Digest(
+        key=valid_key(digest.key, f"{field}.key"),
+        window_s=digest.window,
+        mode=mode,
+        max_s=longest if mode is model.DigestMode.SLIDING else 0,
+        lookback_s=digest.lookback or 0,
+        max_items=digest.max_items or 0,
+    )
 
 
 def _to_content(content: ContentInput, settings: Settings, field: str) -> model.Content:

@@ -22,7 +22,7 @@ from hub.decide.plan_times import with_times
 from hub.decide.templates import TemplateError
 from hub.decide.throttle import throttled
 from hub.ids import new_id
-from hub.inbox.window_counts import empty_count, throttle_id
+from hub.inbox.window_counts import empty_count, lookback_id, throttle_id
 from hub.model import DeliveryStatus, Reason, mailbox_of
 from hub.workflows.send_request import SendRequest
 
@@ -88,9 +88,9 @@ class SimulationQuery:
         category = tenant.category(request.category) or default_category(request.category)
         configured = services.settings.configured
         counts = {}
-        if throttle := request.throttle:
-            ids = [throttle_id(mailbox_of(id, user), throttle.key) for user in users]
-            counts = await services.window_counts.get_many(ids)
+        throttle, digest = request.throttle, request.digest
+        if throttle or (digest and digest.lookback_s):
+            counts = await services.window_counts.get_many(_count_ids(id, request, users))
         digests = await _open_digests(info.context, request, users)
         mailboxes = await services.inboxes.get_mailboxes([mailbox_of(id, user) for user in users])
 
@@ -109,8 +109,10 @@ class SimulationQuery:
                 count_id = throttle_id(user.id, throttle.key)
                 counted = counts.get(count_id) or empty_count(count_id, at)
                 planned, _ = throttled(throttle, planned, category, tenant, user, counted, at)
-            if request.digest:
-                planned = _with_open_digests(gathered(request.digest, planned, at), digests, user.id)
+            if digest:
+                mark_id = lookback_id(user.id, digest_key(request.category, digest.key))
+                planned, _ = gathered(digest, planned, counts.get(mark_id) or empty_count(mark_id, at), at)
+                planned = _with_open_digests(planned, digests, user.id)
             mailbox = mailboxes.get(user.id)
             planned = with_times(planned, category, tenant, user, at, request.expires_at, mailbox).plan
             decisions = [simulate_decision(user, _scheduled(decision, later_at)) for decision in planned.decisions]
@@ -125,6 +127,15 @@ def _scheduled(decision: PlannedDecision, at: datetime | None) -> PlannedDecisio
     if at is None or decision.outcome is not DeliveryStatus.ACCEPTED:
         return decision
     return replace(decision, outcome=DeliveryStatus.HELD, reason=Reason.SCHEDULED, due_at=at)
+
+
+def _count_ids(tenant: str, request: SendRequest, users: Sequence[str]) -> list[str]:
+    """Return the ids of the counts of a throttle, and of the marks of a digest."""
+    mailboxes = [mailbox_of(tenant, user) for user in users]
+    ids = [throttle_id(mailbox, request.throttle.key) for mailbox in mailboxes] if request.throttle else []
+    if digest := request.digest:
+        ids += [lookback_id(mailbox, digest_key(request.category, digest.key)) for mailbox in mailboxes]
+    return ids
 
 
 async def _open_digests(context: Context, request: SendRequest, users: Sequence[str]) -> OpenDigests:
