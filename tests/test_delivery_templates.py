@@ -26,6 +26,7 @@ MJML = """<mjml><mj-body><mj-section><mj-column>
 <mj-table>{% for line in data.lines %}<tr><td>{{ line.name }}</td></tr>{% endfor %}</mj-table>
 </mj-column></mj-section>{% for line in data.lines %}<mj-section><mj-column><mj-text>Part {{ line.name }}</mj-text></mj-column></mj-section>{% endfor %}
 </mj-body></mjml>"""
+REPLAY = "mutation ($ids: [ID!], $filter: DeliveryFilter) { replay(ids: $ids, filter: $filter) }"
 LINES: list[Json] = [{"name": f"Item <{n}>", "price": n} for n in range(1, 6)]
 
 
@@ -199,6 +200,14 @@ async def test_step_in_the_inbox_fails_if_its_text_failed(tenant: Tenant, channe
     await send_template(tenant, "alice", channels=["EMAIL"], steps=steps)
     [failed] = await wait_for_deliveries(tenant, "FAILED")
     assert (failed["channel"], failed["reason"]) == ("IN_APP", "TEMPLATE_ERROR")
+    [attempt] = failed["attempts"]
+    assert (attempt["ok"], attempt["provider"]) == (False, "template")
+    assert "plan has no value" in attempt["error"]
+    preview = "query ($f: DeliveryFilter!) { replayPreview(filter: $f) { count } }"
+    assert (await tenant.execute(preview, f={"statuses": ["FAILED"]}))["replayPreview"]["count"] == 0
+    for selection in ({"ids": [failed["id"]]}, {"filter": {"channels": ["IN_APP"]}}, {"filter": {}}):
+        assert (await tenant.execute(REPLAY, **selection))["replay"] == 0
+    assert [one["id"] for one in await list_deliveries(tenant, statuses=["FAILED"])] == [failed["id"]]
     await received_emails(channels, 1)
     assert (await tenant.inbox("alice"))["nodes"] == []
 

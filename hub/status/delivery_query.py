@@ -85,10 +85,11 @@ def can_match(query: DeliveryQuery, *, failed: bool = False) -> bool:
 
 
 def failed_match_of(tenant: str, query: DeliveryQuery) -> Document:
-    """Return the match of failed deliveries with any reason. Deliveries on a lane are excluded: they are sent
-    anyway."""
+    """Return the match of failed deliveries with any reason. Deliveries on a lane are excluded: they are sent anyway.
+    A failed IN_APP step is excluded: its notification has no text to show."""
     named = query.statuses or (REPLAYABLE_STATUSES if query.ids is not None else [DeliveryStatus.FAILED])
-    return match_of(tenant, query) | {"status": {"$in": _replayable_among(named)}} | UNQUEUED
+    match = match_of(tenant, query) | {"status": {"$in": _replayable_among(named)}} | UNQUEUED
+    return match | {"channel": match.get("channel", {}) | {"$ne": Channel.IN_APP}}
 
 
 def replay_match_of(tenant: str, query: DeliveryQuery) -> Document:

@@ -38,7 +38,8 @@ class HeldDeliveries:
 
     async def list_due(self, now: datetime, after: str, limit: int) -> list[HeldEntry]:
         """Return due deliveries of the lanes after `after`, by lane, longest overdue first."""
-        match = {"lane": {"$gt": after, "$lt": SCHEDULER_LANES[1]}, "due_at": {"$lte": now}}
+        lanes = {"$gt": after, "$lt": SCHEDULER_LANES[1]}
+        match = {"lane": lanes, "due_at": {"$lte": now}, "status": DeliveryStatus.HELD}
         docs = self._deliveries.find(match, {"lane": 1, "mailbox": 1, "notification": 1}, hint="due")
         return [
             HeldEntry(doc["_id"], doc["lane"], doc["mailbox"], doc.get("notification", ""))

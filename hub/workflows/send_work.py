@@ -45,6 +45,7 @@ from hub.platform import tracing
 from hub.settings import Settings
 from hub.status import deliveries, receipt_change_stream, sends
 from hub.status.scheduled_sends import ScheduledSend, ScheduledSends, published_update
+from hub.status.virtual_deliveries import failed_rendering
 from hub.webhooks import events, webhook_calls
 from hub.workflows.idempotency import IdempotencyKey
 from hub.workflows.removal import remove
@@ -246,7 +247,8 @@ class SendWork(WorkDefaults):
         """Add the notification, receipts, and deliveries of one recipient. If the in-app text of a template fails, the
         notification is hidden, and its IN_APP delivery is FAILED."""
         request, now, plan = self._request, unit.now, timed.plan
-        content, failed = self._content(id, user, plan)
+        content, error = self._content(id, user)
+        failed = {Channel.IN_APP.value: error} if error and not plan.hidden else {}
         if timed.interruptions:
             unit.set_interruptions(user.id, replace(timed.interruptions, last=interruption_of(id, 0)))
         n = self._add_notification(
@@ -294,12 +296,17 @@ class SendWork(WorkDefaults):
         for channel, reason in plan.skipped.items():
             receipt = receipt_change_stream.channel_receipt(n, Channel(channel), DeliveryStatus.SKIPPED, now, reason)
             unit.insert(receipt_change_stream.COLLECTION, receipt)
-        self._add_deliveries(unit, n, user, timed)
+        self._add_deliveries(unit, n, user, timed, error)
 
-    def _add_deliveries(self, unit: UnitOfWork, n: Notification, user: User, timed: TimedPlan) -> None:
+    def _add_deliveries(
+        self, unit: UnitOfWork, n: Notification, user: User, timed: TimedPlan, error: str | None
+    ) -> None:
+        """Add the deliveries of a recipient. `error`: why the in-app text could not be rendered."""
         for decision in timed.plan.external:
             for device in decision.devices or (None,):
                 delivery = self._delivery(n, decision, device)
+                if error and decision.channel is Channel.IN_APP:  # a step: the scheduler ends it as FAILED
+                    delivery = replace(delivery, attempts=(failed_rendering(error, n.created_at),))
                 if decision.reason is Reason.DIGEST:
                     delivery = self._joined(unit, delivery, decision)
                 elif delivery.status is DeliveryStatus.HELD:
@@ -330,15 +337,15 @@ class SendWork(WorkDefaults):
             receipt = receipt_change_stream.delivery_receipt(delivery, delivery.status, unit.now, delivery.reason)
             unit.insert(receipt_change_stream.COLLECTION, receipt)
 
-    def _content(self, id: str, user: User, plan: Plan) -> tuple[Content, dict[str, str]]:
-        """Return the content of a notification, and the error of a visible one whose text cannot be rendered."""
+    def _content(self, id: str, user: User) -> tuple[Content, str | None]:
+        """Return the content of a notification, and the error if its text cannot be rendered."""
         if self._request.content:
-            return self._request.content, {}
+            return self._request.content, None
         assert isinstance(self._texts, SendTexts)
         content = self._texts.content(user, id)
         if isinstance(content, Content):
-            return content, {}
-        return Content(title="", body=""), {} if plan.hidden else {Channel.IN_APP.value: template_error_text(content)}
+            return content, None
+        return Content(title="", body=""), template_error_text(content)
 
     def _gather(self, unit: UnitOfWork, digest: Digest, plans: Sequence[Plan]) -> tuple[list[Plan], list[WindowCount]]:
         """Return the plans with the deliveries that wait in a digest, and the marks of `lookback`."""
