@@ -235,6 +235,30 @@ async def test_quiet_hours_and_daily_limit_concern_the_digest_once(running: Runn
     assert Counter(one["reason"] for one in digests) == {None: 1, "DAILY_LIMIT": 1}
     assert Counter(one["reason"] for one in items) == {None: 2, "DAILY_LIMIT": 1}
 
+    async def shown() -> bool:
+        return [n["title"] for n in (await tenant.inbox("jana"))["nodes"]] == ["item-3"]
+
+    await eventually(shown, 10)
+    _, items = await find(tenant, userId="jana", statuses=["SKIPPED"])
+    assert Counter((one["reason"], one["digestId"]) for one in items) == {("DAILY_LIMIT", None): 1}
+
+
+async def test_item_that_is_replaced_in_its_own_batch_is_cancelled(running: Running) -> None:
+    _, tenant, fakes, _ = running
+    await fakes.add_addresses(tenant, "lena", channels=["EMAIL"])
+    one = {"to": {"users": ["lena"]}, "category": "news", "channels": ["IN_APP", "EMAIL"], "digest": HOUR}
+    inputs = [one | {"content": {"title": f"item-{n}", "body": ""}, "collapseKey": "likes"} for n in range(3)]
+    await tenant.execute(MANY, inputs=inputs)
+
+    async def ended() -> bool:
+        _, items = await find(tenant, userId="lena", channels=["EMAIL"])
+        return Counter((one["status"], one["reason"]) for one in items) == {
+            ("HELD", "DIGEST"): 1,
+            ("CANCELLED", "REPLACED"): 2,
+        }
+
+    await eventually(ended, 10)
+
 
 async def test_simulate_says_when_the_digest_leaves(running: Running) -> None:
     _, tenant, fakes, _ = running

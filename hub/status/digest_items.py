@@ -44,6 +44,10 @@ class DigestItems:
 
     async def _settle_slice(self, digest: Document) -> None:
         status, reason = DeliveryStatus(digest["status"]), digest.get("reason")
+        if reason == Reason.DAILY_LIMIT:  # each item is shown in the inbox when the scheduler skips it
+            if not await self._digests.release_items(digest["_id"]):
+                await self._digests.mark_settled(digest)
+            return
         slice_ = await self._deliveries.finish_slice(
             {"digest_id": digest["_id"]}, end_of_items(status), Reason(reason) if reason else None, BEFORE_END
         )

@@ -13,6 +13,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.read_concern import ReadConcern
 
 from hub.model import Delivery, DeliveryStatus, Reason, document
+from hub.outbox.lanes import SCHEDULER_LANES
 from hub.outbox.states import FINAL
 from hub.platform.connections import DURABLE, SNAPSHOT, Document
 from hub.platform.tolerant_decoding import decode_all, decode_by_id
@@ -22,6 +23,7 @@ ITEMS_SHOWN = 100  # newest items in a message and in the API
 TRANSACTION_TIMEOUT_S = 10.0
 JOIN_FIELDS = ("due_at", "priority", "lane", "newest_notification", "newest_send", "updated_at")
 CALL_FIELDS = ("tries", "lease_expirations", "reason", "enqueue_count", "claim")  # of earlier calls
+RELEASE_BATCH_SIZE = 500  # items
 PENDING_AT_ONCE = 20  # digests whose items are settled in one round
 
 Slot = tuple[str, str, str | None, str]
@@ -94,6 +96,19 @@ class Digests:
             match["_id"] = {"$lt": before}
         docs = self._majority.find(match, hint="items").sort("_id", DESCENDING).limit(limit)
         return await decode_all(docs, Delivery)
+
+    async def release_items(self, id: str) -> int:
+        """Take items that wait out of a digest, at most one slice, so the scheduler decides each of them. Return their
+        number."""
+        match = {"digest_id": id, "status": DeliveryStatus.HELD}
+        docs = self._deliveries.find(match, {"_id": 1}, hint="items").limit(RELEASE_BATCH_SIZE)
+        if ids := [doc["_id"] async for doc in docs]:
+            now = self._clock()
+            lane = {"$concat": [SCHEDULER_LANES[0], "$priority", "/", "$tenant"]}
+            values = {"lane": lane, "due_at": now, "updated_at": now}
+            released = [{"$set": values}, {"$unset": "digest_id"}]
+            await self._deliveries.update_many({"_id": {"$in": ids}, **match}, released)
+        return len(ids)
 
     async def set_item_count(self, id: str, count: int) -> None:
         await self._deliveries.update_one({"_id": id}, {"$set": {"item_count": count}})

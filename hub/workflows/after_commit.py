@@ -23,6 +23,7 @@ from hub.inbox.unit_of_work import UnitOfWork
 from hub.live.publisher import Publisher
 from hub.model import Channel, DeliveryStatus, MailboxChange, Notification, StepStop, tenant_of
 from hub.outbox.enqueuer import Enqueuer
+from hub.outbox.states import WAITING
 from hub.status import deliveries, receipt_change_stream
 from hub.status.digests import Digests
 from hub.status.held_deliveries import HeldDeliveries
@@ -121,7 +122,7 @@ def _cancel_replaced(unit: UnitOfWork) -> None:
         return
     rows = unit.inserts[deliveries.COLLECTION]
     for index, doc in enumerate(rows):
-        if (reason := reasons.get(doc["notification"])) and "due_at" in doc:
+        if (reason := reasons.get(doc.get("notification"))) and doc["status"] in WAITING:
             rows[index] = deliveries.cancelled_document(doc, reason)
             receipt = receipt_change_stream.channel_receipt(
                 unit.notifications[doc["notification"]],

@@ -53,7 +53,7 @@ def close_digest(unit: UnitOfWork, digest: Delivery, requeue_after: timedelta, *
 
 
 def _end(unit: UnitOfWork, digest: Delivery, reason: Reason) -> None:
-    """End a digest. The scheduler ends its items with the same reason."""
+    """End a digest. The scheduler ends its items. Over the daily limit, it shows them in the inbox."""
     _lock(unit, digest)
     update = held_deliveries.ended_update(digest.id, DeliveryStatus.SKIPPED, reason, unit.now)
     unit.update(deliveries.COLLECTION, digest.id, update)
