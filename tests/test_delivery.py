@@ -229,14 +229,11 @@ async def test_notification_read_before_it_is_sent_is_skipped(tenant: Tenant, re
     assert len(receiver.received_at[skipped["id"]]) == 1
 
 
-async def test_read_in_the_inbox_does_not_change_finished_deliveries(
-    tenant: Tenant, receiver: WebhookReceiver, store: Database
-) -> None:
-    """READ of a delivery means that its own channel proved it. READ that earlier versions stored is interpreted by its
-    channel."""
+async def test_read_in_the_inbox_does_not_change_finished_deliveries(tenant: Tenant, receiver: WebhookReceiver) -> None:
+    """READ of a delivery means that its own channel proved it."""
     await connect_webhook(tenant, receiver, "alice")
     sent = (await tenant.send("alice", channels=["IN_APP", "WEBHOOK"]))["send"]
-    [delivery] = await wait_for_deliveries(tenant, "DELIVERED")
+    await wait_for_deliveries(tenant, "DELIVERED")
     receiver.responses["/alice"] = lambda *_: 1.0
     later = (await tenant.send("alice", channels=["IN_APP", "WEBHOOK"]))["send"]
     await wait_for_deliveries(tenant, "PROCESSING")
@@ -244,21 +241,9 @@ async def test_read_in_the_inbox_does_not_change_finished_deliveries(
     both = await wait_for_deliveries(tenant, "DELIVERED", 2)
     assert {one["sendId"] for one in both} == {sent["id"], later["id"]}
     expected = {("IN_APP", "READ"), ("WEBHOOK", "DELIVERED")}
-
-    async def recounted() -> set[tuple[str, str]]:
-        rows = (await tenant.execute(COUNTS, id=sent["id"]))["send"]["counts"]
-        return {(row["channel"], row["status"]) for row in rows}
-
-    assert await recounted() == expected
-    await store["deliveries"].update_one({"_id": delivery["id"]}, {"$set": {"status": "READ"}})
-    assert await recounted() == expected
+    rows = (await tenant.execute(COUNTS, id=sent["id"]))["send"]["counts"]
+    assert {(row["channel"], row["status"]) for row in rows} == expected
     assert not await list_deliveries(tenant, statuses=["READ", "SENT"])
-    assert delivery["id"] in {one["id"] for one in await list_deliveries(tenant, statuses=["DELIVERED"])}
-    await store["deliveries"].update_one({"_id": delivery["id"]}, {"$set": {"channel": "EMAIL"}})
-    [old] = await list_deliveries(tenant, statuses=["SENT"])
-    assert (old["id"], old["status"]) == (delivery["id"], "SENT")
-    exported = (await tenant.execute_as_admin('mutation { exportUser(id: "alice") }'))["exportUser"]["deliveries"]
-    assert {one["status"] for one in exported} == {"SENT", "DELIVERED"}
 
 
 @pytest.mark.parametrize(("field", "status"), [("cancelSend", "CANCELLED"), ("recallSend", "RECALLED")])

@@ -106,7 +106,7 @@ class Digests:
             now = self._clock()
             lane = {"$concat": [SCHEDULER_LANES[0], "$priority", "/", "$tenant"]}
             values = {"lane": lane, "due_at": now, "updated_at": now}
-            released = [{"$set": values}, {"$unset": "digest_id"}]
+            released: list[Document] = [{"$set": values}, {"$unset": "digest_id"}]
             await self._deliveries.update_many({"_id": {"$in": ids}, **match}, released)
         return len(ids)
 

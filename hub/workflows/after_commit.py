@@ -122,7 +122,7 @@ def _cancel_replaced(unit: UnitOfWork) -> None:
         return
     rows = unit.inserts[deliveries.COLLECTION]
     for index, doc in enumerate(rows):
-        if (reason := reasons.get(doc.get("notification"))) and doc["status"] in WAITING:
+        if (reason := reasons.get(doc.get("notification", ""))) and doc["status"] in WAITING:
             rows[index] = deliveries.cancelled_document(doc, reason)
             receipt = receipt_change_stream.channel_receipt(
                 unit.notifications[doc["notification"]],
