@@ -61,8 +61,11 @@ class CommitHooks(Protocol):
         """Return the tenants of `mailboxes` and the users of `recipients`, as `unit.decision_data`."""
         ...
 
-    async def load_deliveries(self, ids: Collection[str], session: AsyncClientSession) -> Any:
-        """Return the deliveries that works need, read in the transaction, as `unit.deliveries`."""
+    async def load_deliveries(
+        self, ids: Collection[str], mailboxes: Mapping[str, Mailbox], session: AsyncClientSession
+    ) -> Any:
+        """Return the deliveries that works need, read in the transaction, as `unit.deliveries`. `mailboxes` are those
+        of the works."""
         ...
 
     async def load_digests(self, mailboxes: Mapping[str, Collection[str]], session: AsyncClientSession) -> Any:
@@ -226,7 +229,7 @@ class TransactionRunner:
             docs = self._database[window_counts.COLLECTION].find({"_id": {"$in": counts}}, session=session)
             unit.counts = await decode_by_id(docs, WindowCount)
         if deliveries := list({id for job in batch for id in job.work.deliveries}):
-            unit.deliveries = await self._hooks.load_deliveries(deliveries, session)
+            unit.deliveries = await self._hooks.load_deliveries(deliveries, mailboxes, session)
         if digest_keys := _by_digest_key(batch):
             unit.digests = await self._hooks.load_digests(digest_keys, session)
         if idempotency := list({key for job in batch for key in job.work.keys}):

@@ -52,6 +52,12 @@ class HeldDeliveries:
         match = {"_id": {"$in": list(ids)}, "status": DeliveryStatus.HELD, "lane": lanes}
         return await decode_by_id(self._deliveries.find(match, session=session), Delivery)
 
+    async def find_counted(self, notifications: Collection[str], session: AsyncClientSession) -> set[tuple[str, int]]:
+        """Return the steps of notifications that were counted against a daily limit, read in a transaction."""
+        ranges = [{"_id": {"$gte": f"{id}-", "$lt": f"{id}."}} for id in notifications]
+        docs = self._deliveries.find({"$or": ranges, "counted": True}, {"notification": 1, "step": 1}, session=session)
+        return {(doc["notification"], doc.get("step", 0)) async for doc in docs}
+
     async def make_outdated_due(self, mailbox: str, revision: int, now: datetime) -> int:
         """Make deliveries due whose waiting time was decided with preferences older than `revision`, at most one batch.
         Return their number, including those that are due but not released yet."""

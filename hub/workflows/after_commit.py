@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
+from msgspec import UNSET
 from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
@@ -19,9 +20,10 @@ from hub.audience.tenants import Tenants
 from hub.audience.users import COLLECTION as USERS
 from hub.audience.users import Users, create_missing
 from hub.decide.recheck import stop_reason
+from hub.decide.timing import INTERRUPTING, interruption_of
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.live.publisher import Publisher
-from hub.model import Channel, DeliveryStatus, MailboxChange, Notification, StepStop, tenant_of
+from hub.model import Channel, DeliveryStatus, Mailbox, MailboxChange, Notification, StepStop, tenant_of
 from hub.outbox.enqueuer import Enqueuer
 from hub.outbox.states import WAITING
 from hub.status import deliveries, receipt_change_stream
@@ -66,13 +68,22 @@ class AfterCommit:
             return DecisionData({}, await tenants)
         return DecisionData(*await asyncio.gather(self._users.get_many(recipients), tenants))
 
-    async def load_deliveries(self, ids: Collection[str], session: AsyncClientSession) -> WaitingDeliveries:
-        """Return the deliveries in `ids` that wait for the scheduler, and which of their sends were cancelled."""
+    async def load_deliveries(
+        self, ids: Collection[str], mailboxes: Mapping[str, Mailbox], session: AsyncClientSession
+    ) -> WaitingDeliveries:
+        """Return the deliveries in `ids` that wait for the scheduler, and what their release depends on."""
         waiting = await self._held.load(ids, session)
         cancelled = await self._sends.find_cancelled({one.send for one in waiting.values() if one.send})
         digests = [id for id, one in waiting.items() if one.digest_key]
         with_items = await self._digests.find_with_items(digests, session) if digests else ()
-        return WaitingDeliveries(waiting, cancelled, with_items)
+        interrupting = {
+            one.notification
+            for one in waiting.values()
+            if one.channel in INTERRUPTING and one.notification and _has_interruptions(mailboxes.get(one.mailbox))
+        }
+        counted = await self._held.find_counted(interrupting, session) if interrupting else ()
+        interruptions = {interruption_of(notification, step) for notification, step in counted}
+        return WaitingDeliveries(waiting, cancelled, interruptions, with_items)
 
     async def load_digests(self, mailboxes: Mapping[str, Collection[str]], session: AsyncClientSession) -> DigestJoins:
         """Return the open digests of mailboxes by digest key."""
@@ -113,6 +124,10 @@ class AfterCommit:
     def on_unknown_outcome(self) -> None:
         """Make subscribers compare their state with the store."""
         self._publisher.request_reconcile()
+
+
+def _has_interruptions(mailbox: Mailbox | None) -> bool:
+    return mailbox is not None and mailbox.interruptions is not UNSET
 
 
 def _cancel_replaced(unit: UnitOfWork) -> None:

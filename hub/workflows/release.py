@@ -62,10 +62,12 @@ log = structlog.get_logger(__name__)
 
 class WaitingDeliveries(Struct, frozen=True):
     """The deliveries of a batch that still wait, by id, and the cancelled ones among their sends with the reason.
-    `with_items`: the digests with items that wait."""
+    `interruptions`: those of their notifications that have been counted against a daily limit. `with_items`: the
+    digests with items that wait."""
 
     deliveries: Mapping[str, Delivery]
     cancelled: Mapping[str, Reason]
+    interruptions: set[str]
     with_items: Collection[str] = ()
 
 
@@ -165,7 +167,7 @@ class _ReleaseWork(WorkDefaults):
                 continue
             decision = self._decide(unit, delivery, waiting.cancelled.get(delivery.send))
             if decision.outcome is DeliveryStatus.ACCEPTED:
-                delivery, decision = _counted(unit, delivery, decision)
+                delivery, decision = _counted(unit, delivery, decision, waiting.interruptions)
             if decision.outcome is DeliveryStatus.ACCEPTED:
                 if not self._accept(unit, delivery, decision):
                     unreleased.append(id)
@@ -217,8 +219,11 @@ def _subject(unit: UnitOfWork, delivery: Delivery) -> _Subject | None:
     return _Subject(n, user, tenant, tenant.category(n.category) or default_category(n.category))
 
 
-def _counted(unit: UnitOfWork, delivery: Delivery, decision: Decision) -> tuple[Delivery, Decision]:
-    """Count a delivery that leaves now against the daily limit. Over the limit, skip it, and show its notification."""
+def _counted(
+    unit: UnitOfWork, delivery: Delivery, decision: Decision, interruptions: set[str]
+) -> tuple[Delivery, Decision]:
+    """Count a delivery that leaves now against the daily limit, unless its interruption is one of `interruptions`. Over
+    the limit, skip it, and show its notification."""
     about = _subject(unit, delivery)
     if about is None or delivery.counted or delivery.channel not in INTERRUPTING:
         return delivery, decision
@@ -226,8 +231,11 @@ def _counted(unit: UnitOfWork, delivery: Delivery, decision: Decision) -> tuple[
     if availability is None or not is_counted(availability, question_about(delivery, about.n, about.category)):
         return delivery, decision
     interruption = interruption_of(delivery.notification, delivery.step)
+    if interruption in interruptions:
+        return replace(delivery, counted=True), decision
     if counted := count_interruption(availability, unit.get_mailbox(delivery.mailbox), unit.now, interruption):
         unit.set_interruptions(delivery.mailbox, counted)
+        interruptions.add(interruption)
         return replace(delivery, counted=True), decision
     has_text = bool(about.n.title)  # the rendering of a template may have failed
     if about.n.hidden and has_text and may_show(about.category, about.user, about.tenant):

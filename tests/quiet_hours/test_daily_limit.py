@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from hub import utc_time
+from hub.platform.connections import Database
 from tests.channel_setup import FakeChannels, list_all_deliveries
 from tests.client import Json, Tenant, eventually
 from tests.quiet_hours.times import later, set_times, simulate
@@ -128,3 +130,29 @@ async def test_retry_does_not_count_again(acme: Tenant, channels: FakeChannels) 
     await wait_for_pushes(acme, 1)
     [sent] = await list_all_deliveries(acme)
     assert len(sent["attempts"]) == 3
+
+
+async def test_parts_of_an_interruption_that_leave_in_different_transactions_count_once(
+    acme: Tenant, channels: FakeChannels, database: Database
+) -> None:
+    """The browser of both notifications is due before the phone of the first one."""
+    await channels.add_browser(acme, "alice")
+    await channels.add_phone(acme, "alice")
+    await set_times(acme, "alice", dailyLimit=2)
+    step = {"channels": ["WEB_PUSH", "MOBILE_PUSH"], "after": "PT1H"}
+    for _ in range(2):
+        await acme.send("alice", channels=["IN_APP"], steps=[step])
+    for count, channel in ((2, "WEB_PUSH"), (4, "MOBILE_PUSH")):
+        match = {"tenant": acme.name, "channel": channel}
+        await database.deliveries.update_many(match, {"$set": {"due_at": utc_time.now()}})
+
+        async def decided(of: str = channel) -> bool:
+            found = await list_all_deliveries(acme, channels=[of])
+            return not {"HELD", "ACCEPTED", "PROCESSING"} & {one["status"] for one in found}
+
+        await eventually(decided, 20)
+        found = Counter((one["status"], one["reason"]) for one in await list_all_deliveries(acme))
+        assert found["SENT", None] == count
+    mailbox = await database.mailboxes.find_one({"_id": f"{acme.name}/alice"})
+    assert mailbox
+    assert mailbox["interruptions"]["count"] == 2
