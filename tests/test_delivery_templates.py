@@ -190,6 +190,7 @@ async def test_late_step_says_what_the_send_said_after_the_template_changed(
     [n] = (await tenant.inbox("alice"))["nodes"]
     assert n["title"] == "First Alice 1"
     assert n["body"] in part_of(email, "plain"), "now is the time of the send"
+    assert email["Date"].datetime.timestamp() >= int(n["body"]) + 2, "the time when the step became due"
 
 
 async def test_step_in_the_inbox_fails_if_its_text_failed(tenant: Tenant, channels: FakeChannels) -> None:

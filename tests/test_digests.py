@@ -119,6 +119,7 @@ async def test_one_item_that_is_left_is_sent_as_itself(running: Running) -> None
     assert "The body" in text_of(mail)
     [body] = fakes.receiver.bodies["/cleo"]
     assert (body["type"], body["data"]["title"]) == ("notification.created", "item-2")
+    assert body["timestamp"] > body["data"]["createdAt"], "the time when the digest became due"
 
 
 async def test_digest_without_items_is_not_sent(running: Running) -> None:

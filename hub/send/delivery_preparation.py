@@ -110,7 +110,9 @@ class DeliveryHandler:
                 return ReadyToSend(message, self._providers, job.mailbox, job.traceparent)
             item = collected.newest[0].delivery
             ready = (await self._prepare_plain([item], now))[item.id]
-        return ready if isinstance(ready, Transition) else replace(ready, message=replace(ready.message, id=job.id))
+        if isinstance(ready, Transition):
+            return ready
+        return replace(ready, message=replace(ready.message, id=job.id, created_at=job.accepted_at))
 
     def _final_check(self, job: Delivery, data: DeliveryData, now: datetime) -> Transition | None:
         """Return the next state of a delivery that is not sent now, or None."""

@@ -64,7 +64,7 @@ def with_layout(message: Message, layouts: TemplateSet) -> Message:
         email_body.layout_values(message),
         locale=locale,
         timezone=user.effective_timezone(tenant),
-        now=message.created_at,
+        now=message.created_at if message.items else n.created_at,
     )
     preheader = message.preheader or message.plain_body[: email_body.PREVIEW_CHARS]
     return replace(message, html=render_html(layout, given), preheader=preheader)

@@ -20,8 +20,8 @@ class DigestItem(Struct, frozen=True):
 
 class Message(Struct, frozen=True, kw_only=True):
     """A delivery that is ready to send. `id` is the id of the delivery. It is the same in every attempt, so receivers
-    can discard duplicates. `unseen` is the number for the app badge. The URLs are empty if HUB_PUBLIC_URL is not
-    set."""
+    can discard duplicates. `created_at` is the time since which the delivery may be sent. `unseen` is the number for
+    the app badge. The URLs are empty if HUB_PUBLIC_URL is not set."""
 
     id: str
     notification: Notification

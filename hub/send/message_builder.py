@@ -38,7 +38,7 @@ class MessageBuilder:
             tenant=replace(tenant, logo_url=absolute_url(tenant.logo_url, self._app_url)),
             device=next((device for device in user.devices if device.id == job.device), None),
             unseen=mailbox.unseen,
-            created_at=job.created_at,
+            created_at=job.accepted_at,
             unsubscribe_url=self.unsubscribe_url(job, tenant),
             receipt_url=self._links.url(LinkPurpose.RECEIPT, job.id),
             app_url=self._app_url,
