@@ -16,7 +16,7 @@ from pathlib import Path
 from hub.settings import Settings
 
 SECRET = "a-secret-for-tests-that-is-long-enough"
-READY_S = 30.0
+READY_S = 90.0
 CANCELLATION_WARNINGS = re.compile(
     r"Exception ignored in: <(?:socket\.socket|coroutine object (?:GraphQLCoreConverter|_time_resolver)).*?"
     r"(?:unclosed <socket\.socket[^\n]*|was never awaited)\n",
