@@ -1,4 +1,4 @@
-"""The demo data of `hub dev`: two users with addresses and a few notifications, created once through the API.
+"""The demo data of `hub dev`, created once through the API: two users with addresses, templates, and notifications.
 
 No message leaves the machine: example.org is reserved, and alice's webhook points to the hub itself.
 """
@@ -78,7 +78,7 @@ SENDS = [
 ]
 
 
-TEMPLATES = [
+TEMPLATES: list[dict[str, Any]] = [
     {
         "key": "invoice",
         "title": "Invoice {{ invoice }} is ready",
@@ -91,6 +91,13 @@ TEMPLATES = [
         "title": "Rechnung {{ invoice }} ist da",
         "body": "{{ amount | currency: currency }}, zahlbar in 14 Tagen.",
         "actionUrl": "/app/invoices/{{ invoice }}",
+    },
+    {
+        "key": "deploy-failed",
+        "title": "Deploy of {{ service }} failed",
+        "body": "{{ reason }} The previous version is still running.",
+        "actionUrl": "/app/deploys/{{ service }}",
+        "sample": {"service": "web-9", "reason": "The health check did not respond within 30 s."},
     },
 ]
 CATEGORIES = [

@@ -46,6 +46,13 @@ const REASONS: Record<string, string> = {
   UNREADABLE: "This version cannot read the stored delivery",
 };
 
+const STOPS: Record<string, string> = {
+  SEEN: "unless seen by then",
+  READ: "unless read by then",
+  ACKNOWLEDGED: "unless acknowledged by then",
+  NEVER: "in any case",
+};
+
 export const CHANNEL_ORDER = Object.keys(CHANNELS);
 
 /** Convert `NOT_REQUESTED` to `Not requested`. This also works for codes that are newer than this page. */
@@ -53,4 +60,5 @@ const humanized = (code: string): string => code.charAt(0) + code.slice(1).toLow
 
 export const channelLabel = (channel: string): string => CHANNELS[channel] ?? humanized(channel);
 export const reasonLabel = (reason: string): string => REASONS[reason] ?? humanized(reason);
+export const stopLabel = (stop: string): string => STOPS[stop] ?? humanized(stop);
 export const codeLabel = humanized;

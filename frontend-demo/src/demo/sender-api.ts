@@ -7,9 +7,13 @@ export const Categories = graphql(`
   query Categories { categories { key name defaultChannels priority required } }
 `);
 
+export const Templates = graphql(`
+  query Templates { templates { key variables } }
+`);
+
 export const Simulate = graphql(`
   query Simulate($input: SendInput!) {
-    simulate(input: $input) { userId decisions { channel outcome reason dueAt } }
+    simulate(input: $input) { userId decisions { channel step unless outcome reason dueAt title } }
   }
 `);
 
@@ -36,6 +40,7 @@ export type Simulation = ResultOf<typeof Simulate>["simulate"][number];
 export type Sent = ResultOf<typeof Sends>["sends"]["nodes"][number];
 export type Receipt = ResultOf<typeof Receipts>["receipts"];
 export type SendInput = VariablesOf<typeof Send>["input"];
+export type Step = NonNullable<SendInput["steps"]>[number];
 export type Channel = Receipt["channel"] & string;
 
 /** Connect with a service token. Rejects with `TokensUnavailable` if the hub does not issue tokens. */

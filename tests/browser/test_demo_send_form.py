@@ -1,0 +1,143 @@
+"""More options of the send form on the demo page: templates, steps, and schedules, and their timeline."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.test_demo import DESKTOP, PHONE, WITHIN_MS, DemoPage, demo, open_demo
+from tests.client import Json
+
+__all__ = ["demo", "open_demo"]  # fixtures
+
+expect.set_options(timeout=WITHIN_MS)
+
+QUIET = "mutation ($input: PreferencesInput!) { updatePreferences(input: $input) { quietSchedule { start } } }"
+AS_USER = """async ([user, query, variables]) => {
+  const { tokens } = await (await fetch("/dev/tokens", { method: "POST" })).json();
+  const headers = { authorization: `Bearer ${tokens[user]}`, "content-type": "application/json" };
+  const body = JSON.stringify({ query, variables });
+  return await (await fetch("/graphql", { method: "POST", headers, body })).json();
+}"""
+
+
+async def set_quiet_hours(demo_page: DemoPage, user: str, windows: list[Json]) -> None:
+    output = await demo_page.page.evaluate(AS_USER, [user, QUIET, {"input": {"quietSchedule": windows}}])
+    assert "errors" not in output, output
+
+
+async def open_options(demo_page: DemoPage) -> None:
+    await demo_page.page.get_by_text("More options").click()
+
+
+@pytest.fixture
+async def quiet_alice(open_demo: Any) -> AsyncIterator[DemoPage]:
+    """The page. Alice's quiet hours end in about two hours."""
+    demo_page: DemoPage = await open_demo()
+    now = datetime.now(UTC)
+    start, end = (f"{now + timedelta(hours=hours):%H:%M}" for hours in (-1, 2))
+    await set_quiet_hours(demo_page, "alice", [{"start": start, "end": end, "timezone": "UTC"}])
+    yield demo_page
+    await set_quiet_hours(demo_page, "alice", [])
+
+
+async def test_send_with_a_template_shows_its_text_to_each_user(open_demo: Any) -> None:
+    demo_page: DemoPage = await open_demo()
+    page = demo_page.page
+    await page.get_by_role("radio", name="Template").check()
+    await expect(demo_page.title).to_have_count(0)
+    await page.get_by_label("Stored template").select_option("invoice")
+    await page.get_by_label("Category").select_option("billing")
+    data = page.get_by_label("Data (JSON)")
+    example = json.loads(await data.input_value())
+    assert set(example) == {"invoice", "amount", "currency"}
+
+    await data.fill("{")
+    await demo_page.press("Send")
+    await expect(page.get_by_role("alert")).to_contain_text("The data is not valid JSON")
+    await data.fill(json.dumps({**example, "invoice": "T-1"}))
+    await demo_page.press("Simulate")
+    await expect(page.locator("demo-simulation").get_by_text("“Invoice T-1 is ready”")).to_have_count(2)
+    await demo_page.press("Send")
+    await expect(page.get_by_text("Sent to alice and bob.")).to_be_visible()
+    for index in range(2):
+        await demo_page.bell(index).click()
+        item = demo_page.device(index).locator("hub-inbox-item").filter(has_text="Invoice T-1 is ready")
+        await expect(item).to_contain_text("€84.00, due in 14 days.")
+
+
+async def test_steps_are_in_the_timeline_in_order(open_demo: Any) -> None:
+    demo_page: DemoPage = await open_demo()
+    page = demo_page.page
+    await open_options(demo_page)
+    await demo_page.press("Add a step")
+    await demo_page.press("Add another step")
+    await expect(page.get_by_role("button", name=re.compile("^Add a.* step"))).to_have_count(0)
+    first = page.get_by_role("group", name="Step 1")
+    await first.get_by_label("After").select_option("P1D")
+    await first.get_by_label("Unless").select_option("SEEN")
+    await demo_page.press("Simulate")
+    entries = page.locator("demo-simulation").get_by_role("region", name="bob").get_by_role("listitem")
+    await expect(entries).to_have_text(
+        [
+            re.compile(r"Now\s+Inbox"),
+            re.compile(r"\d\d:\d\d\s+in 10 min\.\s+Email\s+Step 2, unless read by then"),
+            re.compile(r"in 24 hr\.\s+Email\s+Step 1, unless seen by then"),
+            re.compile(r"Not\s+Web push, Webhook\s+The user has no address"),
+        ]
+    )
+    await demo_page.press("Remove step 1")  # step 2 becomes step 1
+    await expect(page.locator("demo-simulation")).to_have_count(0)
+    await demo_page.press("Simulate")
+    await expect(demo_page.entry("bob", "Step")).to_have_count(1)
+
+
+async def test_quiet_hours_hold_a_push_in_the_timeline(quiet_alice: DemoPage) -> None:
+    await quiet_alice.press("Simulate")
+    await expect(quiet_alice.entry("alice", r"Now\s+Inbox")).to_be_visible()
+    held = quiet_alice.entry("alice", r"in 2 hr\.\s+Web push\s+Held: The user's quiet hours")
+    await expect(held).to_be_visible()
+    await expect(held.locator("time")).to_have_text(re.compile(r"\d\d:\d\d$"))
+    await expect(quiet_alice.entry("bob", "quiet hours")).to_have_count(0)
+
+
+async def test_digest_is_in_the_timeline(open_demo: Any) -> None:
+    demo_page: DemoPage = await open_demo()
+    await open_options(demo_page)
+    await demo_page.page.get_by_label("Digest key").fill("reviews")
+    await demo_page.page.get_by_label("Gather for").select_option("PT10M")
+    await demo_page.press("Simulate")
+    await expect(demo_page.entry("alice", r"in 10 min\.\s+Web push, Webhook\s+Waits for its digest")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+async def test_options_have_no_axe_violations_and_fit(open_demo: Any, viewport: Any, scheme: str) -> None:
+    demo_page: DemoPage = await open_demo(viewport=viewport, color_scheme=scheme, has_touch=viewport is PHONE)
+    await demo_page.page.get_by_role("radio", name="Template").check()
+    await open_options(demo_page)
+    await demo_page.press("Add a step")
+    await demo_page.press("Simulate")
+    await expect(demo_page.entry("bob", "Step 1")).to_be_visible()
+    assert "\n".join(await demo_page.axe_violations()) == ""
+    assert await demo_page.page.evaluate("document.documentElement.scrollWidth") == viewport["width"]
+
+
+async def test_scheduled_send_is_later_in_the_timeline(open_demo: Any) -> None:
+    """The last test of the module, because the page then shows a send without receipts."""
+    demo_page: DemoPage = await open_demo()
+    await open_options(demo_page)
+    send_at = await demo_page.page.evaluate(
+        "() => { const at = new Date(Date.now() + 3 * 3600e3 - new Date().getTimezoneOffset() * 6e4);"
+        " return at.toISOString().slice(0, 16); }"
+    )
+    await demo_page.page.get_by_label("Send at").fill(send_at)
+    await demo_page.press("Simulate")
+    await expect(demo_page.entry("bob", r"in 3 hr\.\s+Inbox")).to_be_visible()
+    await expect(demo_page.entry("bob", "Now")).to_have_count(0)
+    await demo_page.press("Send")
+    await expect(demo_page.page.get_by_text("Scheduled for alice and bob.")).to_be_visible()
