@@ -3,7 +3,7 @@
 import asyncio
 import json
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -119,6 +119,38 @@ async def test_erased_user_leaves_only_counts(tenant: Tenant, database: Database
         "email": None,
         "devices": [],
     }
+
+
+async def test_sends_lose_their_content_although_notifications_are_no_longer_stored(
+    tenant: Tenant, database: Database
+) -> None:
+    """Tombstones are deleted after some weeks, and an ended schedule never had a notification."""
+    await tenant.define_category("news")
+    await tenant.send("ann", "ben", title="Earlier")
+    fields = {"key": "news", "name": "News", "defaultChannels": ["IN_APP"], "retention": "P1D"}
+    retain = "mutation ($i: CategoryInput!) { upsertCategory(input: $i, applyRetention: true) { key } }"
+    await tenant.execute_as_admin(retain, i=fields)
+    swept = {"tenant": tenant.name, "users": {"$exists": True}}
+
+    async def is_swept() -> bool:
+        return await database.sends.count_documents(swept) == 1
+
+    await eventually(is_swept, 30)
+    later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    await tenant.send("ann", title="Retained")
+    await tenant.send("ann", "ben", title="Collapsed", category="other", collapseKey="about ann")
+    await tenant.send("ann", title="Expiring", category="other", expiresAt=later)
+    cancelled = (await tenant.send("ann", title="Scheduled", category="other", sendAt=later))["send"]["id"]
+    await tenant.execute("mutation ($id: ID!) { cancelSend(id: $id) { id } }", id=cancelled)
+    await tenant.send("ann", "cay", title="Kept", category="other", expiresAt=later)
+    await database.notifications.delete_many({"mailbox": {"$in": [f"{tenant.name}/{user}" for user in ("ann", "ben")]}})
+    for user in ("ann", "ben"):
+        assert await delete(tenant, user)
+    left = await database.sends.find({"tenant": tenant.name}).to_list()
+    assert len(left) == 6
+    assert [send["content"]["title"] for send in left if "content" in send] == ["Kept"]
+    assert not [send for send in left if "collapse_key" in send]
+    assert [send["users"] for send in left if send["users"]] == [["cay"]]
 
 
 async def test_webhook_calls_are_exported_and_kept_without_the_user(tenant: Tenant, database: Database) -> None:

@@ -1,12 +1,12 @@
 """Reads notifications of several mailboxes by send or id."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pymongo import ASCENDING
 from pymongo.asynchronous.command_cursor import AsyncCommandCursor
 
-from hub.model import Channel, DeliveryStatus, Notification, Reason
+from hub.model import Channel, DeliveryStatus, Notification, Reason, user_of
 from hub.platform.connections import Database, Document
 from hub.platform.tolerant_decoding import decode_page
 
@@ -36,6 +36,14 @@ class Notifications:
         if after:
             condition["_id"] = {"$gt": after}
         return await decode_page(self._notifications.find(condition).sort("_id", ASCENDING), Notification, first)
+
+    async def list_users(self, sends: Collection[str]) -> Mapping[str, list[str]]:
+        """Return the ids of the users with a stored notification, by send."""
+        users: dict[str, list[str]] = {}
+        docs = self._notifications.find({"send": {"$in": list(sends)}}, {"send": 1, "mailbox": 1}, hint="send")
+        async for doc in docs:
+            users.setdefault(doc["send"], []).append(user_of(doc["mailbox"]))
+        return users
 
     async def list_read(self, ids: Collection[str]) -> list[str]:
         """Return the ids of the notifications in `ids` that were read."""

@@ -21,7 +21,7 @@ from hub.model.preferences import EVERY_DAY, NO_PREFERENCES, CategoryPreference,
 from hub.model.principals import Principal, Role
 from hub.model.receipts import Receipt, ReceiptKind
 from hub.model.record import Record, document
-from hub.model.sends import SEND_CONTENT_FIELDS, Send
+from hub.model.sends import ERASED_SEND_FIELDS, SEND_CONTENT_FIELDS, Send
 from hub.model.statuses import DeliveryStatus, Reason, SendStatus
 from hub.model.steps import Step, StepStop
 from hub.model.templates import CURRENT_UNTIL, Template, TemplateTexts
@@ -35,6 +35,7 @@ __all__ = (
     "CURRENT_UNTIL",
     "DEFAULT_LOCALE",
     "DEFAULT_TIMEZONE",
+    "ERASED_SEND_FIELDS",
     "EVERY_DAY",
     "MUTABLE_FIELDS",
     "NO_PREFERENCES",

@@ -11,7 +11,7 @@ from msgspec import Struct
 from pymongo import ASCENDING, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from hub.model import SEND_CONTENT_FIELDS, Reason, Send, SendStatus, document
+from hub.model import ERASED_SEND_FIELDS, Reason, Send, SendStatus, document
 from hub.platform.connections import Database, Document
 from hub.platform.tolerant_decoding import decode
 from hub.status.sends import COLLECTION, UNSCHEDULED
@@ -98,12 +98,12 @@ class ScheduledSends:
         if not (ids := [doc["_id"] async for doc in docs]):
             return
         removal: Document = {
-            "$pull": {"scheduled.users": user, "scheduled.resolved": user},
+            "$pull": {"scheduled.users": user, "scheduled.resolved": user, "users": user},
             "$inc": {"recipients": -1},
         }
         await self._sends.update_many({"_id": {"$in": ids}, **match}, removal)
         empty, update = _end({"_id": {"$in": ids}, "scheduled.users": {"$size": 0}}, SendStatus.CANCELLED)
-        update["$unset"] |= dict.fromkeys(SEND_CONTENT_FIELDS, "")
+        update["$unset"] |= dict.fromkeys(ERASED_SEND_FIELDS, "")
         await self._sends.update_many(empty, update)
 
 

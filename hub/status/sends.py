@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.ids import first_id_at
 from hub.model import (
+    ERASED_SEND_FIELDS,
     SEND_CONTENT_FIELDS,
     Channel,
     DeliveryStatus,
@@ -57,6 +58,12 @@ def indexes() -> Indexes:
                 name="scheduled_users",
                 partialFilterExpression={"scheduled": {"$exists": True}},
             ),
+            # the sends to a user that may have no notification when the user is erased
+            IndexModel(
+                [("tenant", ASCENDING), ("users", ASCENDING)],
+                name="users",
+                partialFilterExpression={"users": {"$exists": True}},
+            ),
             # cancellations that are not complete
             IndexModel(
                 [("cancelling_since", ASCENDING)],
@@ -65,6 +72,11 @@ def indexes() -> Indexes:
             ),
         ]
     }
+
+
+def recorded(users: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return `Send.users` of a send that may have no notification when its recipients are erased."""
+    return users if len(users) <= SMALL_SEND_MAX_RECIPIENTS else None
 
 
 class Sends:
@@ -126,17 +138,43 @@ class Sends:
             {"_id": send.id, "status": send.status}, {"$unset": {"cancelling_since": ""}}
         )
 
-    async def erase_recipient(self, ids: Collection[str], session: AsyncClientSession) -> None:
-        """Count an erased recipient of each send. Delete the content of the sends whose last recipient this was.
+    async def record_users(self, ids: Collection[str]) -> None:
+        """Record the recipients of small sends, because their notifications may be removed from now on."""
+        match = {
+            "_id": {"$in": list(ids)},
+            "recipients": {"$lte": SMALL_SEND_MAX_RECIPIENTS},
+            "users": {"$exists": False},
+        }
+        sends = self._database[COLLECTION]
+        while counts := {doc["_id"]: doc.get("erased") async for doc in sends.find(match, {"erased": 1})}:
+            users = await self._notifications.list_users(counts)
+            updates = [  # a recipient who was erased since the first query changed the count
+                UpdateOne({"_id": id, "erased": erased}, {"$set": {"users": users.get(id, [])}})
+                for id, erased in counts.items()
+            ]
+            await sends.bulk_write(updates, ordered=False)
+
+    async def list_recorded(self, tenant: str, user: str, limit: int, session: AsyncClientSession) -> list[str]:
+        """Return the ids of up to `limit` sends that record this user."""
+        docs = self._database[COLLECTION].find(
+            {"tenant": tenant, "users": user}, {"_id": 1}, hint="users", session=session
+        )
+        return [doc["_id"] async for doc in docs.limit(limit)]
+
+    async def erase_recipient(self, user: str, ids: Collection[str], session: AsyncClientSession) -> None:
+        """Count an erased recipient of each send, once. Delete the content of the sends whose last recipient this was.
 
         The count makes two transactions that erase the last two recipients conflict."""
-        erased = {"$add": [{"$ifNull": ["$erased", 0]}, 1]}
+        name = {"$literal": user}
+        is_new = {"$in": [name, {"$ifNull": ["$users", [name]]}]}
+        counted = {
+            "erased": {"$add": [{"$ifNull": ["$erased", 0]}, {"$cond": [is_new, 1, 0]}]},
+            "users": {"$cond": [{"$isArray": "$users"}, {"$setDifference": ["$users", [name]]}, "$$REMOVE"]},
+        }
         is_last = {"$gte": ["$erased", "$recipients"]}
-        content = {name: {"$cond": [is_last, "$$REMOVE", f"${name}"]} for name in SEND_CONTENT_FIELDS}
+        content = {field: {"$cond": [is_last, "$$REMOVE", f"${field}"]} for field in ERASED_SEND_FIELDS}
         match = {"_id": {"$in": list(ids)}, "recipients": {"$lte": SMALL_SEND_MAX_RECIPIENTS}}
-        await self._database[COLLECTION].update_many(
-            match, [{"$set": {"erased": erased}}, {"$set": content}], session=session
-        )
+        await self._database[COLLECTION].update_many(match, [{"$set": counted}, {"$set": content}], session=session)
 
     async def list_in_inboxes(self, send: Send, limit: int, after: str = "") -> list[tuple[str, str]]:
         """Return the mailbox and id of each notification of the send that is still in an inbox, after the id `after`,

@@ -49,6 +49,8 @@ class Retention:
         totals = accumulate(recipients for _, recipients in found)
         ids = [id for (id, recipients), total in zip(found, totals, strict=True) if total <= SLICE]
         if ids := ids or [id for id, _ in found[:1]]:  # a large send is a slice of its own
+            if sweep.retention_s is not None:
+                await self._sends.record_users(ids)
             await self._sweeps.apply(ids, sweep.retention_s)
             await self._sweeps.advance(sweep, ids[-1])
         elif settled:

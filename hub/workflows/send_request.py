@@ -55,6 +55,11 @@ class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """The part of the request that the decision requires."""
         return Requested(self.channels, self.priority, self.steps, self.require_ack)
 
+    @property
+    def is_removable(self) -> bool:
+        """True if something other than the retention period may remove the notifications."""
+        return bool(self.expires_at or self.collapse_key)
+
 
 def request_hash(request: SendRequest) -> str:
     """Return the hash of a request. It does not depend on the order of users, the spelling of JSON, or explicit default

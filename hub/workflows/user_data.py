@@ -169,16 +169,18 @@ class _EraseWork(WorkDefaults):
         deliveries_of_user = self._database[deliveries.COLLECTION]
         found = deliveries_of_user.find({"mailbox": self._mailbox}, {"_id": 1}, session=session)
         external = [doc["_id"] for doc in await found.limit(self.documents).to_list()]
+        tenant, user_id = tenant_of(self._mailbox), user_of(self._mailbox)
+        recorded = await self._sends.list_recorded(tenant, user_id, self.documents, session)
         epoch = secrets.token_hex(4)
-        if complete := max(len(notifications), len(external)) < self.documents:
+        if complete := max(len(notifications), len(external), len(recorded)) < self.documents:
             existed = await self._inbox_data.delete_mailbox(self._mailbox, session)
             user = await self._database[users.COLLECTION].delete_one({"_id": self._mailbox}, session=session)
             existed = existed or user.deleted_count == 1
         else:
             existed = await self._inbox_data.shrink_mailbox(self._mailbox, notifications, epoch, session)
         await self._inbox_data.delete_notifications(notifications, session)
-        if notifications:
-            await self._sends.erase_recipient([doc["send"] for doc in notifications], session)
+        if sends_of_user := {*recorded, *(doc["send"] for doc in notifications)}:
+            await self._sends.erase_recipient(user_id, sends_of_user, session)
         if external:
             await deliveries_of_user.delete_many({"_id": {"$in": external}}, session=session)
         return _Erased(existed, complete, epoch, unit.now)
