@@ -175,7 +175,7 @@ class SendWork(WorkDefaults):
             plans, marks = self._gather(unit, request.digest, plans)
             counts += marks
         timed_plans = [
-            with_times(recipient_plan, category, tenant, user, now, request.expires_at, unit.get_mailbox(user.id))
+            with_times(recipient_plan, category, tenant, user, now, request.expires_at, unit.mailboxes[user.id])
             for recipient_plan, user in zip(plans, users, strict=True)
         ]
         self._check([timed.plan for timed in timed_plans], tenant)
