@@ -135,6 +135,29 @@ async def test_removed_notification_is_not_replaced(tenant: Tenant) -> None:
     assert await collapsed(tenant) == [("B", 1)]
 
 
+async def test_recall_deletes_the_content_of_hidden_replaced_and_resolved_notifications(
+    tenant: Tenant, store: Database
+) -> None:
+    """A hidden notification that was recalled is not replaced by a newer one."""
+    secret: Json = {"title": "Secret", "body": "Secret", "data": {"text": "Secret"}}
+    sends = [
+        await tenant.send("alice", collapseKey="hidden", channels=["EMAIL"], **secret),
+        await tenant.send("alice", collapseKey="replaced", **secret),
+        await tenant.send("alice", collapseKey="resolved", **secret),
+    ]
+    await tenant.send("alice", title="Newer", collapseKey="replaced")
+    await tenant.execute('mutation { resolve(collapseKey: "resolved") }')
+    for sent in sends:
+        await tenant.execute("mutation ($id: ID!) { recallSend(id: $id) { id } }", id=sent["send"]["id"])
+    await tenant.send("alice", title="Shown", collapseKey="hidden")
+    docs = await store.notifications.find({"mailbox": f"{tenant.name}/alice"}).to_list()
+    assert sorted(doc["title"] for doc in docs) == ["", "", "", "Newer", "Shown"]
+    assert "Secret" not in repr(docs).title()
+    removed = {doc["collapse_key"]: doc["removed_reason"] for doc in docs if "removed_at" in doc and not doc["title"]}
+    assert removed == {"hidden": "RECALLED", "replaced": "REPLACED", "resolved": "RESOLVED"}
+    assert await collapsed(tenant) == [("Shown", 1), ("Newer", 2)]
+
+
 async def test_waiting_delivery_of_a_replaced_notification_is_cancelled(
     tenant: Tenant, receiver: WebhookReceiver
 ) -> None:

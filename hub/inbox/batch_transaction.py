@@ -35,7 +35,6 @@ from hub.model import (
     Mailbox,
     MailboxChange,
     Notification,
-    Reason,
     WindowCount,
     document,
     live_keys,
@@ -330,13 +329,10 @@ def _with_traces(batch: Batch, changed: list[MailboxChange], began_ns: int) -> l
 
 
 def _notification_update(n: Notification) -> UpdateOne:
-    """Return the update for the fields that a mark may change, and for the content if the notification is recalled."""
+    """Return the update for the fields that a mark may change, and for the content if a recall deleted it."""
     doc = document(n)
-    names = (
-        (*MUTABLE_FIELDS, *CONTENT_FIELDS, search.SEARCH_TEXT)
-        if n.removed_reason is Reason.RECALLED
-        else MUTABLE_FIELDS
-    )
+    is_empty = n.removed_at and not (n.title or n.body)
+    names = (*MUTABLE_FIELDS, *CONTENT_FIELDS, search.SEARCH_TEXT) if is_empty else MUTABLE_FIELDS
     update: dict[str, Document] = {"$set": {name: doc[name] for name in names if name in doc}}
     if unset := {name: "" for name in names if name not in doc}:
         update["$unset"] = unset

@@ -18,9 +18,11 @@ class Notifications:
     def __init__(self, database: Database) -> None:
         self._notifications = database.notifications
 
-    async def list_in_inboxes(self, send: str, limit: int, after: str = "") -> list[tuple[str, str]]:
-        """Return the mailbox and id of a send's notifications in inboxes, after the id `after`, ordered by id."""
-        condition = {"send": send, "_id": {"$gt": after}, "state": {"$exists": True}}
+    async def list_to_recall(self, send: str, limit: int, after: str = "") -> list[tuple[str, str]]:
+        """Return the mailbox and id of a send's notifications that were not removed or have content, after the id
+        `after`, ordered by id."""
+        has_content: list[Document] = [{"title": {"$ne": ""}}, {"body": {"$ne": ""}}, {"data": {"$exists": True}}]
+        condition = {"send": send, "_id": {"$gt": after}, "$or": [{"removed_at": {"$exists": False}}, *has_content]}
         docs = self._notifications.find(condition, {"mailbox": 1}, hint="send").sort("_id", ASCENDING).limit(limit)
         return [(doc["mailbox"], doc["_id"]) async for doc in docs]
 

@@ -123,9 +123,10 @@ def removed(why: DeliveryStatus, reason: Reason | None = None) -> Mark:
 
 
 def recalled(n: Notification, now: datetime) -> Notification | None:
-    """Remove a notification from the inbox and delete its content."""
-    after = removed(DeliveryStatus.CANCELLED, Reason.RECALLED)(n, now)
-    return after and replace(after, title="", body="", data=None, image_url=None, action_url=None, actions=())
+    """Remove a notification and delete its content, also if it was removed earlier for another reason."""
+    after = removed(DeliveryStatus.CANCELLED, Reason.RECALLED)(n, now) or n
+    cleared = replace(after, title="", body="", data=None, image_url=None, action_url=None, actions=())
+    return None if cleared == n else cleared
 
 
 def replaced_by(n: Notification, live: Sequence[Notification]) -> list[Notification]:

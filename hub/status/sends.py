@@ -176,10 +176,10 @@ class Sends:
         match = {"_id": {"$in": list(ids)}, "recipients": {"$lte": SMALL_SEND_MAX_RECIPIENTS}}
         await self._database[COLLECTION].update_many(match, [{"$set": counted}, {"$set": content}], session=session)
 
-    async def list_in_inboxes(self, send: Send, limit: int, after: str = "") -> list[tuple[str, str]]:
-        """Return the mailbox and id of each notification of the send that is still in an inbox, after the id `after`,
-        in the order of ids."""
-        return await self._notifications.list_in_inboxes(send.id, limit, after)
+    async def list_to_recall(self, send: Send, limit: int, after: str = "") -> list[tuple[str, str]]:
+        """Return the mailbox and id of each notification of the send that was not removed or has content, after the id
+        `after`, in the order of ids."""
+        return await self._notifications.list_to_recall(send.id, limit, after)
 
     async def page(
         self,

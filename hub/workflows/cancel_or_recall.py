@@ -59,10 +59,10 @@ class SendCancellation:
         recalled = send.status is SendStatus.RECALLED
         await self._deliveries.cancel(send.id, Reason.RECALLED if recalled else Reason.CANCELLED)
         after = ""
-        while recalled and (chunk := await self._sends.list_in_inboxes(send, CHUNK, after)):
+        while recalled and (chunk := await self._sends.list_to_recall(send, CHUNK, after)):
             await self._inbox_actions.recall(chunk)
             after = chunk[-1][1]
-        if recalled and (left := await self._sends.list_in_inboxes(send, CHUNK)):
+        if recalled and (left := await self._sends.list_to_recall(send, CHUNK)):
             mailbox, notification = left[0]
             log.warning("recall_incomplete", send=send.id, mailbox=mailbox, notification=notification)
             return

@@ -204,16 +204,18 @@ class _ClickWork(WorkDefaults):
 
 class _RecallWork(WorkDefaults):
     def __init__(self, ids: Sequence[tuple[str, str]]) -> None:
-        self._ids = ids
         self.mailboxes = {mailbox for mailbox, _ in ids}
         self.reads = tuple(id for _, id in ids)
         self.documents = len(ids)
 
     async def apply(self, unit: UnitOfWork, _: AsyncClientSession) -> None:
-        for mailbox, id in self._ids:
-            before = unit.get(mailbox, id)
-            if before and (after := state.recalled(before, unit.now)):
+        for id in self.reads:
+            before = unit.notifications.get(id)
+            after = before and state.recalled(before, unit.now)
+            if before and after:
                 removed = unit.change(after)
+                if not before.state:  # no inbox shows it
+                    continue
                 receipt = receipt_change_stream.channel_receipt(
                     removed, Channel.IN_APP, DeliveryStatus.CANCELLED, unit.now, Reason.RECALLED
                 )
