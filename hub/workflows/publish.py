@@ -60,10 +60,7 @@ class Publish:
         texts: SendTexts | HubError | None = None
         if request.template:
             try:
-                if is_due:
-                    texts = await self._text_renderer.render(tenant, request, ids, field)
-                else:
-                    texts = await self._text_renderer.load(tenant, request, now, field)
+                texts = await self._text_renderer.render(tenant, request, ids, field)
             except HubError as error:
                 if key is None:
                     raise

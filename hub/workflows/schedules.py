@@ -135,4 +135,5 @@ class DueSends:
         except (Unavailable, UnreadableMailbox):
             raise
         except HubError as error:
+            log.warning("scheduled_send_rejected", send=send.id, code=error.code)
             await self._scheduled.end(send.id, SendStatus.FAILED, str(error))
