@@ -14,6 +14,7 @@ from tests.channel_setup import FakeChannels, deployment_with_channels
 from tests.client import GraphQLErrors, Json, Tenant, eventually
 from tests.conftest import fresh_servers, scaled
 from tests.processes import Deployment
+from tests.telemetry import log_lines
 from tests.template_sends import DELETE, send_template, store_template
 from tests.test_moved_clock import SETTINGS, advance
 
@@ -32,10 +33,15 @@ Running = tuple[Tenant, FakeChannels]
 
 
 @pytest.fixture(scope="module")
-async def running(servers: tuple[Mongod, Redis]) -> AsyncIterator[Running]:
+async def started(servers: tuple[Mongod, Redis]) -> AsyncIterator[tuple[Deployment, Tenant, FakeChannels]]:
     mongod, redis = servers
-    async with deployment_with_channels(mongod.url, redis.url, workers=2) as (_, tenant, fakes):
-        yield tenant, fakes
+    async with deployment_with_channels(mongod.url, redis.url, workers=2) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def running(started: tuple[Deployment, Tenant, FakeChannels]) -> Running:
+    return started[1:]
 
 
 def after(**time: float) -> str:
@@ -240,3 +246,27 @@ async def test_scheduled_send_uses_the_template_of_its_time_and_fails_without_it
     await eventually(sent, within_s=30)
     subjects = [message["Subject"] for message in fakes.mail.emails if "hue@people.example" in str(message["To"])]
     assert subjects == ["New"]
+
+
+async def test_now_in_a_template_is_the_time_of_publication_on_every_channel(running: Running) -> None:
+    tenant, fakes = running
+    await fakes.add_addresses(tenant, "ida", channels=["EMAIL"])
+    await store_template(tenant, "clock", title="{{ 'now' | date: '%H:%M:%S' }}")
+    more: Json = {"sendAt": after(seconds=3), "channels": ["IN_APP", "EMAIL"]}
+    await published(tenant, (await send_template(tenant, "ida", key="clock", **more))["send"]["id"])
+    [n] = (await tenant.inbox("ida"))["nodes"]
+
+    async def subjects() -> list[str]:
+        return [message["Subject"] for message in fakes.mail.emails if "ida@people.example" in str(message["To"])]
+
+    assert await eventually(subjects, within_s=30) == [n["title"]]
+
+
+async def test_schedule_that_fails_is_logged(started: tuple[Deployment, Tenant, FakeChannels]) -> None:
+    deployment, tenant, _ = started
+    await store_template(tenant, "gone", title="Old")
+    id = (await send_template(tenant, "jo", key="gone", sendAt=after(seconds=1.5)))["send"]["id"]
+    await tenant.execute_as_admin(DELETE, key="gone")
+    assert (await published(tenant, id))["status"] == "FAILED"
+    [line] = log_lines(*deployment.workers, event="scheduled_send_rejected", send=id)
+    assert (line["level"], line["code"]) == ("warning", "NOT_FOUND")

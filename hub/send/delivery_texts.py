@@ -11,7 +11,7 @@ from hub.audience.templates import Templates
 from hub.decide.templates.parts import TextLimits
 from hub.decide.templates.recipient_texts import RecipientTexts
 from hub.decide.templates.render_input import merged_data
-from hub.model import Channel, Delivery, Send
+from hub.model import Channel, Delivery, Notification, Send
 from hub.send.delivery_data import DeliveryData
 
 
@@ -35,16 +35,18 @@ class TemplateTexts:
         for job in jobs:
             send, n = data.template_sends.get(job.send), data.notifications.get(job.notification)
             if send and n and job.send not in texts:
-                texts[job.send] = await self._load(send, job.channel, n.data, data)
+                texts[job.send] = await self._load(send, job.channel, n, data)
         return texts
 
-    async def _load(self, send: Send, channel: Channel, client_data: str | None, data: DeliveryData) -> SendTexts:
+    async def _load(self, send: Send, channel: Channel, n: Notification, data: DeliveryData) -> SendTexts:
+        """Return the texts of a send. All its notifications have the same time, which "now" means in the texts. It is
+        later than `send.created_at` if the send was scheduled."""
         assert send.template
         tenant = data.tenants[send.tenant]
-        merged = merged_data(client_data, send.template_data)
+        merged = merged_data(n.data, send.template_data)
         version = send.template_version or 0
         template_set = await self._templates.at_version(tenant.id, send.template, version)
-        texts = RecipientTexts(template_set, tenant, merged, send.created_at, self._limits)
+        texts = RecipientTexts(template_set, tenant, merged, n.created_at, self._limits)
         if not texts.missing([channel]):
             return SendTexts(texts)
         # `send` found a text for every channel, so the version was deleted because of its age.
@@ -53,4 +55,4 @@ class TemplateTexts:
             return SendTexts(texts)
         template_set = await self._templates.at_version(tenant.id, send.template, current)
         note = f"version {version} of the template is no longer stored; version {current} was used"
-        return SendTexts(RecipientTexts(template_set, tenant, merged, send.created_at, self._limits), note)
+        return SendTexts(RecipientTexts(template_set, tenant, merged, n.created_at, self._limits), note)
