@@ -30,6 +30,9 @@ SEND_MANY = "mutation ($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { sen
 SIMULATE = (
     "query ($input: SendInput!) { simulate(input: $input) { userId decisions { channel outcome reason title body } } }"
 )
+SIMULATE_ALL = (
+    "query ($input: SendInput!) { simulate(input: $input, first: 100) { userId decisions { outcome title body } } }"
+)
 RECEIPTS = "subscription ($id: ID!) { receipts(sendId: $id) { kind channel status reason userId } }"
 
 
@@ -229,6 +232,23 @@ async def test_simulate_returns_the_texts_of_each_recipient_and_channel(tenant: 
     assert decisions["bob"]["title"] is None
     assert (decisions["carl"]["title"], decisions["carl"]["body"]) == ("Hallo carl", "3")
     assert (await tenant.execute("{ sends { nodes { id } } }"))["sends"]["nodes"] == []
+
+
+async def test_simulate_renders_one_notification_per_recipient_within_a_limit_of_time(tenant: Tenant) -> None:
+    users = [f"user-{n}" for n in range(100)]
+    input = template_input(*users, channels=["IN_APP"], steps=[{"channels": ["IN_APP"], "after": "PT1H"}])
+    await store_template(tenant, "order", title="{{ notification.id }}")
+    rows = (await tenant.execute(SIMULATE_ALL, input=input))["simulate"]
+    titles = [{one["title"] for one in row["decisions"] if one["outcome"] != "SKIPPED"} for row in rows]
+    assert [len(one) for one in titles] == [1] * len(users)
+    assert len(set.union(*titles)) == len(users)
+    slow = "{% for j in (1..7) %}{% for i in (1..900) %}{% assign x = i | times: 2 %}{% endfor %}{% endfor %}{{ notification.id }}"
+    await store_template(tenant, "order", title="Slow", body=slow)
+    for query in (SIMULATE_ALL, SEND):
+        with pytest.raises(GraphQLErrors, match="takes longer than 2 s") as refused:
+            await tenant.execute(query, input=input)
+        [error] = refused.value.errors
+        assert (error["extensions"]["code"], error["extensions"]["field"]) == ("TOO_LARGE", "input.template.key")
 
 
 async def test_change_of_a_template_or_of_the_tenant_holds_for_the_next_send(tenant: Tenant) -> None:

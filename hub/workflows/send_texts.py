@@ -37,7 +37,7 @@ from hub.workflows.send_request import SendRequest
 
 RENDER_SLICE_S = 0.005  # processor time after which other tasks run
 ERROR_MAX_CHARS = 200
-RENDER_MAX_S = 2.0  # processor time of all renderings of one send
+RENDER_MAX_S = 2.0  # processor time of all renderings of one call
 
 
 class SendIds(Struct, frozen=True):
@@ -70,6 +70,30 @@ class SendTexts(Struct, frozen=True):
         is rendered again only if the user has changed."""
         rendered = self.recipient_texts.render(channel, user, (id, self.created_at))
         return rendered if isinstance(rendered, TemplateError) else _to_content(rendered)
+
+
+class RenderTime:
+    """The processor time of the renderings of one call for `users`. `field` is the path of the call's input."""
+
+    def __init__(self, users: int, field: str) -> None:
+        self._users = users
+        self._field = field
+        self._spent_s = self._slice_s = 0.0
+
+    def spend(self, began_s: float) -> bool:
+        """Count the processor time since `began_s`. Return True if other tasks should run now. Raise TooLarge if
+        rendering takes too long."""
+        self._slice_s += time.thread_time() - began_s
+        if self._slice_s <= RENDER_SLICE_S:
+            return False
+        self._spent_s, self._slice_s = self._spent_s + self._slice_s, 0.0
+        if self._spent_s > RENDER_MAX_S:
+            raise TooLarge(
+                f"Rendering this template for {self._users} users takes longer than {RENDER_MAX_S:g} s. "
+                "Simplify the template, or name fewer users per call.",
+                field=f"{self._field}.template.key",
+            )
+        return True
 
 
 class _CurrentTemplate(Struct, frozen=True):
@@ -113,7 +137,7 @@ class SendTextRenderer:
         Raise NotFound if the template does not exist, BadUserInput if it cannot be rendered with this data, or TooLarge
         if rendering takes too long."""
         texts = await self.load(tenant_id, request, ids.created_at, field)
-        return replace(texts, bytes=await self._render_all(texts, tenant_id, request, ids))
+        return replace(texts, bytes=await self._render_all(texts, tenant_id, request, ids, field))
 
     async def load(self, tenant_id: str, request: SendRequest, created_at: datetime, field: str) -> SendTexts:
         """Return the texts of a send before any is rendered for a recipient. Raise NotFound or BadUserInput."""
@@ -147,14 +171,16 @@ class SendTextRenderer:
                 f"This template cannot be rendered with this data: {error}.", f"{field}.template.data"
             ) from None
 
-    async def _render_all(self, texts: SendTexts, tenant_id: str, request: SendRequest, ids: SendIds) -> int:
+    async def _render_all(
+        self, texts: SendTexts, tenant_id: str, request: SendRequest, ids: SendIds, field: str
+    ) -> int:
         """Render the in-app text of every recipient. Return the size of all texts."""
         mailboxes = [mailbox_of(tenant_id, user) for user in request.users]
         users: Mapping[str, User] = {}
         if not texts.recipient_texts.same_for_all(Channel.IN_APP):
             users = await self._users.get_many(mailboxes)
         sizes: dict[int, int] = {}  # by the identity of the rendered texts
-        total_bytes, spent_s, slice_s = 0, 0.0, 0.0
+        total_bytes, render_time = 0, RenderTime(len(mailboxes), field)
         for notification, mailbox in zip(ids.notifications, mailboxes, strict=True):
             began_s = time.thread_time()
             user = users.get(mailbox) or unknown_user(mailbox, ids.created_at)
@@ -163,14 +189,7 @@ class SendTextRenderer:
                 if id(rendered) not in sizes:
                     sizes[id(rendered)] = len(msgspec.json.encode(rendered))
                 total_bytes += sizes[id(rendered)]
-            slice_s += time.thread_time() - began_s
-            if slice_s > RENDER_SLICE_S:
-                spent_s, slice_s = spent_s + slice_s, 0.0
-                if spent_s > RENDER_MAX_S:
-                    raise TooLarge(
-                        f"Rendering this template for {len(mailboxes)} users takes longer than {RENDER_MAX_S:g} s. "
-                        "Simplify the template, or name fewer users per call."
-                    )
+            if render_time.spend(began_s):
                 await asyncio.sleep(0)
         return total_bytes
 

@@ -1,6 +1,7 @@
 """`simulate`: the decisions for a send that is neither stored nor sent."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
@@ -25,6 +26,7 @@ from hub.ids import new_id
 from hub.inbox.window_counts import empty_count, lookback_id, throttle_id
 from hub.model import DeliveryStatus, Reason, mailbox_of
 from hub.workflows.send_request import SendRequest
+from hub.workflows.send_texts import RenderTime, SendTexts
 
 DEFAULT_RECIPIENTS = 20
 OpenDigests = Mapping[tuple[str, model.Channel], datetime | None]
@@ -94,12 +96,14 @@ class SimulationQuery:
         digests = await _open_digests(info.context, request, users)
         mailboxes = await services.inboxes.get_mailboxes([mailbox_of(id, user) for user in users])
 
-        def simulate_decision(user: model.User, decision: PlannedDecision) -> Decision:
+        render_time = RenderTime(len(users), "input")
+
+        async def simulate_decision(user: model.User, notification: str, decision: PlannedDecision) -> Decision:
             if decision.outcome is DeliveryStatus.SKIPPED:
                 return _to_decision(decision, None)
             if texts is None:
                 return _to_decision(decision, request.content)
-            return _to_decision(decision, texts.content(user, new_id(now), decision.channel))
+            return _to_decision(decision, await _render(texts, render_time, user, notification, decision.channel))
 
         simulations = []
         for user_id in users:
@@ -115,11 +119,24 @@ class SimulationQuery:
                 planned = _with_open_digests(planned, digests, user.id)
             mailbox = mailboxes.get(user.id)
             planned = with_times(planned, category, tenant, user, at, request.expires_at, mailbox).plan
-            decisions = [simulate_decision(user, _scheduled(decision, later_at)) for decision in planned.decisions]
+            notification = new_id(now)
+            decisions = [
+                await simulate_decision(user, notification, _scheduled(decision, later_at))
+                for decision in planned.decisions
+            ]
             simulations.append(Simulation(user_id=ID(user_id), decisions=decisions))
-            if texts:
-                await asyncio.sleep(0)  # rendering takes time
         return simulations
+
+
+async def _render(
+    texts: SendTexts, render_time: RenderTime, user: model.User, notification: str, channel: model.Channel
+) -> model.Content | TemplateError:
+    """Return the content of a notification on a channel, or the error. Let other calls run if rendering takes long."""
+    began_s = time.thread_time()
+    content = texts.content(user, notification, channel)
+    if render_time.spend(began_s):
+        await asyncio.sleep(0)
+    return content
 
 
 def _scheduled(decision: PlannedDecision, at: datetime | None) -> PlannedDecision:
