@@ -7,11 +7,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from redis.asyncio import Redis as RedisClient
 
+from hub import utc_time
 from hub.platform.embedded_servers import Redis
 from hub.platform.server_process import HOST
 from tests.client import Replica, Tenant, eventually
@@ -140,6 +142,24 @@ async def test_redis_outage_delays_no_call_and_open_clients_get_every_change(
         await wait_for_redis_state(scene, "ok")
         await scene.traffic("back")
         await scene.wait_for_all(BACK_S, "back")
+
+
+async def test_scheduled_sends_and_steps_in_the_inbox_are_published_without_redis() -> None:
+    async with (
+        fresh_servers() as (mongod, redis),
+        Deployment(mongod.url, redis.url, apis=1, workers=1) as deployment,
+        Tenant(f"t{uuid4().hex[:12]}", deployment.urls) as tenant,
+    ):
+        redis.kill()
+        at = (utc_time.now() + timedelta(seconds=1)).isoformat()
+        await tenant.send("alice", title="scheduled", channels=["IN_APP"], sendAt=at)
+        step = {"channels": ["IN_APP"], "after": "PT1S"}
+        await tenant.send("alice", title="step", channels=["EMAIL"], steps=[step])
+
+        async def shown() -> bool:
+            return {n["title"] for n in (await tenant.inbox("alice"))["nodes"]} == {"scheduled", "step"}
+
+        await eventually(shown, 30)
 
 
 async def test_redis_flushed_under_traffic_open_clients_get_every_change() -> None:

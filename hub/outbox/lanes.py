@@ -16,14 +16,15 @@ The lanes are lists, not streams: `take` is one atomic pop over all lanes, and M
 Consumer groups and pending entries are not needed.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from msgspec import Struct
 from redis.asyncio import Redis
 
 from hub.model import Priority
-from hub.platform.redis_errors import INTEGER, with_key_repair
+from hub.platform.redis_errors import INTEGER, REDIS_ERRORS, with_key_repair
 
 PRIORITY_ORDERS: tuple[tuple[Priority, ...], ...] = (
     (Priority.CRITICAL, Priority.HIGH, Priority.MEDIUM, Priority.LOW),
@@ -242,6 +243,21 @@ class Lanes:
     async def release_tick_lock(self, queue: str) -> None:
         """Release the lock of `acquire_tick_lock`."""
         await self._redis.delete(f"{self._prefix}tick_lock:{queue}")
+
+    @asynccontextmanager
+    async def tick_lock(self, queue: str, for_ms: int) -> AsyncIterator[bool]:
+        """Hold the lock of a task that does not need Redis. The value is True if the caller may run this round. While
+        Redis is unavailable, every caller may."""
+        try:
+            may_run = await self.acquire_tick_lock(queue, for_ms)
+        except REDIS_ERRORS:
+            may_run = True
+        try:
+            yield may_run
+        finally:
+            if may_run:
+                with suppress(*REDIS_ERRORS):
+                    await self.release_tick_lock(queue)
 
     async def wait_for_wakeup(self, channels: Collection[str], timeout_s: float) -> str | None:
         """Return the channel whose wake-up token was popped, or None after `timeout_s`. Blocks its connection."""

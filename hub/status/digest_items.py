@@ -27,14 +27,10 @@ class DigestItems:
 
     async def tick(self) -> int:
         """Settle one slice of each digest that ended. Return the number of slices."""
-        if not await self._lanes.acquire_tick_lock("digest_items", LOCK_MS):
-            return 0
-        try:
-            pending = await self._digests.list_pending()
+        async with self._lanes.tick_lock("digest_items", LOCK_MS) as may_run:
+            pending = await self._digests.list_pending() if may_run else []
             for digest in pending:
                 await self._settle_slice(digest)
-        finally:
-            await self._lanes.release_tick_lock("digest_items")
         return len(pending)
 
     async def end(self, items: Sequence[Delivery], status: DeliveryStatus, reason: Reason | None) -> None:

@@ -95,16 +95,12 @@ class Releases:
 
     async def tick(self) -> int:
         """Release due deliveries, at most one batch per lane. Return their number."""
-        if not await self._lanes.acquire_tick_lock("releases", LOCK_MS):
-            return 0
         released, lane = 0, SCHEDULER_LANES[0]
-        try:
-            while due := await self._held.list_due(self._clock(), lane, BATCH_SIZE):
+        async with self._lanes.tick_lock("releases", LOCK_MS) as may_run:
+            while may_run and (due := await self._held.list_due(self._clock(), lane, BATCH_SIZE)):
                 await self._release(due)
                 lane = due[-1].lane
                 released += len(due)
-        finally:
-            await self._lanes.release_tick_lock("releases")
         return released
 
     async def _release(self, due: Sequence[HeldEntry]) -> None:

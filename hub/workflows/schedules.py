@@ -109,20 +109,19 @@ class DueSends:
 
     async def tick(self) -> int:
         """Publish one batch of due sends, longest overdue first. Return their number."""
-        if not await self._lanes.acquire_tick_lock("due_sends", LOCK_MS):
-            return 0
-        try:
-            now = self._clock()
-            due, postponed = await self._scheduled.list_due(now, BATCH_SIZE)
-            results = await asyncio.gather(*(self._process(send, now) for send in due), return_exceptions=True)
-            for send, result in zip(due, results, strict=True):
-                if isinstance(result, BaseException) and not isinstance(result, Unavailable):
-                    log.warning("scheduled_send_failed", send=send.id, error=result)
-                    postponed.append(send.id)
-            if postponed:
-                await self._scheduled.postpone(postponed, now + POSTPONED)
-        finally:
-            await self._lanes.release_tick_lock("due_sends")
+        async with self._lanes.tick_lock("due_sends", LOCK_MS) as may_run:
+            return await self._publish_due() if may_run else 0
+
+    async def _publish_due(self) -> int:
+        now = self._clock()
+        due, postponed = await self._scheduled.list_due(now, BATCH_SIZE)
+        results = await asyncio.gather(*(self._process(send, now) for send in due), return_exceptions=True)
+        for send, result in zip(due, results, strict=True):
+            if isinstance(result, BaseException) and not isinstance(result, Unavailable):
+                log.warning("scheduled_send_failed", send=send.id, error=result)
+                postponed.append(send.id)
+        if postponed:
+            await self._scheduled.postpone(postponed, now + POSTPONED)
         return len(due) + len(postponed)
 
     async def _process(self, send: ScheduledSend, now: datetime) -> None:
