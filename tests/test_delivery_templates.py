@@ -235,6 +235,26 @@ async def test_version_that_is_no_longer_stored_is_replaced_by_the_current_one(
     assert delivery["attempts"][-1]["ok"] is True
 
 
+async def test_version_without_a_text_in_the_new_locale_of_the_tenant_is_still_used(
+    tenant: Tenant, channels: FakeChannels
+) -> None:
+    set_locale = "mutation ($input: TenantInput!) { updateTenant(input: $input) { id } }"
+    await tenant.execute_as_admin(set_locale, input={"locale": "de"})
+    person = {"id": "alice", "name": "Alice", "email": "alice@people.example", "locale": "de"}
+    await tenant.execute(UPSERT_USERS, users=[person])
+    await store_template(tenant, "order", locale="de", title="Erster")
+    channels.mail.replies["DATA"] = "451 4.3.0 try again later"
+    await send_template(tenant, "alice", channels=["EMAIL"])
+    await wait_for_deliveries(tenant, "RETRYING")
+    await store_template(tenant, "order", locale="de", title="Zweiter")
+    await tenant.execute_as_admin(set_locale, input={"locale": "fr"})
+    channels.mail.clear_fault()
+    [email] = await received_emails(channels, 1)
+    assert email["Subject"] == "Erster"
+    [delivery] = await wait_for_deliveries(tenant, "SENT")
+    assert delivery["attempts"][-1]["error"] is None
+
+
 async def test_text_that_fails_on_one_channel_fails_that_delivery_only(tenant: Tenant, channels: FakeChannels) -> None:
     plan = {"attributes": {"plan": "gold"}}
     people = [{"id": "alice", "email": "alice@people.example", **plan}, {"id": "bob", "email": "bob@people.example"}]

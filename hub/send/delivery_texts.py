@@ -47,7 +47,7 @@ class TemplateTexts:
         version = send.template_version or 0
         template_set = await self._templates.at_version(tenant.id, send.template, version)
         texts = RecipientTexts(template_set, tenant, merged, n.created_at, self._limits)
-        if not texts.missing([channel]):
+        if template_set.candidates(channel):  # perhaps none in this locale
             return SendTexts(texts)
         # `send` found a text for every channel, so the version was deleted because of its age.
         current = await self._templates.current_version(tenant.id, send.template)
