@@ -74,16 +74,16 @@ class ScheduledSends:
     async def resolve(self, tenant: str, collapse_key: str, users: Collection[str] | None) -> None:
         """Record that the scheduled sends of a tenant with this collapse key skip these users. Without `users`, cancel
         the sends."""
-        match: Document = {"tenant": tenant, "collapse_key": collapse_key}
+        match: Document = {"tenant": tenant, "collapse_key": collapse_key, "scheduled": {"$exists": True}}
         if users is None:
-            await self._sends.update_many(*_end(match, SendStatus.CANCELLED, Reason.RESOLVED), hint="status")
+            await self._sends.update_many(*_end(match, SendStatus.CANCELLED, Reason.RESOLVED), hint="scheduled_key")
             return
         named = {"$setIntersection": ["$scheduled.users", {"$literal": list(users)}]}
         resolved = {"$setUnion": [{"$ifNull": ["$scheduled.resolved", []]}, named]}
         await self._sends.update_many(
             match | {"status": SendStatus.SCHEDULED, "scheduled.users": {"$in": list(users)}},
             [{"$set": {"scheduled.resolved": resolved}}],
-            hint="status",
+            hint="scheduled_key",
         )
 
     async def postpone(self, ids: Collection[str], until: datetime) -> None:

@@ -64,6 +64,12 @@ def indexes() -> Indexes:
                 name="users",
                 partialFilterExpression={"users": {"$exists": True}},
             ),
+            # the scheduled sends with a collapse key, which a resolution concerns
+            IndexModel(
+                [("tenant", ASCENDING), ("collapse_key", ASCENDING)],
+                name="scheduled_key",
+                partialFilterExpression={"scheduled": {"$exists": True}},
+            ),
             # cancellations that are not complete
             IndexModel(
                 [("cancelling_since", ASCENDING)],
@@ -207,7 +213,7 @@ class Sends:
             bounds["$gte"] = first_id_at(since)
         if bounds:
             match["_id"] = bounds
-        rare = statuses is not None and SendStatus.ACCEPTED not in statuses and category is None
+        rare = statuses is not None and SendStatus.ACCEPTED not in statuses
         docs = self._database[COLLECTION].find(match, hint="status" if rare else None).sort("_id", DESCENDING)
         return await decode_page(docs, Send, first)
 
