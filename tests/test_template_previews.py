@@ -96,7 +96,7 @@ async def test_data_has_no_effect_on_reserved_names_and_formats(tenant: Tenant) 
     }
     rendered = await render(tenant, data=data, reader="ann", locale=None)
     assert rendered["body"] == (f"Ann U fr Asia/Tokyo de Europe/Berlin pro {tenant.name} 40 25.12.2026 00:30 1.234,5")
-    assert (await error(render(tenant, data=data, reader="nobody")))[0] == "NOT_FOUND"
+    assert (await error(render(tenant, data=data, reader="nobody")))[:2] == ("NOT_FOUND", "user")
 
 
 async def test_missing_value_fails_where_it_is_printed_only(tenant: Tenant) -> None:

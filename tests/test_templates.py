@@ -80,7 +80,7 @@ async def test_revert_creates_a_version_with_the_earlier_text(tenant: Tenant) ->
     assert [v["version"] for v in (await get(tenant))["versions"]] == [2, 1]
     assert (await get(tenant, version=2))["body"] == "two"
     missing = tenant.execute_as_admin(REVERT, key="order", version=1, locale="de")
-    assert (await error(missing))[0] == "NOT_FOUND"
+    assert (await error(missing))[:2] == ("NOT_FOUND", "version")
 
 
 async def test_deletion_is_a_change_and_can_be_reverted(tenant: Tenant) -> None:
@@ -95,7 +95,7 @@ async def test_deletion_is_a_change_and_can_be_reverted(tenant: Tenant) -> None:
     assert (await tenant.execute(LIST))["templates"] == []
     reverted = await tenant.execute_as_admin(REVERT, key="order", version=4, locale="de")
     assert reverted["revertTemplate"]["version"] == 7
-    assert (await error(render(tenant, locale="fr")))[0] == "NOT_FOUND"
+    assert (await error(render(tenant, locale="fr")))[:2] == ("NOT_FOUND", "template.key")
 
 
 async def test_replaced_and_deleted_versions_expire_and_current_ones_do_not(tenant: Tenant, database: Database) -> None:
@@ -192,7 +192,7 @@ async def test_texts_of_one_key_are_bounded(tenant: Tenant, deployment: Deployme
     html = "<p>" + "x" * 250_000 + "</p>"
     for n in range(16):
         await upsert(tenant, locale=f"de-{n:03}", html=html)
-    assert (await error(upsert(tenant, locale="fr", html=html)))[0] == "TOO_LARGE"
+    assert (await error(upsert(tenant, locale="fr", html=html)))[:2] == ("TOO_LARGE", "input")
     listed = 'query { templates(key: "order") { locale html } }'
     assert len((await tenant.execute(listed))["templates"]) == 16
     assert len((await tenant.execute(LIST))["templates"]) == 16

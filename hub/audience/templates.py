@@ -166,7 +166,7 @@ class Templates:
         """Create or replace a text. Return the current version if nothing changes. Raise TooLarge at a limit."""
 
         async def apply(session: AsyncClientSession) -> Template:
-            return await self._replace(tenant, texts, note, by, session)
+            return await self._replace(tenant, texts, note, by, session, "input")
 
         return await self._change(tenant, apply)
 
@@ -178,9 +178,11 @@ class Templates:
         async def apply(session: AsyncClientSession) -> Template:
             earlier = await self._get(_text(tenant, key, locale, channel), version, session)
             if earlier is None:
-                raise NotFound("This locale and channel had no text at this version, or it is no longer stored.")
+                raise NotFound(
+                    "This locale and channel had no text at this version, or it is no longer stored.", field="version"
+                )
             texts = TemplateTexts(**{name: getattr(earlier, name) for name in TEXT_FIELDS})
-            return await self._replace(tenant, texts, f"Reverted to version {version}.", by, session)
+            return await self._replace(tenant, texts, f"Reverted to version {version}.", by, session, "version")
 
         return await self._change(tenant, apply)
 
@@ -213,13 +215,13 @@ class Templates:
         await self._templates.update_many(match, {"$set": {"updated_by": ERASED_AUTHOR}}, hint="author")
 
     async def _replace(
-        self, tenant: str, texts: TemplateTexts, note: str | None, by: str, session: AsyncClientSession
+        self, tenant: str, texts: TemplateTexts, note: str | None, by: str, session: AsyncClientSession, field: str
     ) -> Template:
         text = _text(tenant, texts.key, texts.locale, texts.channel)
         before = await self._get(text, None, session)
         if before and all(getattr(before, name) == getattr(texts, name) for name in TEXT_FIELDS):
             return before
-        await self._check_limits(tenant, texts, before, session)
+        await self._check_limits(tenant, texts, before, session, field)
         now = self._clock()
         template = Template(
             **asdict(texts),
@@ -240,20 +242,22 @@ class Templates:
         return await self._templates.update_many(match, {"$set": {"until": version, "ended_at": now}}, session=session)
 
     async def _check_limits(
-        self, tenant: str, texts: TemplateTexts, before: Template | None, session: AsyncClientSession
+        self, tenant: str, texts: TemplateTexts, before: Template | None, session: AsyncClientSession, field: str
     ) -> None:
         current: Document = {"tenant": tenant, "until": CURRENT_UNTIL}
         if before is None:
             count = await self._templates.count_documents(current, hint="current", session=session)
             if count >= TENANT_MAX_TEMPLATES:
                 raise TooLarge(
-                    f"A tenant has at most {TENANT_MAX_TEMPLATES:,} templates, over all keys, locales and channels."
+                    f"A tenant has at most {TENANT_MAX_TEMPLATES:,} templates, over all keys, locales and channels.",
+                    field=field,
                 )
         sizes = self._templates.find(current | {"key": texts.key}, {"size": 1}, hint="until", session=session)
         total = sum([doc["size"] async for doc in sizes]) + _size(texts) - (before.size if before else 0)
         if total > KEY_MAX_BYTES:
             raise TooLarge(
-                f"The texts of one key have at most {KEY_MAX_BYTES >> 20} MiB over all locales and channels."
+                f"The texts of one key have at most {KEY_MAX_BYTES >> 20} MiB over all locales and channels.",
+                field=field,
             )
 
     async def _change(self, tenant: str, apply: Callable[[AsyncClientSession], Awaitable[T]]) -> T:

@@ -65,7 +65,7 @@ class Publish:
                 if key is None:
                     raise
                 texts = error  # returned unless `key` was used before: the template may have changed since then
-        work = SendWork(tenant, request, key, self._tenants, self._settings, ids, texts)
+        work = SendWork(tenant, request, key, self._tenants, self._settings, ids, texts, field=field)
         if is_due:
             result = await self._committer.submit(work)
         else:

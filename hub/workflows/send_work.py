@@ -90,8 +90,10 @@ class SendWork(WorkDefaults):
         ids: SendIds,
         texts: SendTexts | HubError | None = None,
         due: DueSend | None = None,
+        field: str = "input",
     ) -> None:
         self._due = due
+        self._field = field
         self._resolved = frozenset(due.send.scheduled.resolved if due else ())
         self.low = due is not None
         self._tenant = tenant
@@ -241,7 +243,8 @@ class SendWork(WorkDefaults):
             raise TooLarge(
                 f"This send is too large for one transaction (HUB_COMMIT_MAX_BYTES, {self._size_max}). With content of "
                 f"this size and this number of channels and webhooks, name at most {users_max} users per call, or "
-                "shorten `data`."
+                "shorten `data`.",
+                field=f"{self._field}.to.users",
             )
 
     def _add_recipient(self, unit: UnitOfWork, id: str, user: User, category: Category, timed: TimedPlan) -> None:

@@ -81,7 +81,7 @@ class TemplateEditing:
         tenant = await self._tenants.get(tenant_id)
         user = await self._users.get(mailbox_of(tenant_id, user_id)) if user_id else None
         if user_id and user is None:
-            raise NotFound("This user does not exist.")
+            raise NotFound("This user does not exist.", field="user")
         chain = locale_chain(locale or (user.effective_locale(tenant) if user else tenant.locale), tenant.locale)
         version = await self._templates.current_version(tenant_id, key)
         stored = TemplateSet(0, ()) if version is None else await self._templates.at_version(tenant_id, key, version)
@@ -106,7 +106,9 @@ class TemplateEditing:
             raise _input_error(error, "draft") from error
         template = stored.find(locales, channel)
         if template is None:
-            raise NotFound(f"This template has no text for {channel.value} in {', '.join(locales)}.")
+            raise NotFound(
+                f"This template has no text for {channel.value} in {', '.join(locales)}.", field="template.key"
+            )
         try:
             return render(template, channel, given, self._limits)
         except TemplateError as error:
