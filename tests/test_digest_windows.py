@@ -122,6 +122,34 @@ async def test_first_delivery_leaves_at_once_with_lookback(running: Running) -> 
     assert [one["itemCount"] for one in digests] == [2]
 
 
+async def test_category_gathers_sends_that_have_no_digest(running: Running) -> None:
+    """A changed category applies to the next send. The digest of a send is a digest of its own."""
+    _, tenant, fakes, _ = running
+    await fakes.add_addresses(tenant, "emil", channels=["EMAIL"])
+    await tenant.define_category("social", "EMAIL", digest="PT1H")
+    await tenant.send("emil", category="social")
+    await tenant.send("emil", category="social")
+    await tenant.send("emil", category="social", digest=HOUR)
+    digests, _ = await find(tenant, userId="emil")
+    assert [one["itemCount"] for one in digests] == [1, 2]
+    query = "query ($input: SendInput!) { simulate(input: $input) { decisions { channel reason dueAt } } }"
+    fields = {"to": {"users": ["emil"]}, "category": "social", "content": {"title": "T", "body": ""}}
+    [simulation] = (await tenant.execute(query, input=fields))["simulate"]
+    [email] = [one for one in simulation["decisions"] if one["channel"] == "EMAIL"]
+    assert (email["reason"], email["dueAt"]) == ("DIGEST", digests[1]["dueAt"])
+    assert (await tenant.execute("{ categories { key digest } }"))["categories"][-1] == {
+        "key": "social",
+        "digest": "PT1H",
+    }
+    await tenant.define_category("social", "EMAIL")
+    await tenant.send("emil", category="social")
+    _, [newest, *_] = await find(tenant, userId="emil")
+    assert newest["digestId"] is None
+    with pytest.raises(GraphQLErrors) as raised:
+        await tenant.define_category("social", "EMAIL", digest="PT1S")
+    assert raised.value.errors[0]["extensions"]["field"] == "input.digest"
+
+
 @pytest.mark.parametrize(
     ("more", "field"),
     [

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from hub.decide.plan import Decision, Plan
-from hub.model import Channel, DeliveryStatus, DigestMode, Priority, Reason, Record, WindowCount
+from hub.model import Category, Channel, DeliveryStatus, DigestMode, Priority, Reason, Record, WindowCount
 
 
 class Digest(Record, frozen=True):
@@ -28,6 +28,11 @@ class Digest(Record, frozen=True):
 def digest_key(category: str, key: str) -> str:
     """Return the key of a stored digest. A digest has one category, so it has one unsubscribe link and one mute."""
     return f"{category}/{key}"
+
+
+def effective_digest(digest: Digest | None, category: Category) -> Digest | None:
+    """Return the digest of a send, or else the one of its category, which has an empty key."""
+    return digest or (Digest(key="", window_s=category.digest_s) if category.digest_s else None)
 
 
 def gathered(digest: Digest, plan: Plan, mark: WindowCount, now: datetime) -> tuple[Plan, WindowCount]:

@@ -13,7 +13,8 @@ DEFAULT_LOCALE = "en"
 
 class Category(Record, frozen=True):
     """A kind of notification with its own preferences. Users cannot disable a `required` category. Notifications are
-    removed from inboxes `retention_s` after the send. `steps` apply to sends that name neither channels nor steps."""
+    removed from inboxes `retention_s` after the send. `steps` apply to sends that name neither channels nor steps. The
+    deliveries of sends without a digest are gathered for `digest_s`."""
 
     key: str
     name: str
@@ -23,6 +24,7 @@ class Category(Record, frozen=True):
     priority: Priority = Priority.MEDIUM
     retention_s: int | None = None
     steps: tuple[Step, ...] = ()
+    digest_s: int | None = None
 
 
 class WebhookEndpoint(Record, frozen=True):

@@ -1,6 +1,7 @@
 """The publishing of sends. Each send is stored in one transaction. `after_commit` starts its deliveries."""
 
 import asyncio
+import functools
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -17,7 +18,7 @@ from hub.status import sends
 from hub.status.scheduled_sends import ScheduledSend, ScheduledSends
 from hub.utc_time import Clock
 from hub.workflows.schedules import ScheduleWork
-from hub.workflows.send_request import SendRequest
+from hub.workflows.send_request import OutdatedCategory, SendRequest
 from hub.workflows.send_texts import SendIds, SendTextRenderer, SendTexts
 from hub.workflows.send_work import DueSend, SendWork
 
@@ -65,9 +66,15 @@ class Publish:
                 if key is None:
                     raise
                 texts = error  # returned unless `key` was used before: the template may have changed since then
-        work = SendWork(tenant, request, key, self._tenants, self._settings, ids, texts, field=field)
+        new_work = functools.partial(
+            SendWork, tenant, request, key, self._tenants, self._settings, ids, texts, field=field
+        )
+        work = new_work()
         if is_due:
-            result = await self._committer.submit(work)
+            try:
+                result = await self._committer.submit(work)
+            except OutdatedCategory:
+                result = await self._committer.submit(new_work())
         else:
             work.check_estimate()
             result = await self._committer.submit(ScheduleWork(tenant, ids.send, request, work.key, texts))
@@ -85,6 +92,7 @@ class Publish:
         now, tenant = self._clock(), scheduled.tenant
         ids = replace(SendIds.create(len(request.users), now), send=scheduled.id)
         texts = await self._text_renderer.render(tenant, request, ids, "input") if request.template else None
+        await self._tenants.get(tenant)  # the work uses the cached tenant
         await self._committer.submit(SendWork(tenant, request, None, self._tenants, self._settings, ids, texts, due))
 
     async def send_many(

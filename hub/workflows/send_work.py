@@ -11,7 +11,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from hub.audience.tenants import COLLECTION as TENANTS
 from hub.audience.tenants import Tenants, default_category
 from hub.audience.users import unknown_user
-from hub.decide.digest import Digest, digest_key, gathered
+from hub.decide.digest import Digest, digest_key, effective_digest, gathered
 from hub.decide.plan import Decision, Plan, plan
 from hub.decide.plan_times import TimedPlan, interrupts, with_times
 from hub.decide.skipped_plan import skipped_plan
@@ -49,7 +49,7 @@ from hub.status.virtual_deliveries import failed_rendering
 from hub.webhooks import events, webhook_calls
 from hub.workflows.idempotency import IdempotencyKey
 from hub.workflows.removal import remove
-from hub.workflows.send_request import SendRequest
+from hub.workflows.send_request import OutdatedCategory, SendRequest
 from hub.workflows.send_texts import SendIds, SendTexts, template_error_text
 
 NOTIFICATION_BYTES = 1024  # size of a notification without content, with one receipt
@@ -110,17 +110,18 @@ class SendWork(WorkDefaults):
         self.mailboxes = [] if failed else [mailbox_of(tenant, user) for user in request.users]
         self.keys = (self.key.id,) if self.key else ()
         self.collapse_key = request.collapse_key
-        self.digest_key = digest_key(request.category, request.digest.key) if request.digest else None
+        cached = tenants.cached(tenant)  # may be outdated; `_check` counts again
+        category = cached.category(request.category) or default_category(request.category)
+        self._digest = digest = effective_digest(request.digest, category)
+        self.digest_key = digest_key(request.category, digest.key) if digest else None
         self._throttle_ids = (
             [throttle_id(mailbox, request.throttle.key) for mailbox in self.mailboxes] if request.throttle else []
         )
-        looks_back = request.digest and request.digest.lookback_s
+        looks_back = digest and digest.lookback_s
         self._lookback_ids = [lookback_id(one, self.digest_key or "") for one in self.mailboxes] if looks_back else []
         self.counts = self._throttle_ids + self._lookback_ids
         self._content_bytes = len(msgspec.json.encode((request.content, request.tags, request.data)))
         self._texts_bytes = texts.bytes if isinstance(texts, SendTexts) else 0
-        cached = tenants.cached(tenant)  # may be outdated; `_check` counts again
-        category = cached.category(request.category) or default_category(request.category)
         requested = request.requested
         steps = requested.steps_in(category)
         channels = (*requested.channels_in(category), *(channel for step in steps for channel in step.channels))
@@ -173,8 +174,10 @@ class SendWork(WorkDefaults):
                 counted = unit.counts.get(id) or empty_count(id, now)
                 plans[index], count = throttled(throttle, plans[index], category, tenant, user, counted, now)
                 counts.append(count)
-        if request.digest:
-            plans, marks = self._gather(unit, request.digest, plans)
+        if self._digest != effective_digest(request.digest, category):
+            raise OutdatedCategory
+        if self._digest:
+            plans, marks = self._gather(unit, self._digest, plans)
             counts += marks
         timed_plans = [
             with_times(recipient_plan, category, tenant, user, now, request.expires_at, unit.mailboxes[user.id])
@@ -361,10 +364,10 @@ class SendWork(WorkDefaults):
     def _joined(self, unit: UnitOfWork, delivery: Delivery, decision: Decision) -> Delivery:
         """Return a delivery as an item of its digest."""
         assert self.digest_key
-        assert self._request.digest
+        assert self._digest
         assert decision.due_at
         waiting = replace(delivery, lane="", due_at=None)
-        item: Delivery = unit.digests.join(waiting, self.digest_key, self._request.digest, decision.due_at, unit.now)
+        item: Delivery = unit.digests.join(waiting, self.digest_key, self._digest, decision.due_at, unit.now)
         return item
 
     def _delivery(self, n: Notification, decision: Decision, device: str | None) -> Delivery:

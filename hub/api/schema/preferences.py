@@ -49,6 +49,10 @@ class Category:
     steps: list[model.Step] = strawberry.field(
         graphql_type=list[Step], description="The steps of a send that specifies neither `channels` nor `steps`."
     )
+    digest_s: Duration | None = strawberry.field(
+        name="digest",
+        description="The window in which deliveries of sends without `digest` are gathered per recipient and channel.",
+    )
     retention_s: Duration | None = strawberry.field(
         name="retention",
         description="The time for which notifications are kept in the inboxes, counted from the send. Null if they are "

@@ -268,10 +268,17 @@ def _to_template(template: TemplateRefInput, settings: Settings, field: str) -> 
     return TemplateReference(key, json_text(template.data, settings, f"{field}.data"))
 
 
+def valid_digest_window(window: int | None, field: str) -> int | None:
+    """Return a window of a digest. Raise BadUserInput if it is too short or too long."""
+    if window is not None and not DIGEST_MIN_S <= window <= DIGEST_MAX_DAYS * DAY_S:
+        name = field.rpartition(".")[2]
+        raise BadUserInput(f"`{name}` must be from PT{DIGEST_MIN_S}S to P{DIGEST_MAX_DAYS}D.", field)
+    return window
+
+
 def _to_digest(digest: DigestInput, field: str) -> Digest:
     for name, value in (("window", digest.window), ("max", digest.max), ("lookback", digest.lookback)):
-        if value is not None and not DIGEST_MIN_S <= value <= DIGEST_MAX_DAYS * DAY_S:
-            raise BadUserInput(f"`{name}` must be from PT{DIGEST_MIN_S}S to P{DIGEST_MAX_DAYS}D.", f"{field}.{name}")
+        valid_digest_window(value, f"{field}.{name}")
     mode = digest.mode or model.DigestMode.FIXED
     if digest.max is not None and mode is model.DigestMode.FIXED:
         raise BadUserInput("`max` limits a SLIDING window. Leave it out, or set `mode` to SLIDING.", f"{field}.max")

@@ -16,7 +16,7 @@ from hub.api.schema.send_input import SendInput, to_send_request
 from hub.api.schema.validation import valid_page_size
 from hub.audience.tenants import default_category
 from hub.audience.users import unknown_user
-from hub.decide.digest import digest_key, gathered
+from hub.decide.digest import Digest, digest_key, effective_digest, gathered
 from hub.decide.plan import Decision as PlannedDecision
 from hub.decide.plan import Plan, plan
 from hub.decide.plan_times import with_times
@@ -90,10 +90,10 @@ class SimulationQuery:
         category = tenant.category(request.category) or default_category(request.category)
         configured = services.settings.configured
         counts = {}
-        throttle, digest = request.throttle, request.digest
+        throttle, digest = request.throttle, effective_digest(request.digest, category)
         if throttle or (digest and digest.lookback_s):
-            counts = await services.window_counts.get_many(_count_ids(id, request, users))
-        digests = await _open_digests(info.context, request, users)
+            counts = await services.window_counts.get_many(_count_ids(id, request, digest, users))
+        digests = await _open_digests(info.context, request.category, digest, users)
         mailboxes = await services.inboxes.get_mailboxes([mailbox_of(id, user) for user in users])
 
         render_time = RenderTime(len(users), "input")
@@ -146,21 +146,21 @@ def _scheduled(decision: PlannedDecision, at: datetime | None) -> PlannedDecisio
     return replace(decision, outcome=DeliveryStatus.HELD, reason=Reason.SCHEDULED, due_at=at)
 
 
-def _count_ids(tenant: str, request: SendRequest, users: Sequence[str]) -> list[str]:
+def _count_ids(tenant: str, request: SendRequest, digest: Digest | None, users: Sequence[str]) -> list[str]:
     """Return the ids of the counts of a throttle, and of the marks of a digest."""
     mailboxes = [mailbox_of(tenant, user) for user in users]
     ids = [throttle_id(mailbox, request.throttle.key) for mailbox in mailboxes] if request.throttle else []
-    if digest := request.digest:
+    if digest:
         ids += [lookback_id(mailbox, digest_key(request.category, digest.key)) for mailbox in mailboxes]
     return ids
 
 
-async def _open_digests(context: Context, request: SendRequest, users: Sequence[str]) -> OpenDigests:
+async def _open_digests(context: Context, category: str, digest: Digest | None, users: Sequence[str]) -> OpenDigests:
     """Return the ends of the open digests that the deliveries of a send would join."""
-    if not request.digest:
+    if not digest:
         return {}
     mailboxes = [mailbox_of(context.caller.tenant, user) for user in users]
-    key = digest_key(request.category, request.digest.key)
+    key = digest_key(category, digest.key)
     found = await context.services.digests.list_open(key, mailboxes)
     return {(one.mailbox, one.channel): one.due_at for one in found}
 

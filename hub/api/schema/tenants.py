@@ -13,6 +13,7 @@ from hub import model
 from hub.api.context import Info
 from hub.api.schema.preferences import Category, Preferences, PreferencesInput, preference_changes
 from hub.api.schema.scalars import Duration
+from hub.api.schema.send_input import DIGEST_MAX_DAYS, DIGEST_MIN_S, valid_digest_window
 from hub.api.schema.steps import STEPS_MAX, StepInput, to_steps
 from hub.api.schema.validation import valid_key, valid_label, valid_locale, valid_timezone, valid_url
 from hub.audience import preference_matrix as preference_rules
@@ -85,6 +86,11 @@ class CategoryInput:
         default=None,
         description="The time for which notifications are kept in the inboxes, counted from the send. Null keeps them "
         "until they expire. A changed value applies to new sends.",
+    )
+    digest: Duration | None = strawberry.field(
+        default=None,
+        description="The window in which deliveries of sends without `digest` are gathered per recipient and channel, "
+        f"from {DIGEST_MIN_S} seconds to {DIGEST_MAX_DAYS} days. Null gathers nothing.",
     )
 
 
@@ -178,6 +184,7 @@ def _category_from_input(input: CategoryInput) -> model.Category:
         default_channels=tuple(dict.fromkeys(input.default_channels)),
         priority=input.priority or model.Priority.MEDIUM,
         retention_s=input.retention,
+        digest_s=valid_digest_window(input.digest, "input.digest"),
         steps=to_steps(input.steps or (), "input.steps"),
     )
 
