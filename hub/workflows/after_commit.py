@@ -35,7 +35,7 @@ from hub.status.sends import Sends
 from hub.webhooks import webhook_calls
 from hub.workflows.digest_joins import DigestJoins
 from hub.workflows.release import WaitingDeliveries
-from hub.workflows.send_work import DecisionData
+from hub.workflows.send_request import DecisionData
 
 
 class AfterCommit:

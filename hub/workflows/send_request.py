@@ -1,5 +1,6 @@
 """A validated send request, and the hash that identifies it for idempotency."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -17,6 +18,8 @@ from hub.model import (
     Content,
     Priority,
     Step,
+    Tenant,
+    User,
 )
 
 EPOCH = datetime.fromtimestamp(0, UTC)
@@ -35,6 +38,13 @@ class OutdatedCategory(HubError):
 
     def __init__(self) -> None:
         super().__init__("The category has just changed. Try again.")
+
+
+class DecisionData(Struct, frozen=True):
+    """The data that decisions require. It is read when the transaction begins."""
+
+    users: Mapping[str, User]
+    tenants: Mapping[str, Tenant]
 
 
 class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):

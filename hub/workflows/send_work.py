@@ -1,6 +1,6 @@
 """The work of the group commit that stores one send in one transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 import msgspec
@@ -49,7 +49,7 @@ from hub.status.virtual_deliveries import failed_rendering
 from hub.webhooks import events, webhook_calls
 from hub.workflows.idempotency import IdempotencyKey
 from hub.workflows.removal import remove
-from hub.workflows.send_request import OutdatedCategory, SendRequest
+from hub.workflows.send_request import DecisionData, OutdatedCategory, SendRequest
 from hub.workflows.send_texts import SendIds, SendTexts, template_error_text
 
 NOTIFICATION_BYTES = 1024  # size of a notification without content, with one receipt
@@ -58,13 +58,6 @@ WEBHOOK_CALL_BYTES = 900  # size of a webhook call
 REPLACED_BYTES = 600  # size of the update of a replaced notification, with its receipt
 CREATED, SKIPPED = events.IN_APP_EVENTS[DeliveryStatus.DELIVERED], events.DELIVERY_EVENTS[DeliveryStatus.SKIPPED]
 REPLACED = events.REMOVAL_EVENTS[Reason.REPLACED]
-
-
-class DecisionData(Struct, frozen=True):
-    """The data that decisions require. It is read when the transaction begins."""
-
-    users: Mapping[str, User]
-    tenants: Mapping[str, Tenant]
 
 
 class DueSend(Struct, frozen=True):
