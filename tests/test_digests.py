@@ -68,10 +68,14 @@ async def test_several_sends_leave_in_one_message_per_channel(running: Running) 
     [body] = fakes.receiver.bodies["/anna"]
     assert (body["type"], body["data"]["count"]) == ("notification.digest", 3)
     assert [item["title"] for item in body["data"]["items"]] == ["item-2", "item-1", "item-0"]
-    counts = (await tenant.execute(COUNTS, id=sends[0]))["send"]["counts"]
-    assert [(one["channel"], one["status"], one["count"]) for one in counts] == [
-        ("EMAIL", "SENT", 1), ("IN_APP", "DELIVERED", 1), ("WEBHOOK", "DELIVERED", 1),
-    ]  # fmt: skip
+
+    async def counted() -> bool:
+        counts = (await tenant.execute(COUNTS, id=sends[0]))["send"]["counts"]
+        return [(one["channel"], one["status"], one["count"]) for one in counts] == [
+            ("EMAIL", "SENT", 1), ("IN_APP", "DELIVERED", 1), ("WEBHOOK", "DELIVERED", 1),
+        ]  # fmt: skip
+
+    await eventually(counted, 10)
     later = (await tenant.send("anna", title="item-3", channels=channels, digest=HOUR))["send"]["id"]
     digests, _ = await find(tenant, userId="anna", statuses=["HELD"])
     assert [(one["sendId"], one["itemCount"]) for one in digests] == [(later, 1)] * 2

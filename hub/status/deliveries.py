@@ -1,7 +1,7 @@
 """The queries of deliveries and the changes outside the workers: cancel, skip after a read, and replay."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -308,9 +308,15 @@ class Deliveries:
                 return finished
 
     async def finish_slice(
-        self, match: Document, status: DeliveryStatus, reason: Reason | None, before: Sequence[DeliveryStatus]
+        self,
+        match: Document,
+        status: DeliveryStatus,
+        reason: Reason | None,
+        before: Sequence[DeliveryStatus],
+        guard: Callable[[AsyncClientSession], Awaitable[bool]] | None = None,
     ) -> FinishedSlice:
-        """Do what `finish` does for the first matching deliveries."""
+        """Do what `finish` does for the first matching deliveries. The transaction changes nothing if `guard` returns
+        False in it."""
         before = [old for old in before if may_move(old, status)]
         docs = await self._deliveries.find(match | {"status": {"$in": before}}).limit(FINISH_BATCH_SIZE).to_list()
         deliveries = [delivery for doc in docs if (delivery := decode(doc, Delivery))]
@@ -324,7 +330,9 @@ class Deliveries:
         if not deliveries:
             return FinishedSlice(finished, more)
 
-        async def finish_batch(session: Any) -> int:
+        async def finish_batch(session: AsyncClientSession) -> int:
+            if guard and not await guard(session):
+                return 0
             return await self._finish_batch(deliveries, status, reason, before, session)
 
         with pymongo.timeout(FINISH_TIMEOUT_S):

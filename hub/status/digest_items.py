@@ -1,5 +1,6 @@
 """Gives the items of a digest their final status, in slices. The worker begins and the scheduler continues."""
 
+import functools
 from collections.abc import Sequence
 
 from hub.model import Delivery, DeliveryStatus, Reason
@@ -45,7 +46,11 @@ class DigestItems:
                 await self._digests.mark_settled(digest)
             return
         slice_ = await self._deliveries.finish_slice(
-            {"digest_id": digest["_id"]}, end_of_items(status), Reason(reason) if reason else None, BEFORE_END
+            {"digest_id": digest["_id"]},
+            end_of_items(status),
+            Reason(reason) if reason else None,
+            BEFORE_END,
+            functools.partial(self._digests.lock_ended, digest),
         )
         if not slice_.more:
             await self._digests.mark_settled(digest)

@@ -141,6 +141,13 @@ class Digests:
         """Return a digest that ended and whose items have another status."""
         return await self._deliveries.find_one({"_id": id, "items_pending": True, "status": {"$in": FINAL}})
 
+    async def lock_ended(self, digest: Document, session: AsyncClientSession) -> bool:
+        """Return True if a digest did not change since it was read. Then a replay of it conflicts with this
+        transaction."""
+        match = {"_id": digest["_id"], "status": digest["status"], "updated_at": digest["updated_at"]}
+        locked = await self._deliveries.update_one(match, {"$inc": {"slices": 1}}, session=session)
+        return locked.matched_count > 0
+
     async def mark_settled(self, digest: Document) -> None:
         """Record that all items have the status of the digest, unless it changed in the meantime."""
         match = {"_id": digest["_id"], "status": digest["status"], "updated_at": digest["updated_at"]}

@@ -280,7 +280,7 @@ class SendWork(WorkDefaults):
                 skipped=plan.skipped,
                 failed=failed,
                 created_at=self._ids.created_at,
-                updated_at=now,
+                updated_at=self._ids.created_at,
             ),
         )
         if not n.hidden:

@@ -44,15 +44,16 @@ def random_times(random: Random) -> Json:
 
 
 async def test_simulate_predicts_times_and_reasons(acme: Tenant, channels: FakeChannels) -> None:
-    random = Random(4)
     await acme.define_category("news", "IN_APP")
     await acme.define_category("security", "IN_APP", required=True)
-    await set_default_times(acme, quietHours=random_window(random), dailyLimit=2)
+    await set_default_times(acme, quietHours=random_window(Random(4)), dailyLimit=2)
     outcomes: Counter[tuple[str, str | None]] = Counter()
 
-    async def compare(user: str) -> None:
+    async def compare(number: int) -> None:
+        user, random = f"user{number}", Random(number)
         await channels.add_addresses(acme, user, channels=["WEB_PUSH", "EMAIL"])
-        await set_times(acme, user, **random_times(random))
+        times = random_times(random) if number % 6 else {"quietSchedule": [], "dailyLimit": 0}
+        await set_times(acme, user, **times)
         for _ in range(3):
             requested = random.sample(["IN_APP", "EMAIL", "WEB_PUSH", "SMS"], random.randrange(1, 4))
             input: Json = {
@@ -80,7 +81,7 @@ async def test_simulate_predicts_times_and_reasons(acme: Tenant, channels: FakeC
                     expected = (decision["outcome"], decision["reason"], decision["dueAt"])
                     assert (real["status"], real["reason"], real["dueAt"]) == expected
 
-    await asyncio.gather(*(compare(f"user{number}") for number in range(USERS)))
+    await asyncio.gather(*(compare(number) for number in range(USERS)))
     log.info("%s", dict(outcomes))
     seen = {
         (status, reason) for status, reason in outcomes if reason in {"QUIET_HOURS", "DO_NOT_DISTURB", "DAILY_LIMIT"}
