@@ -130,7 +130,7 @@ async def test_sends_lose_their_content_although_notifications_are_no_longer_sto
     fields = {"key": "news", "name": "News", "defaultChannels": ["IN_APP"], "retention": "P1D"}
     retain = "mutation ($i: CategoryInput!) { upsertCategory(input: $i, applyRetention: true) { key } }"
     await tenant.execute_as_admin(retain, i=fields)
-    swept = {"tenant": tenant.name, "users": {"$exists": True}}
+    swept = {"tenant": tenant.name, "recipient_ids": {"$exists": True}}
 
     async def is_swept() -> bool:
         return await database.sends.count_documents(swept) == 1
@@ -150,7 +150,7 @@ async def test_sends_lose_their_content_although_notifications_are_no_longer_sto
     assert len(left) == 6
     assert [send["content"]["title"] for send in left if "content" in send] == ["Kept"]
     assert not [send for send in left if "collapse_key" in send]
-    assert [send["users"] for send in left if send["users"]] == [["cay"]]
+    assert [send["recipient_ids"] for send in left if send["recipient_ids"]] == [["cay"]]
 
 
 async def test_webhook_calls_are_exported_and_kept_without_the_user(tenant: Tenant, database: Database) -> None:

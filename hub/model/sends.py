@@ -15,7 +15,7 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     - `template`: the key of the template. Its texts and those of the email layout have the recorded versions.
     - `template_title`: the title in the tenant's locale. `template_data`: JSON text that only the template reads.
     - `send_at`: the time for which the send was scheduled. `reason`: why it is FAILED or CANCELLED.
-    - `users`: the recipients of a small send that may have no notification when they are erased.
+    - `recipient_ids`: the recipients of a small send that may have no notification when they are erased.
 
     The content, title, and data are None after a recall, and after the last recipient of a small send was erased.
     Then the collapse key is also None.
@@ -37,7 +37,7 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     layout_version: int | None = None
     template_title: str | None = None
     template_data: str | None = None
-    users: tuple[str, ...] | None = None
+    recipient_ids: tuple[str, ...] | None = None
 
     @property
     def title(self) -> str | None:

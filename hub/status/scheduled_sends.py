@@ -98,7 +98,7 @@ class ScheduledSends:
         if not (ids := [doc["_id"] async for doc in docs]):
             return
         removal: Document = {
-            "$pull": {"scheduled.users": user, "scheduled.resolved": user, "users": user},
+            "$pull": {"scheduled.users": user, "scheduled.resolved": user, "recipient_ids": user},
             "$inc": {"recipients": -1},
         }
         await self._sends.update_many({"_id": {"$in": ids}, **match}, removal)

@@ -60,9 +60,9 @@ def indexes() -> Indexes:
             ),
             # the sends to a user that may have no notification when the user is erased
             IndexModel(
-                [("tenant", ASCENDING), ("users", ASCENDING)],
-                name="users",
-                partialFilterExpression={"users": {"$exists": True}},
+                [("tenant", ASCENDING), ("recipient_ids", ASCENDING)],
+                name="recipient_ids",
+                partialFilterExpression={"recipient_ids": {"$exists": True}},
             ),
             # the scheduled sends with a collapse key, which a resolution concerns
             IndexModel(
@@ -81,7 +81,7 @@ def indexes() -> Indexes:
 
 
 def recorded(users: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Return `Send.users` of a send that may have no notification when its recipients are erased."""
+    """Return `Send.recipient_ids` of a send that may have no notification when its recipients are erased."""
     return users if len(users) <= SMALL_SEND_MAX_RECIPIENTS else None
 
 
@@ -149,13 +149,13 @@ class Sends:
         match = {
             "_id": {"$in": list(ids)},
             "recipients": {"$lte": SMALL_SEND_MAX_RECIPIENTS},
-            "users": {"$exists": False},
+            "recipient_ids": {"$exists": False},
         }
         sends = self._database[COLLECTION]
         while counts := {doc["_id"]: doc.get("erased") async for doc in sends.find(match, {"erased": 1})}:
             users = await self._notifications.list_users(counts)
             updates = [  # a recipient who was erased since the first query changed the count
-                UpdateOne({"_id": id, "erased": erased}, {"$set": {"users": users.get(id, [])}})
+                UpdateOne({"_id": id, "erased": erased}, {"$set": {"recipient_ids": users.get(id, [])}})
                 for id, erased in counts.items()
             ]
             await sends.bulk_write(updates, ordered=False)
@@ -163,7 +163,7 @@ class Sends:
     async def list_recorded(self, tenant: str, user: str, limit: int, session: AsyncClientSession) -> list[str]:
         """Return the ids of up to `limit` sends that record this user."""
         docs = self._database[COLLECTION].find(
-            {"tenant": tenant, "users": user}, {"_id": 1}, hint="users", session=session
+            {"tenant": tenant, "recipient_ids": user}, {"_id": 1}, hint="recipient_ids", session=session
         )
         return [doc["_id"] async for doc in docs.limit(limit)]
 
@@ -172,10 +172,12 @@ class Sends:
 
         The count makes two transactions that erase the last two recipients conflict."""
         name = {"$literal": user}
-        is_new = {"$in": [name, {"$ifNull": ["$users", [name]]}]}
+        is_new = {"$in": [name, {"$ifNull": ["$recipient_ids", [name]]}]}
         counted = {
             "erased": {"$add": [{"$ifNull": ["$erased", 0]}, {"$cond": [is_new, 1, 0]}]},
-            "users": {"$cond": [{"$isArray": "$users"}, {"$setDifference": ["$users", [name]]}, "$$REMOVE"]},
+            "recipient_ids": {
+                "$cond": [{"$isArray": "$recipient_ids"}, {"$setDifference": ["$recipient_ids", [name]]}, "$$REMOVE"]
+            },
         }
         is_last = {"$gte": ["$erased", "$recipients"]}
         content = {field: {"$cond": [is_last, "$$REMOVE", f"${field}"]} for field in ERASED_SEND_FIELDS}

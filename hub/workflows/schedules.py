@@ -84,7 +84,7 @@ class ScheduleWork(WorkDefaults):
             send_at=request.send_at,
             template=request.template.key if request.template else None,
             template_title=self._texts.title if self._texts else None,
-            users=sends.recorded(request.users),
+            recipient_ids=sends.recorded(request.users),
         )
         doc = scheduled_document(send, request.users, self._text, request.expires_at)
         unit.insert(sends.COLLECTION, doc)

@@ -206,7 +206,7 @@ class SendWork(WorkDefaults):
             collapse_key=request.collapse_key,
             steps=request.requested.steps_in(category),
             send_at=request.send_at,
-            users=sends.recorded(request.users) if category.retention_s or request.is_removable else None,
+            recipient_ids=sends.recorded(request.users) if category.retention_s or request.is_removable else None,
         )
         if not (request.template and self._texts):
             return send
