@@ -233,8 +233,8 @@ class Lanes:
         return bool(await self._redis.set(f"{self._prefix}flush_marker:{queue}", 1, nx=True, px=int(for_s * 1000)))
 
     async def mark_restored(self, queue: str) -> None:
-        """Record that all lost jobs are due again."""
-        await self._redis.set(f"{self._prefix}flush_marker:{queue}", 1)
+        """Record that all lost jobs are due again, unless Redis lost its data once more in the meantime."""
+        await self._redis.set(f"{self._prefix}flush_marker:{queue}", 1, xx=True)
 
     async def acquire_tick_lock(self, queue: str, for_ms: int) -> bool:
         """Return True if the caller may run this round for `for_ms`. Concurrent rounds are wasteful but harmless."""
