@@ -323,5 +323,5 @@ async def test_clock_controls_move_the_time_of_the_page_and_of_open_inboxes(open
     await demo_page.press("+1 hour")
     await expect(times.last).to_have_text("1 hr. ago")
     await demo_page.press("Tomorrow 08:00")
-    await expect(times.last).to_have_text("yesterday")
+    await expect(times.last).to_have_text(re.compile(r"^(yesterday|[89] hr\. ago|[12]\d hr\. ago)$"))
     await expect(demo_page.page.get_by_role("group", name="The hub's clock")).to_contain_text("08:00")
