@@ -1,5 +1,6 @@
 """Digests: deliveries with one key leave in one message per recipient, channel, and device."""
 
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -24,6 +25,7 @@ from tests.digest_setup import (
     text_of,
     wait_for_ends,
 )
+from tests.template_sends import send_template, store_template
 
 LARGE = scaled(1200, 10_000)
 COUNTS = "query ($id: ID!) { send(id: $id) { counts { channel status count reasons { reason count } } } }"
@@ -246,6 +248,27 @@ async def test_quiet_hours_and_daily_limit_concern_the_digest_once(running: Runn
     await eventually(shown, 10)
     _, items = await find(tenant, userId="jana", statuses=["SKIPPED"])
     assert Counter((one["reason"], one["digestId"]) for one in items) == {("DAILY_LIMIT", None): 1}
+
+
+async def test_items_have_the_texts_of_their_templates_for_the_channel(running: Running) -> None:
+    """The templates have texts for emails only. An item whose texts cannot be rendered ends by itself."""
+    _, tenant, fakes, database = running
+    await fakes.add_addresses(tenant, "mia", channels=["EMAIL"])
+    await store_template(tenant, "mail", channel="EMAIL", title="item-{{ n }} for {{ user.id }}")
+    await store_template(tenant, "broken", channel="EMAIL", title="item-{{ user.attributes.unknown }}")
+    for n in range(2):
+        await send_template(tenant, "mia", key="mail", template_data={"n": n}, channels=["EMAIL"], digest=HOUR)
+    await send_template(tenant, "mia", key="broken", channels=["EMAIL"], digest=HOUR)
+    await end_windows(database, "mia")
+    [digest], items = await wait_for_ends(tenant, "mia", 4)
+    assert (digest["status"], digest["itemCount"]) == ("SENT", 2)
+    assert Counter((one["status"], one["reason"]) for one in items) == {
+        ("SENT", None): 2,
+        ("FAILED", "TEMPLATE_ERROR"): 1,
+    }
+    [mail] = mails_to(fakes, "mia")
+    assert mail["Subject"] == "news: 2 new notifications"
+    assert re.findall(r"item-\d for mia", text_of(mail)) == ["item-1 for mia", "item-0 for mia"]
 
 
 async def test_item_that_is_replaced_in_its_own_batch_is_cancelled(running: Running) -> None:

@@ -16,11 +16,11 @@ from hub.model import Channel, Delivery, DeliveryStatus, Reason
 from hub.outbox.lanes import scheduler_lane
 from hub.send.delivery_data import DeliveryData, DeliveryStores
 from hub.send.delivery_texts import SendTexts, TemplateTexts
-from hub.send.digest_preparation import collect_items
+from hub.send.digest_preparation import Collected, Item, collect_items
 from hub.send.email_layout import EmailLayouts, with_layout
 from hub.send.job_kind import ReadyToSend
 from hub.send.message import Message, Provider
-from hub.send.message_builder import MessageBuilder
+from hub.send.message_builder import MessageBuilder, with_texts
 from hub.send.outcome import sanitize_error
 from hub.send.state_after_outcome import Transition
 from hub.status.deliveries import SENT_STATUSES
@@ -106,6 +106,10 @@ class DeliveryHandler:
             if isinstance(collected, Transition):
                 return collected
             if collected.count > 1:
+                collected = await self._render_items(job, collected, now)
+            if isinstance(collected, Transition):
+                return collected
+            if collected.count > 1:
                 message = self._message_builder.build_digest(job, collected)
                 return ReadyToSend(message, self._providers, job.mailbox, job.traceparent)
             item = collected.newest[0].delivery
@@ -113,6 +117,31 @@ class DeliveryHandler:
         if isinstance(ready, Transition):
             return ready
         return replace(ready, message=replace(ready.message, id=job.id, created_at=job.accepted_at))
+
+    async def _render_items(self, digest: Delivery, collected: Collected, now: datetime) -> Collected | Transition:
+        """Return the items with the texts that their templates have for the channel. An item whose texts cannot be
+        rendered ends, and the digest leaves without it."""
+        texts = await self._texts.load([item.delivery for item in collected.newest], collected.data)
+        if not texts:
+            return collected
+        user, newest, failed = collected.data.users[digest.mailbox], [], []
+        for item in collected.newest:
+            n, of_send = item.notification, texts.get(item.delivery.send)
+            if of_send is None:
+                newest.append(item)
+                continue
+            rendered = of_send.recipient_texts.render(digest.channel, user, (n.id, n.created_at))
+            if isinstance(rendered, TemplateError):
+                failed.append(item.delivery)
+            else:
+                newest.append(Item(item.delivery, with_texts(n, rendered), rendered.action_url == n.action_url))
+            await asyncio.sleep(0)
+        if failed:
+            await self._stores.digest_items.end(failed, DeliveryStatus.FAILED, Reason.TEMPLATE_ERROR)
+            await self._stores.digests.set_item_count(digest.id, collected.count - len(failed))
+        if not newest:  # prepared again with the older items, or ended if there are none
+            return Transition(DeliveryStatus.ACCEPTED, None, now)
+        return Collected(newest, collected.count - len(failed), collected.data)
 
     def _final_check(self, job: Delivery, data: DeliveryData, now: datetime) -> Transition | None:
         """Return the next state of a delivery that is not sent now, or None."""

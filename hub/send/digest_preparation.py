@@ -1,11 +1,12 @@
 """The preparation of digests: read the items, end those that are no longer wanted, and keep the newest."""
 
-from collections import defaultdict
+from collections import ChainMap, defaultdict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hub.model import Delivery, DeliveryStatus, Notification, Reason
 from hub.send.delivery_data import DeliveryData, DeliveryStores
@@ -22,12 +23,16 @@ log = structlog.get_logger(__name__)
 
 
 class Item(Struct, frozen=True):
+    """An item with its texts. `tracked`: its link is that of the stored notification, so clicks can be recorded."""
+
     delivery: Delivery
     notification: Notification
+    tracked: bool = True
 
 
 class Collected(Struct, frozen=True):
-    """The items of a digest: the newest ones, and the number of all. `data` contains the user, tenant, and mailbox."""
+    """The items of a digest: the newest ones, and the number of all. `data` contains the user, tenant, and mailbox, and
+    the notifications and template sends of the newest items."""
 
     newest: list[Item]
     count: int
@@ -47,7 +52,8 @@ async def collect_items(
         log.warning("digest_incomplete", delivery=digest.id, joined=digest.joined, found=joined)
         return Transition(DeliveryStatus.ACCEPTED, None, now + INCOMPLETE_PAUSE)
     newest: list[Item] = []
-    count, last, newest_data = 0, None, None
+    count, last = 0, None
+    slices: list[DeliveryData] = []
     hold, ready = None, False
     while items := await stores.digests.list_waiting(digest.id, last, SLICE_SIZE):
         last = items[-1].id
@@ -60,14 +66,20 @@ async def collect_items(
                 continue
             hold, ready = end or hold, ready or end is None
             count += 1
-            newest_data = newest_data or data
             if len(newest) < ITEMS_SHOWN:
                 newest.append(Item(item, data.notifications[item.notification]))
+                if not slices or slices[-1] is not data:
+                    slices.append(data)
         for (status, reason), ended in left_out.items():
             await stores.digest_items.end(ended, status, reason)
-    if newest_data is None:
+    if not slices:
         return Transition(DeliveryStatus.SKIPPED, Reason.EMPTY)
     if hold and not ready:
         return hold
     await stores.digests.set_item_count(digest.id, count)
-    return Collected(newest, count, newest_data)
+    data = replace(
+        slices[0],
+        notifications=ChainMap(*(dict(data.notifications) for data in slices)),
+        template_sends=ChainMap(*(dict(data.template_sends) for data in slices)),
+    )
+    return Collected(newest, count, data)

@@ -30,7 +30,7 @@ class MessageBuilder:
         """Return the message of a delivery. `rendered` are the texts of its template for its channel."""
         stored = n
         if rendered:
-            n = _with_texts(n, rendered)
+            n = with_texts(n, rendered)
         return Message(
             id=job.id,
             notification=self._with_absolute_urls(n),
@@ -72,7 +72,7 @@ class MessageBuilder:
         n = self._with_absolute_urls(item.notification)
         url = http_url(n.action_url)
         receipt_url = self._links.url(LinkPurpose.RECEIPT, item.delivery.id)
-        return DigestItem(n, receipt_url if url and receipt_url else url)
+        return DigestItem(n, receipt_url if url and receipt_url and item.tracked else url)
 
     def _with_absolute_urls(self, n: Notification) -> Notification:
         """Return the notification with absolute URLs, which work outside the app."""
@@ -86,7 +86,7 @@ class MessageBuilder:
         )
 
 
-def _with_texts(n: Notification, rendered: Rendered) -> Notification:
+def with_texts(n: Notification, rendered: Rendered) -> Notification:
     """Return the notification with the texts of one channel."""
     return replace(
         n,
