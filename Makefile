@@ -32,7 +32,7 @@ front: $(FRONT_PACKAGES)  ## check the front end and build it into hub/front; ne
 	@$(MAKE) --silent $(FRONT)
 	@cd frontend-demo && npm run --silent size
 
-test: $(INSTALLED)  ## run the tests, with real servers, in at most 10 minutes
+test: $(INSTALLED)  ## run the tests, with real servers, in at most 12 minutes
 	@$(TESTS) -m "not serial" --numprocesses 2 --dist loadfile
 	@$(TESTS) -m serial
 

@@ -26,6 +26,9 @@ UPSERT = """mutation ($input: CategoryInput!, $apply: Boolean) {
   upsertCategory(input: $input, applyRetention: $apply) { retention } }"""
 
 
+DEADLINE_S = 5.0
+
+
 async def set_retention(tenant: Tenant, period: str | None, *, apply: bool | None = None) -> None:
     fields = {"key": "news", "name": "News", "defaultChannels": ["IN_APP"], "retention": period}
     await tenant.execute_as_admin(UPSERT, input=fields, apply=apply)
@@ -78,7 +81,7 @@ class Sweep:
     def __init__(self, database: Database) -> None:
         self.at = hub_now()
         sends = Sends(database, Notifications(database))
-        self.retention = Retention(RetentionSweeps(database), sends, lambda: self.at)
+        self.retention = Retention(RetentionSweeps(database), sends, lambda: self.at, DEADLINE_S)
 
 
 async def test_sweep_takes_slices_and_waits_for_sends_under_way(
@@ -102,7 +105,7 @@ async def test_sweep_takes_slices_and_waits_for_sends_under_way(
         await sweep.retention.apply_to_earlier(tenant.name, "news", 86_400)
         assert await sweep.retention.continue_sweeps() == 0, "a send that began before the change may still commit"
         assert await own.notifications.count_documents(with_end) == 0
-        sweep.at += retention.SETTLED_AFTER
+        sweep.at += timedelta(seconds=2 * DEADLINE_S)
         counts = []
         while await sweep.retention.continue_sweeps():
             counts.append(await own.notifications.count_documents(with_end))
@@ -111,7 +114,7 @@ async def test_sweep_takes_slices_and_waits_for_sends_under_way(
         stored = [notification_from(doc) async for doc in own.notifications.find({})]
         assert all(n.wake_at == n.retained_until == n.created_at + timedelta(days=1) for n in stored)
         await sweep.retention.apply_to_earlier(tenant.name, "news", None)
-        sweep.at += retention.SETTLED_AFTER
+        sweep.at += timedelta(seconds=2 * DEADLINE_S)
         while await sweep.retention.continue_sweeps():
             pass
         assert await own.notifications.count_documents(with_end) == 0

@@ -4,10 +4,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from hub.inbox import state
+from hub.model import Channel, InboxState
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.channel_setup import FakeChannels, connect_webhook, deployment_with_channels, list_deliveries
 from tests.client import GraphQLErrors, Json, Tenant, eventually
+from tests.strategies import NOW, new_notification
 from tests.webhook_data import CALLS, DELETE, create_endpoint
 from tests.webhook_receiver import WebhookReceiver
 
@@ -272,3 +276,22 @@ async def test_invalid_steps_are_refused(tenant: Tenant, steps: list[Json], fiel
     with pytest.raises(GraphQLErrors) as refused:
         await tenant.send("ann", steps=steps)
     assert refused.value.errors[0]["extensions"]["field"] == field
+
+
+async def test_steps_of_a_category_cannot_wait_for_an_acknowledgment(running: Running) -> None:
+    tenant, _ = running
+    fields = {
+        "key": "news",
+        "name": "News",
+        "defaultChannels": ["IN_APP"],
+        "steps": [step("EMAIL", unless="ACKNOWLEDGED")],
+    }
+    with pytest.raises(GraphQLErrors) as refused:
+        await tenant.execute_as_admin("mutation ($i: CategoryInput!) { upsertCategory(input: $i) { key } }", i=fields)
+    assert refused.value.errors[0]["extensions"]["field"] == "input.steps.0.unless"
+
+
+def test_notification_that_a_click_marked_while_it_was_hidden_is_shown_as_new() -> None:
+    clicked = replace(new_notification("n", "acme/ann", hidden=True), seen_at=NOW, read_at=NOW, read_on=Channel.EMAIL)
+    shown = state.with_state(state.shown(clicked, 1))
+    assert (shown.state, shown.read_at, shown.in_app_step) == (InboxState.NEW, None, 1)

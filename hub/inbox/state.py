@@ -107,9 +107,9 @@ def apply_clock(n: Notification, now: datetime) -> Notification | None:
 
 def shown(n: Notification, step: int) -> Notification:
     """Show a hidden notification because its step is due. One that the inbox shows returns to the top as new."""
-    if n.hidden:
-        return replace(n, hidden=False, in_app_step=step)
     marks = dict.fromkeys(("seen_at", "read_at", "read_on", "archived_at", "snoozed_until"))
+    if n.hidden:  # a click on another channel may have marked it
+        return replace(n, **marks, hidden=False, in_app_step=step)
     return replace(n, **marks, in_app_step=step, added_modseq=0)
 
 

@@ -240,9 +240,9 @@ def _build_inbox(settings: Settings, stores: _Stores, queue: _Queue) -> _Inbox:
     actions = InboxActions(committer, inboxes, queue.deliveries, publisher, settings.commit_max_documents)
     cancellation = SendCancellation(sends, queue.deliveries, actions, stores.server_clock.now)
     resolve = Resolve(committer, Resolutions(database), ScheduledSends(database), now)
-    retention = Retention(RetentionSweeps(database), sends, now)
+    retention = Retention(RetentionSweeps(database), sends, now, settings.commit_deadline_s)
     releases = Releases(held, committer, queue.lanes, settings, now)
-    changes = ChangedPreferences(users, held, now)
+    changes = ChangedPreferences(users, held, now, settings.commit_deadline_s)
     return _Inbox(
         users, inboxes, sends, publisher, committer, actions, cancellation, resolve, retention, releases, changes
     )

@@ -3,7 +3,7 @@ daily limit, or the time zone.
 
 A change of a user increases the revision of the user and sets `redecide_at`. The task makes the held deliveries with an
 older revision due, and the release decides again about each. A send that read the old preferences may still be
-committed until its deadline, so the last pass, which must find nothing, is LAST_PASS after the change.
+committed until its deadline, so the last pass, which must find nothing, is twice that time after the change.
 
 Every worker may run the task: each step is idempotent.
 """
@@ -15,16 +15,16 @@ from hub.model import User
 from hub.status.held_deliveries import HeldDeliveries
 from hub.utc_time import Clock
 
-LAST_PASS = timedelta(seconds=10)
 RELEASE_TIME = timedelta(seconds=1)  # between two passes, in which deliveries are released
 USERS_MAX = 50  # users per round
 
 
 class ChangedPreferences:
-    def __init__(self, users: Users, held: HeldDeliveries, clock: Clock) -> None:
+    def __init__(self, users: Users, held: HeldDeliveries, clock: Clock, commit_deadline_s: float) -> None:
         self._users = users
         self._held = held
         self._clock = clock
+        self._last_pass = timedelta(seconds=2 * commit_deadline_s)
 
     async def tick(self) -> int:
         """Decide again about the deliveries of some users. Return the number of users."""
@@ -35,7 +35,7 @@ class ChangedPreferences:
 
     async def _decide_again(self, user: User) -> None:
         now = self._clock()
-        last_pass = (user.revised_at or now) + LAST_PASS
+        last_pass = (user.revised_at or now) + self._last_pass
         if await self._held.make_outdated_due(user.id, user.revision, now):
             await self._users.set_redecide_at(user, now + RELEASE_TIME)
         else:

@@ -2,7 +2,7 @@
 
 The category's sends are processed in slices, oldest first. Each slice sets the times at which notifications end; the
 scheduler then removes the notifications that are due. A send that read the category before the change may still commit
-until its deadline. Sends of that time are therefore processed after SETTLED_AFTER.
+until its deadline. Sends of that time are therefore processed after twice that time.
 """
 
 from datetime import timedelta
@@ -14,14 +14,14 @@ from hub.utc_time import Clock
 
 SENDS_PER_SLICE = 500
 SWEEPS_PER_ROUND = 10
-SETTLED_AFTER = timedelta(seconds=10)  # longer than the deadline of a commit
 
 
 class Retention:
-    def __init__(self, sweeps: RetentionSweeps, sends: Sends, clock: Clock) -> None:
+    def __init__(self, sweeps: RetentionSweeps, sends: Sends, clock: Clock, commit_deadline_s: float) -> None:
         self._sweeps = sweeps
         self._sends = sends
         self._clock = clock
+        self._settled_after = timedelta(seconds=2 * commit_deadline_s)
 
     async def apply_to_earlier(self, tenant: str, category: str, retention_s: int | None) -> None:
         """Start to apply the retention period of a category to the notifications of earlier sends."""
@@ -43,8 +43,8 @@ class Retention:
 
     async def _process_slice(self, sweep: RetentionSweep) -> bool:
         """Return True if there was something to process."""
-        settled = self._clock() >= sweep.started_at + SETTLED_AFTER
-        until = sweep.started_at + SETTLED_AFTER if settled else sweep.started_at - SETTLED_AFTER
+        settled = self._clock() >= sweep.started_at + self._settled_after
+        until = sweep.started_at + self._settled_after if settled else sweep.started_at - self._settled_after
         found = await self._sends.list_of_category(sweep.tenant, sweep.category, sweep.after, until, SENDS_PER_SLICE)
         totals = accumulate(recipients for _, recipients in found)
         ids = [id for (id, recipients), total in zip(found, totals, strict=True) if total <= SLICE]

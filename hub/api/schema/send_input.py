@@ -242,14 +242,7 @@ def to_send_request(send: SendInput, settings: Settings, now: datetime, field: s
 
 
 def _to_steps(send: SendInput, field: str) -> tuple[model.Step, ...] | None:
-    if send.steps is None:
-        return None
-    steps = to_steps(send.steps, field)
-    for index, step in enumerate(steps):
-        if step.unless is model.StepStop.ACKNOWLEDGED and not send.require_ack:
-            message = "Only a send with `requireAck: true` can be acknowledged. Set it, or choose another `unless`."
-            raise BadUserInput(message, f"{field}.{index}.unless")
-    return steps
+    return None if send.steps is None else to_steps(send.steps, field, require_ack=bool(send.require_ack))
 
 
 def _to_throttle(throttle: ThrottleInput, field: str) -> Throttle:

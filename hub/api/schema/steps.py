@@ -39,10 +39,18 @@ class StepInput:
     )
 
 
-def to_steps(steps: Sequence[StepInput], field: str) -> tuple[model.Step, ...]:
-    """Validate and convert steps. `field` is the path of the list."""
+def to_steps(steps: Sequence[StepInput], field: str, *, require_ack: bool) -> tuple[model.Step, ...]:
+    """Validate and convert steps. `field` is the path of the list. `require_ack`: they belong to a send that requests
+    an acknowledgment."""
     if len(steps) > STEPS_MAX:
         raise BadUserInput(f"At most {STEPS_MAX} steps are allowed.", field)
+    for index, step in enumerate(steps):
+        if step.unless is model.StepStop.ACKNOWLEDGED and not require_ack:
+            raise BadUserInput(
+                "Only a send with `requireAck: true` can be acknowledged. All its steps wait for that. Choose another "
+                "`unless`, or set `requireAck` in the send.",
+                f"{field}.{index}.unless",
+            )
     return tuple(_to_step(step, f"{field}.{index}") for index, step in enumerate(steps))
 
 

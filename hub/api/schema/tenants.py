@@ -185,7 +185,7 @@ def _category_from_input(input: CategoryInput) -> model.Category:
         priority=input.priority or model.Priority.MEDIUM,
         retention_s=input.retention,
         digest_s=valid_digest_window(input.digest, "input.digest"),
-        steps=to_steps(input.steps or (), "input.steps"),
+        steps=to_steps(input.steps or (), "input.steps", require_ack=False),
     )
 
 

@@ -1,49 +1,25 @@
 """`resolve`: the notifications with a collapse key leave the inboxes."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from aiohttp import web
-from pymongo import AsyncMongoClient
 
 from hub.inbox.resolutions import Resolution, Resolutions, _index_for, _match
 from hub.platform.connections import Database
-from hub.platform.embedded_servers import Mongod, Redis
 from hub.utc_time import now, rfc3339
 from hub.workflows.resolve import BATCH_SIZE
 from tests.channel_setup import connect_webhook, wait_for_deliveries
 from tests.client import GraphQLErrors, Json, Tenant, eventually
-from tests.collapse_setup import DATABASE, SETTINGS, collapsed, whole_inbox
+from tests.collapse.inboxes import collapsed, whole_inbox
 from tests.inbox_data import FAR_FUTURE
 from tests.processes import Deployment
 from tests.webhook_data import create_endpoint
 from tests.webhook_receiver import WebhookReceiver
 
 RESOLVE = "mutation ($key: String!, $users: [ID!]) { resolve(collapseKey: $key, users: $users) }"
-
-
-@pytest.fixture(scope="module")
-async def deployment(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
-    """Two API processes and a worker, with short times."""
-    mongod, redis = servers
-    async with Deployment(mongod.url, redis.url, apis=2, workers=1, **SETTINGS) as running:
-        yield running
-
-
-@pytest.fixture
-async def tenant(deployment: Deployment) -> AsyncIterator[Tenant]:
-    async with Tenant(f"t{uuid4().hex[:12]}", deployment.urls) as fresh:
-        yield fresh
-
-
-@pytest.fixture
-async def store(servers: tuple[Mongod, Redis]) -> AsyncIterator[Database]:
-    async with AsyncMongoClient(servers[0].url, tz_aware=True) as client:
-        yield client[DATABASE]
 
 
 async def resolve(tenant: Tenant, key: str, *users: str) -> int:

@@ -1,15 +1,12 @@
 """Throttles: at most so many sends per recipient and key leave the hub in a window."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pymongo import AsyncMongoClient
 
 from hub.decide.plan import Decision, Plan
 from hub.decide.throttle import Throttle, throttled
@@ -17,12 +14,10 @@ from hub.inbox.window_counts import empty_count
 from hub.model import Category, Channel, DeliveryStatus, Priority, User
 from hub.model import Tenant as StoredTenant
 from hub.platform.connections import Database
-from hub.platform.embedded_servers import Mongod, Redis
 from tests.channel_setup import connect_webhook, list_all_deliveries
 from tests.client import GraphQLErrors, Json, Tenant, eventually
-from tests.collapse_setup import DATABASE, SETTINGS, whole_inbox
+from tests.collapse.inboxes import whole_inbox
 from tests.preference_calls import update_preferences
-from tests.processes import Deployment
 from tests.strategies import NOW
 from tests.webhook_receiver import WebhookReceiver
 
@@ -31,26 +26,11 @@ DECISIONS = "query ($i: SendInput!) { simulate(input: $i) { decisions { channel 
 CONCURRENT = 50
 
 
-@pytest.fixture(scope="module")
-async def deployment(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
-    """Two API processes and a worker, with short times."""
-    mongod, redis = servers
-    async with Deployment(mongod.url, redis.url, apis=2, workers=1, **SETTINGS) as running:
-        yield running
-
-
 @pytest.fixture
-async def tenant(deployment: Deployment, receiver: WebhookReceiver) -> AsyncIterator[Tenant]:
+async def tenant(tenant: Tenant, receiver: WebhookReceiver) -> Tenant:
     """A tenant whose user alice has a webhook."""
-    async with Tenant(f"t{uuid4().hex[:12]}", deployment.urls) as fresh:
-        await connect_webhook(fresh, receiver, "alice")
-        yield fresh
-
-
-@pytest.fixture
-async def store(servers: tuple[Mongod, Redis]) -> AsyncIterator[Database]:
-    async with AsyncMongoClient(servers[0].url, tz_aware=True) as client:
-        yield client[DATABASE]
+    await connect_webhook(tenant, receiver, "alice")
+    return tenant
 
 
 async def webhook_outcome(tenant: Tenant, **more: Any) -> tuple[str, str | None]:

@@ -2,28 +2,24 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from pymongo import AsyncMongoClient
 
 from hub.inbox import state
 from hub.inbox.batch_transaction import _match_live
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.model import Mailbox, Notification, Reason
 from hub.platform.connections import Database
-from hub.platform.embedded_servers import Mongod, Redis
 from hub.workflows.removal import remove
 from tests.channel_setup import connect_webhook, list_all_deliveries, wait_for_deliveries
 from tests.client import GraphQLErrors, Json, Tenant, eventually
-from tests.collapse_setup import DATABASE, SETTINGS, collapsed, whole_inbox
+from tests.collapse.inboxes import collapsed, whole_inbox
 from tests.inbox_data import FAR_FUTURE
 from tests.inbox_watchers import check_against_store, open_watchers, wait_until_caught_up
 from tests.processes import Deployment
@@ -34,26 +30,6 @@ from tests.webhook_receiver import WebhookReceiver
 MANY = "mutation ($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { send { id collapseKey } } }"
 SENDS = 200
 CAUGHT_UP_S = 60.0
-
-
-@pytest.fixture(scope="module")
-async def deployment(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
-    """Two API processes and a worker, with short times."""
-    mongod, redis = servers
-    async with Deployment(mongod.url, redis.url, apis=2, workers=1, **SETTINGS) as running:
-        yield running
-
-
-@pytest.fixture
-async def tenant(deployment: Deployment) -> AsyncIterator[Tenant]:
-    async with Tenant(f"t{uuid4().hex[:12]}", deployment.urls) as fresh:
-        yield fresh
-
-
-@pytest.fixture
-async def store(servers: tuple[Mongod, Redis]) -> AsyncIterator[Database]:
-    async with AsyncMongoClient(servers[0].url, tz_aware=True) as client:
-        yield client[DATABASE]
 
 
 async def test_newer_notification_replaces_the_older_one_live_and_in_every_answer(tenant: Tenant) -> None:
