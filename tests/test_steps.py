@@ -20,7 +20,7 @@ STEPS = "query ($id: ID!) { send(id: $id) { steps { channels after unless } coun
 SIMULATE = (
     "query ($i: SendInput!) { simulate(input: $i) { decisions { channel step unless outcome reason dueAt title } } }"
 )
-RECEIPTS = "subscription { receipts { kind status channel reason } }"
+RECEIPTS = "subscription ($send: ID!) { receipts(sendId: $send) { kind status channel reason } }"
 CANCEL = "mutation ($id: ID!) { cancelSend(id: $id) { status } }"
 ERASE = "mutation ($id: ID!) { deleteUser(id: $id) }"
 REMOVE_DEVICE = "mutation ($id: ID!) { removeDevice(id: $id) }"
@@ -135,8 +135,8 @@ async def test_stopped_step_has_one_receipt_and_calls_only_endpoints_that_name_t
         _, receiver.secrets[path] = await create_endpoint(tenant, f"{receiver.url}{path}", names)
     steps = [step("EMAIL", after=LONG), step("EMAIL", after="PT2H")]
     async with tenant.socket() as socket:
-        receipts = await socket.subscribe(RECEIPTS)
         send = await send_steps(tenant, "carl", *steps, channels=["IN_APP"])
+        receipts = await socket.subscribe(RECEIPTS, send=send)
         [id] = {row["id"][:36] for row in await deliveries_of(tenant, send)}
         await tenant.mark("carl", "markRead", id)
         found = await receipts.take(5)
