@@ -41,6 +41,7 @@ _ESCAPE = re.compile(rf"\\({_PUNCTUATION})")
 _URL = re.compile(r"https?://[^/\\]|/(?![/\\])", re.IGNORECASE)
 _SPECIAL = re.compile(r"[\[\]\\]|`+")
 _BACKTICKS = re.compile(r"`+")
+_MARKUP_CHARS = re.compile(r"([\\`*_{}\[\]()#+\-.!<>|~&:/@])")
 
 
 class Block(Struct, frozen=True):
@@ -83,6 +84,11 @@ def plain_text(markdown: str, link: ResolveLink = without_url) -> str:
         parts.append(block.text(link))
         after_paragraph = not block.is_list
     return "".join(parts)
+
+
+def escape_markdown(value: str) -> str:
+    """Return a value for a Markdown text, in which none of its characters is markup. Line breaks become spaces."""
+    return _MARKUP_CHARS.sub(r"\\\1", " ".join(value.split("\n")))
 
 
 def _link(state: StateInline, silent: bool) -> bool:

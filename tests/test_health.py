@@ -12,7 +12,7 @@ from hub import utc_time
 from hub.platform.connections import Database, redis
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.runtime.container import health_reader
-from hub.status.delivery_totals import DeliveryTotals, queued_for
+from hub.status.undelivered_counts import UndeliveredCounts, queued_for
 from hub.status.workers import ALIVE_S
 from tests.channel_setup import SHORT_TIMES, list_deliveries, wait_for_deliveries
 from tests.cli_commands import run_command
@@ -195,7 +195,7 @@ async def test_health_without_redis_and_workers_reports_both(
         assert found.redis_unavailable
         await store["workers"].update_one({}, {"$set": {"stopped": True}})
         assert (await reader.read(tenant.name)).problems[0].startswith("No worker runs")
-    stages = DeliveryTotals(store, hub_now, 60)._overdue_on("EMAIL/HIGH/acme")
+    stages = UndeliveredCounts(store, hub_now, 60)._overdue_on("EMAIL/HIGH/acme")
     explain = {"aggregate": "deliveries", "pipeline": stages, "cursor": {}}
     plan = str(await store.command("explain", explain, verbosity="queryPlanner"))
     assert "'indexName': 'due'" in plan

@@ -11,7 +11,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hub import markdown
-from hub.decide.templates.markdown import escape_markdown
 from hub.send.channels import email, mobile_push, web_push, webhook
 from tests.client import Tenant
 from tests.provider_setup import new_message
@@ -98,7 +97,7 @@ def test_no_letter_is_lost(text: str) -> None:
 def test_escaped_value_is_displayed_as_it_is(value: str) -> None:
     """Values in templates are escaped, so that data contains neither links nor markup."""
     value = " ".join(value.split()).replace("\0", "")
-    assert Elements(html_of(f"a{escape_markdown(value)}b")).text == f"a{value}b"
+    assert Elements(html_of(f"a{markdown.escape_markdown(value)}b")).text == f"a{value}b"
 
 
 @pytest.mark.parametrize(

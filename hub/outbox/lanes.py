@@ -24,7 +24,8 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from hub.model import Priority
-from hub.platform.redis_errors import INTEGER, REDIS_ERRORS, with_key_repair
+from hub.platform.redis_errors import REDIS_ERRORS
+from hub.platform.redis_key_repair import INTEGER, with_key_repair
 
 PRIORITY_ORDERS: tuple[tuple[Priority, ...], ...] = (
     (Priority.CRITICAL, Priority.HIGH, Priority.MEDIUM, Priority.LOW),

@@ -21,7 +21,8 @@ from typing import Any
 from redis.asyncio import Redis
 from yarl import URL
 
-from hub.platform.redis_errors import REDIS_ERRORS, with_key_repair
+from hub.platform.redis_errors import REDIS_ERRORS
+from hub.platform.redis_key_repair import with_key_repair
 
 WINDOW = 10
 FAILURE_THRESHOLD = 7

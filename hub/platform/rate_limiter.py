@@ -22,7 +22,8 @@ from redis.exceptions import ResponseError
 
 from hub.platform import metrics
 from hub.platform.connections import is_cancelling
-from hub.platform.redis_errors import INTEGER, REDIS_ERRORS, drop_foreign, is_foreign
+from hub.platform.redis_errors import REDIS_ERRORS
+from hub.platform.redis_key_repair import INTEGER, drop_foreign, is_foreign
 
 SYNC_S = 0.1
 KEPT_WINDOWS = 2

@@ -46,7 +46,6 @@ from hub.runtime.queue_metrics import QueueMetrics
 from hub.settings import Settings
 from hub.status.deliveries import COLLECTION as DELIVERIES
 from hub.status.deliveries import Deliveries
-from hub.status.delivery_totals import DeliveryTotals
 from hub.status.digest_items import DigestItems
 from hub.status.digests import Digests
 from hub.status.held_deliveries import HeldDeliveries
@@ -55,6 +54,7 @@ from hub.status.receipt_builder import ReceiptBuilder
 from hub.status.receipt_change_stream import ReceiptStreams
 from hub.status.scheduled_sends import ScheduledSends
 from hub.status.sends import Sends
+from hub.status.undelivered_counts import UndeliveredCounts
 from hub.status.workers import CallTally, Heartbeat, Workers
 from hub.webhooks.endpoints import Endpoints
 from hub.webhooks.webhook_calls import COLLECTION as WEBHOOK_CALLS
@@ -381,7 +381,7 @@ def health_reader(
     prefix = settings.redis_prefix
     return HealthReader(
         Workers(database, real_now),
-        DeliveryTotals(database, now, settings.requeue_after_s),
+        UndeliveredCounts(database, now, settings.requeue_after_s),
         Lanes(redis, prefix, settings.lane_max_ids),
         Breakers(redis, prefix, settings.circuit_breaker_open_s),
         real_now,

@@ -31,9 +31,8 @@ from hub.status.delivery_query import (
 )
 from hub.status.digests import Digests
 from hub.status.digests import indexes as digest_indexes
-from hub.status.notification_reader import NotificationReader
 from hub.status.receipt_builder import ReceiptBuilder
-from hub.status.sends import Counts, counts_by_send
+from hub.status.sends import Counts, Notifications, counts_by_send
 from hub.utc_time import Clock
 
 COLLECTION = "deliveries"
@@ -113,7 +112,7 @@ class Deliveries:
         database: Database,
         clock: Clock,
         receipt_builder: ReceiptBuilder,
-        notifications: NotificationReader,
+        notifications: Notifications,
         digests: Digests,
     ) -> None:
         self._digests = digests

@@ -1,8 +1,8 @@
 """Send records with their cancellation and their counts."""
 
-from collections.abc import AsyncIterable, Collection
+from collections.abc import AsyncIterable, Collection, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
@@ -21,7 +21,6 @@ from hub.model import (
 )
 from hub.platform.connections import Database, Document, Indexes
 from hub.platform.tolerant_decoding import decode, decode_page
-from hub.status.notification_reader import NotificationReader
 
 COLLECTION = "sends"
 CANCELLATION_REASONS = {SendStatus.CANCELLED: Reason.CANCELLED, SendStatus.RECALLED: Reason.RECALLED}
@@ -85,8 +84,21 @@ def recorded(users: tuple[str, ...]) -> tuple[str, ...] | None:
     return users if len(users) <= SMALL_SEND_MAX_RECIPIENTS else None
 
 
+class Notifications(Protocol):
+    """The methods of `hub.inbox.notification_lookup.Notifications` that this stage uses. `send` imports this stage, and
+    must not import that class."""
+
+    async def list_to_recall(self, send: str, limit: int, after: str = "") -> list[tuple[str, str]]: ...
+    async def list_of_send(
+        self, send: str, first: int, after: str | None, *, hidden: bool = False
+    ) -> list[Notification]: ...
+    async def list_users(self, sends: Collection[str]) -> Mapping[str, list[str]]: ...
+    async def list_read(self, ids: Collection[str]) -> list[str]: ...
+    async def count_statuses(self, sends: Collection[str]) -> AsyncIterable[Document]: ...
+
+
 class Sends:
-    def __init__(self, database: Database, notifications: NotificationReader) -> None:
+    def __init__(self, database: Database, notifications: Notifications) -> None:
         self._database = database
         self._notifications = notifications
 

@@ -14,7 +14,7 @@ from hub.model import Channel, Priority
 from hub.outbox.lanes import Lanes, lane_of
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.redis_errors import REDIS_ERRORS
-from hub.status.delivery_totals import COUNTED_MAX, DeadLetters, DeliveryTotals
+from hub.status.undelivered_counts import COUNTED_MAX, DeadLetters, UndeliveredCounts
 from hub.status.workers import WINDOW_MINUTES, ProviderName, Worker, Workers, alive, recent_calls
 from hub.utc_time import Clock, RealClock, elapsed
 from hub.webhooks.webhook_calls import LANE
@@ -87,7 +87,7 @@ class HealthReader:
     def __init__(
         self,
         workers: Workers,
-        backlog: DeliveryTotals,
+        undelivered: UndeliveredCounts,
         lanes: Lanes,
         breakers: Breakers,
         real_clock: RealClock,
@@ -95,7 +95,7 @@ class HealthReader:
         configured: frozenset[Channel] | None,
     ) -> None:
         self._workers = workers
-        self._backlog = backlog
+        self._undelivered = undelivered
         self._lanes = lanes
         self._breakers = breakers
         self._real_clock = real_clock
@@ -105,7 +105,7 @@ class HealthReader:
     async def read(self, tenant: str) -> Health:
         """Return the health. Raise PyMongoError."""
         workers = await self._workers.recent()
-        dead_letters = await self._backlog.dead_letters(tenant)
+        dead_letters = await self._undelivered.dead_letters(tenant)
         queues, lanes_unavailable = await self._queues(tenant)
         providers, breakers_unavailable = await self._providers(workers)
         now = self._real_clock()
@@ -170,8 +170,8 @@ class HealthReader:
             queued = await self._lanes.heads(list(lanes))
         except REDIS_ERRORS:
             queued, unavailable = {}, True
-        overdue = await self._backlog.overdue(list(lanes))
-        since = await self._backlog.queued_since([head for _, head in queued.values()])
+        overdue = await self._undelivered.overdue(list(lanes))
+        since = await self._undelivered.queued_since([head for _, head in queued.values()])
         now, queues = self._clock(), []
         for lane, (channel, priority) in lanes.items():
             on_lane, head = queued.get(lane, (0, ""))

@@ -30,7 +30,7 @@ from hub.api.execution.persisted_queries import OperationAllowlist, read_manifes
 from hub.api.execution.query_cache import CACHE_SIZE, CACHED_TEXT_MAX, QueryCache
 from hub.api.execution.query_cost import Cost, QueryCosts
 from hub.api.schema.inbox_stream import InboxStream
-from hub.api.schema.translated_texts import reader_language
+from hub.api.schema.reader_language import reader_language
 from hub.errors import PersistedQueryNotFound
 from hub.platform.translations import Language
 from hub.settings import Settings

@@ -22,7 +22,8 @@ from redis.asyncio import Redis
 
 from hub.errors import BadUserInput, OperationNotAllowed, PersistedQueryNotFound
 from hub.platform import metrics
-from hub.platform.redis_errors import REDIS_ERRORS, with_key_repair
+from hub.platform.redis_errors import REDIS_ERRORS
+from hub.platform.redis_key_repair import with_key_repair
 from hub.settings import ConfigurationError, Settings
 
 SETTING = "HUB_OPERATION_ALLOWLIST"

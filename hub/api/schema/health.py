@@ -7,7 +7,7 @@ from strawberry import ID
 
 from hub import model
 from hub.api.context import Info
-from hub.status.delivery_totals import COUNTED_MAX
+from hub.status.undelivered_counts import COUNTED_MAX
 from hub.workflows import health
 
 

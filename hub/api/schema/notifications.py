@@ -9,10 +9,13 @@ from strawberry import ID, Parent
 from hub import model
 from hub.api.context import Context, Info
 from hub.api.schema.deliveries import Delivery
+from hub.api.schema.reader_language import because_for_reader
 from hub.api.schema.scalars import JSON
-from hub.api.schema.translated_texts import PROJECTION, because_for_reader
 from hub.platform.translations import because
 from hub.status.virtual_deliveries import virtual_deliveries
+
+PROJECTION = "projection"
+"""The metadata key of the function with which a projection reads a field whose resolver needs a context."""
 
 
 @strawberry.type(description="A button of a notification.")

@@ -35,10 +35,10 @@ from markupsafe import Markup, escape
 from hub.decide.templates.errors import TemplateError, from_liquid
 from hub.decide.templates.filters import FILTERS, HTML_FILTERS
 from hub.decide.templates.locale_filters import LOCALE_FILTERS, TIMEZONE_FILTERS, context_values
-from hub.decide.templates.markdown import escape_markdown
 from hub.decide.templates.render_input import StandIn
 from hub.decide.templates.source_limits import HTML_SOURCE_MAX_LENGTH, SOURCE_MAX_LENGTH, check_source
 from hub.decide.templates.value_limits import checked_items, checked_length, text
+from hub.markdown import escape_markdown
 
 RENDER_MAX_S = 0.05  # processor time of the thread: a busy machine fails no template
 RENDER_MAX_NODES = 20_000

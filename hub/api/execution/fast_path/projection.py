@@ -23,7 +23,7 @@ from graphql import (
 from graphql.execution.values import VariableValues, get_directive_values
 from graphql.language import FieldNode, FragmentSpreadNode, InlineFragmentNode, SelectionNode
 
-from hub.api.schema.translated_texts import PROJECTION
+from hub.api.schema.notifications import PROJECTION
 
 Getter = Callable[[Any], Any]
 

@@ -32,7 +32,7 @@ class DeadLetters(Struct, frozen=True):
     recent: int = 0
 
 
-class DeliveryTotals:
+class UndeliveredCounts:
     def __init__(self, database: Database, clock: Clock, requeue_after_s: float) -> None:
         self._deliveries = database[COLLECTION]
         self._clock = clock
