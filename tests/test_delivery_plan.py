@@ -65,7 +65,7 @@ users = st.builds(
 )
 cases = st.tuples(requested_channels, categories, st.just(NO_PREFERENCES) | preferences, users, configured)
 Case = tuple[Requested, Category, Preferences, User, frozenset[Channel]]
-properties = settings(max_examples=scaled(60, 5000), deadline=None)
+properties = settings(max_examples=scaled(60, 2000), deadline=None)
 
 
 def decide_case(case: Case) -> Plan:

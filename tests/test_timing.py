@@ -34,7 +34,7 @@ CHANGES = {  # the days on which the clock is changed in 2026, in spring and in 
 NEARBY = [(zone, day) for zone, days in CHANGES.items() for day in days]
 DAYS = 5  # around the change
 MINUTE = timedelta(minutes=1)
-properties = settings(max_examples=scaled(80, 5000), deadline=None)
+properties = settings(max_examples=scaled(80, 2000), deadline=None)
 
 night_minutes = st.integers(0, 20).map(lambda quarter: quarter * 15)  # from 00:00 to 05:00
 clock_times = (night_minutes | night_minutes | st.integers(0, 1439)).map(

@@ -48,8 +48,13 @@ async def test_simulate_predicts_times_and_reasons(acme: Tenant, channels: FakeC
     await acme.define_category("security", "IN_APP", required=True)
     await set_default_times(acme, quietHours=random_window(Random(4)), dailyLimit=2)
     outcomes: Counter[tuple[str, str | None]] = Counter()
+    at_once = asyncio.Semaphore(20)
 
     async def compare(number: int) -> None:
+        async with at_once:
+            await compare_sends(number)
+
+    async def compare_sends(number: int) -> None:
         user, random = f"user{number}", Random(number)
         await channels.add_addresses(acme, user, channels=["WEB_PUSH", "EMAIL"])
         times = random_times(random) if number % 6 else {"quietSchedule": [], "dailyLimit": 0}
