@@ -69,6 +69,8 @@ def test_new_template_can_be_previewed_and_follows_the_limits_of_email_clients(
     html = (tmp_path / "email.html").read_text()
     tags = Tags(html).found
     assert {"link", "script", "iframe", "form", "video"}.isdisjoint(tag for tag, _ in tags)
+    assert "table" in {tag for tag, _ in tags}
+    assert not re.search(r"display:\s*(?:inline-)?(?:flex|grid)", html)
     assert "@import" not in html
     assert ("meta", {"name": "color-scheme", "content": "light dark"}) in tags
     assert "prefers-color-scheme: dark" in html
@@ -171,6 +173,9 @@ async def test_pushed_template_is_listed_and_an_unchanged_one_keeps_its_version(
     for key, starter in (("_layout", "layout"), ("receipt", "transactional"), ("news", "announcement")):
         run_here("new", key, "--starter", starter, "--folder", str(tmp_path))
         assert await run("push", str(tmp_path / f"{key}.json")) == [f"{key}  en  all channels  v1"]
+    long = write(tmp_path, {"title": "a", "body": "", "html": "<p>" + "x" * EMAIL_CLIPPED_BYTES + "</p>"})
+    result = await asyncio.to_thread(run_here, "push", str(long), *hub)
+    assert (result.exit_code, "The HTML has 102 KiB." in result.stderr) == (0, True)
     broken = write(tmp_path, {"title": "{{ a", "body": ""})
     result = await asyncio.to_thread(run_here, "push", str(broken), *hub)
     assert result.exit_code == 1

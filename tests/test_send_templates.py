@@ -108,6 +108,29 @@ async def test_missing_value_is_refused_and_named_before_anything_is_stored(tena
     assert (error["path"], error["extensions"]["field"]) == (["sendMany", 1], "inputs.1.template.data")
 
 
+async def test_template_that_is_too_slow_is_refused_at_the_call(tenant: Tenant) -> None:
+    loop = "{% for i in (1..999) %}{% endfor %}"
+    for part in ("title", "body"):
+        await store_template(tenant, "slow", **{part: f"A{loop * 40}"})
+        code, field, message = await refusal(tenant, template_input("alice", key="slow"))
+        assert (code, field) == ("BAD_USER_INPUT", "input.template.data")
+        assert f"`{part}`" in message
+        assert "more than 20000 nodes" in message
+    assert (await tenant.inbox("alice"))["nodes"] == []
+    assert (await tenant.execute("{ sends { nodes { id } } }"))["sends"]["nodes"] == []
+
+
+async def test_missing_value_is_looked_for_in_the_locale_of_the_tenant(tenant: Tenant) -> None:
+    await store_template(tenant, "order", title="Order")
+    await store_template(tenant, "order", locale="de", title="Bestellung {{ number }}")
+    await send_template(tenant, "alice")
+    await tenant.execute_as_admin(
+        "mutation ($input: TenantInput!) { updateTenant(input: $input) { id } }", input={"locale": "de"}
+    )
+    code, _, message = await refusal(tenant, template_input("alice"))
+    assert (code, "number has no value" in message) == ("BAD_USER_INPUT", True)
+
+
 async def test_optional_values_and_names_of_the_hub_in_data_are_accepted(tenant: Tenant) -> None:
     body = "{% if note %}{{ note }}{% endif %}{{ coupon | default: 'none' }} {{ user.id }} {{ data.user }} {{ locale }}"
     await store_template(tenant, "order", body=body)

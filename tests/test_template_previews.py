@@ -90,6 +90,8 @@ async def test_data_has_no_effect_on_reserved_names_and_formats(tenant: Tenant) 
         "notification": "N",
         "locale": "fr",
         "timezone": "Asia/Tokyo",
+        "_hub_locale": "fr",
+        "_hub_timezone": "Asia/Tokyo",
         "count": 40,
         "n": 1234.5,
         "at": "2026-12-24T23:30:00Z",
@@ -174,6 +176,18 @@ HOSTILE = (
     "{% assign n = 9999 %}" + "{% assign n = n | times: n %}" * 22 + "{{ n }}",
     "{% for i in (1..1000) %}{{ '" + "x" * 200 + "' }}{% endfor %}",
 )
+
+
+@pytest.mark.usefixtures("no_internal_errors")
+async def test_html_that_takes_hours_to_compile_is_refused_while_sends_go_on(tenant: Tenant) -> None:
+    css = "".join(f"b{n}:c;" for n in range(9_000))
+    refused = asyncio.create_task(error(upsert(tenant, html=f"<style>*{{{css}}}</style>" + "<p></p>" * 4_500)))
+    for _ in range(10):
+        assert (await tenant.send("ann"))["send"]["recipients"] == 1
+        assert not refused.done()
+    code, field, message = await refused
+    assert (code, field) == ("BAD_USER_INPUT", "input.html")
+    assert "compiling the HTML takes more than 1 s" in message
 
 
 @pytest.mark.usefixtures("no_internal_errors")

@@ -144,6 +144,7 @@ async def test_concurrent_changes_of_a_key_get_different_versions(tenant: Tenant
         ({"actions": [{"key": "a", "label": "{{ a }}"}]}, {}, "input.actions.0.label", "a has no value."),
         ({"whatsappVariables": ["x", "{{ a }}"]}, {}, "input.whatsappVariables.1", "a has no value."),
         ({"title": "x" * 65_000, "body": "x" * 1000}, None, "input", "the template has more than 65536 characters."),
+        ({"html": "x" * 262_145}, None, "input.html", "the template has more than 262144 characters."),
         ({"locale": "not a locale"}, None, "input.locale", "A locale must be a BCP 47 tag"),
         ({"key": "_layout2"}, None, "input.key", "Keys that begin with an underscore are reserved."),
         ({"whatsappContentSid": "x"}, None, "input.whatsappContentSid", "This id must be HX"),

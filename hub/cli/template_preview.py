@@ -72,6 +72,14 @@ def render_channels(
             yield _preview(channel, rendered, user, notification_id, now)
 
 
+def clipping_warning(html: str) -> str | None:
+    """Return a warning if Gmail hides the end of an email with this HTML."""
+    if not is_clipped(html):
+        return None
+    kib = len(html.encode()) // 1024
+    return f"The HTML has {kib} KiB. Gmail hides the part of an email above {EMAIL_CLIPPED_BYTES // 1024} KiB."
+
+
 def _layout_preview(layouts: TemplateSet, user: User, now: datetime) -> ChannelPreview:
     """Return an example email with the layout."""
     example = Rendered(
@@ -90,9 +98,7 @@ def _preview(channel: Channel, rendered: Rendered, user: User, id: str, now: dat
     if channel is Channel.EMAIL:
         message = _message(rendered, user, id, now)
         html = email_body.html(message)
-        kib = len(html.encode()) // 1024
-        warning = f"The HTML has {kib} KiB. Gmail hides the part of an email above {EMAIL_CLIPPED_BYTES // 1024} KiB."
-        return ChannelPreview(channel, subject, email_body.text(message), html, warning if is_clipped(html) else None)
+        return ChannelPreview(channel, subject, email_body.text(message), html, clipping_warning(html))
     body = rendered.body
     if rendered.markdown and channel not in MARKDOWN_CHANNELS:
         body = markdown.plain_text(body)

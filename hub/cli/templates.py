@@ -114,13 +114,19 @@ def preview(
 def push(file: File, url: Url = "", token: Token = "", tenant: Tenant = "default", data: Data = DEFAULT_DATA) -> None:
     """Store the texts of a template file in a hub. Unchanged texts keep their version.
 
+    The command warns if Gmail would cut an email.
+
     Example: hub templates push order-shipped.json
     """
+    from hub.cli.template_preview import clipping_warning
+
     hub = resolve_hub(url, token, data)
     access_token = hub.token(user=None, role=Role.ADMIN, tenant=tenant)
     for entry in _read(file):
         result = run_or_exit(execute(hub.url, access_token, UPSERT, input=to_builtins(entry)), hub)
         print(_row(result["upsertTemplate"]))
+        if entry.html and (warning := clipping_warning(entry.texts().compiled_html or "")):
+            print(warning, file=sys.stderr)
 
 
 @app.command("list")

@@ -1,7 +1,7 @@
 """Storing and previewing templates.
 
-Both check the texts in a thread, because compiling HTML can take a third of a second. A process checks one template at
-a time, so other requests get at least half of the processor."""
+Both check the texts in a thread, one template at a time, because that can take a tenth of a second and waits for the
+process that compiles HTML."""
 
 import asyncio
 

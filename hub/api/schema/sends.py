@@ -122,7 +122,10 @@ class Send:
     send_at: datetime | None = strawberry.field(
         description="The time for which the send was scheduled. Null if it was published immediately."
     )
-    collapse_key: str | None = strawberry.field(description="The collapse key of the notifications.")
+    collapse_key: str | None = strawberry.field(
+        description="The collapse key of the notifications. Null after the last recipient of a send to at most "
+        f"{SMALL_SEND_MAX_RECIPIENTS} users was erased."
+    )
     recipients: int = strawberry.field(description="The number of recipients.")
     title: str | None = strawberry.field(
         description="The title as it was sent. The title of a template is in the tenant's locale, without values of a "

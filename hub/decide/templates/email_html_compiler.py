@@ -3,24 +3,30 @@
 Both parsers would move, cut or escape Liquid: a loop around table rows is lost, quotes in an attribute end it. So each
 tag and output of Liquid is replaced by a placeholder before, and put back after: a comment between elements, and a
 word inside a tag or in an element that has text only.
+
+The parsers run in a process of their own, which ends at a limit of time and memory (see `convert_html`).
 """
 
 import re
+import subprocess
+import sys
 from bisect import bisect_right
 from collections.abc import Iterator
 
-import mrml
-from css_inline import CSSInliner, InlineError
-
+from hub.decide.templates import convert_html
 from hub.decide.templates.errors import TemplateError
-from hub.decide.templates.source_limits import HTML_SOURCE_MAX_LENGTH, check_html, check_source, check_styles
+from hub.decide.templates.source_limits import HTML_SOURCE_MAX_LENGTH, check_html, check_source
+
+CONVERT_TIMEOUT_S = 15.0  # of waiting; the limit of processor time is much lower
+TOO_EXPENSIVE = (
+    f"compiling the HTML takes more than {convert_html.PROCESSOR_MAX_S} s of processor time or "
+    f"{convert_html.MEMORY_MAX_BYTES >> 20} MiB. Shorten the style sheets, or write `style` attributes"
+)
 
 _LIQUID = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _MARKUP = re.compile(r"<!--|-->|<(?=[a-zA-Z/!])|>|\{\{.*?\}\}|\{%.*?%\}|[\"']", re.DOTALL)
 _TEXT_ONLY = re.compile(r"<(/?)(title|style|textarea|mj-title|mj-preview|mj-style)\b", re.IGNORECASE)
 _INCLUDE = re.compile(r"<mj-include\b", re.IGNORECASE)
-_RENDER_OPTIONS = mrml.RenderOptions(fonts={})  # without the library's font from a server of somebody else
-_inliner = CSSInliner(load_remote_stylesheets=False, keep_at_rules=True)
 
 
 def is_mjml(source: str) -> bool:
@@ -29,25 +35,21 @@ def is_mjml(source: str) -> bool:
 
 
 def compile_html(source: str) -> str:
-    """Return Liquid whose HTML is ready for email clients.
+    """Return Liquid whose HTML is ready for email clients. The call waits for another process.
 
     Raises:
-        TemplateError: the MJML is not valid, or Liquid stands where HTML allows neither text nor a comment.
+        TemplateError: the MJML is not valid, Liquid stands where HTML allows neither text nor a comment, or compiling
+            exceeds a limit.
     """
     check_source(source, HTML_SOURCE_MAX_LENGTH)
     check_html(source)
+    if is_mjml(source) and _INCLUDE.search(source):
+        raise TemplateError("`mj-include` is not supported")
     word = "liquid" + "q" * (1 + max(map(len, re.findall("liquid(q*)", source.lower())), default=-1))
     liquid: list[tuple[str, int]] = []
-    prepared = "".join(_with_placeholders(source, word, liquid))
-    if is_mjml(source):
-        prepared = _mjml_to_html(prepared)
-    check_styles(prepared)
-    try:
-        compiled = _inliner.inline(prepared)
-    except (InlineError, ValueError) as error:
-        raise TemplateError(f"the HTML is not valid: {error}") from error
+    compiled = _convert("".join(_with_placeholders(source, word, liquid)), mjml=is_mjml(source))
     # A loop around rows is a comment before the `tbody` that the parser adds, and has to stand in it.
-    compiled = re.sub(rf"(<table\b[^>]*>)((?:\s*<!--{word}\d+x-->)+)\s*(<tbody>)", r"\1\3\2", compiled)
+    compiled = re.sub(rf"(<table\b[^<>]*>)((?:\s*<!--{word}\d+x-->)+)\s*(<tbody>)", r"\1\3\2", compiled)
     placeholder = re.compile(rf'<!--{word}(\d+)x-->|{word}(\d+)x(?:="")?')
     kept = {int(comment or attribute) for comment, attribute in placeholder.findall(compiled)}
     for number, (text, line) in enumerate(liquid):
@@ -56,13 +58,22 @@ def compile_html(source: str) -> str:
     return placeholder.sub(lambda match: liquid[int(match[1] or match[2])][0], compiled)
 
 
-def _mjml_to_html(source: str) -> str:
-    if _INCLUDE.search(source):
-        raise TemplateError("`mj-include` is not supported")
+def _convert(source: str, *, mjml: bool) -> str:
+    """Compile a source without Liquid in another process. Raise TemplateError."""
+    command = [sys.executable, "-P", convert_html.__file__, "mjml" if mjml else "html"]
     try:
-        return str(mrml.to_html(source, render_options=_RENDER_OPTIONS).content)
-    except OSError as error:
-        raise TemplateError(f"the MJML is not valid: {error}") from error
+        done = subprocess.run(  # noqa: S603 - this program
+            command, input=source.encode(), capture_output=True, check=False, timeout=CONVERT_TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired:
+        raise TemplateError(TOO_EXPENSIVE) from None
+    if done.returncode == convert_html.INVALID:
+        raise TemplateError(done.stderr.decode())
+    if done.returncode < 0 or b"PanicException" in done.stderr or b"MemoryError" in done.stderr:
+        raise TemplateError(TOO_EXPENSIVE)
+    if done.returncode:
+        raise RuntimeError(f"The HTML compiler failed: {done.stderr.decode(errors='replace')[-1000:]}")
+    return done.stdout.decode()
 
 
 def _with_placeholders(source: str, word: str, liquid: list[tuple[str, int]]) -> Iterator[str]:

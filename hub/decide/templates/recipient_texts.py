@@ -53,20 +53,14 @@ class RecipientTexts:
         given = render_input(
             tenant, None, None, self._data, locale=tenant.locale, timezone=tenant.timezone, now=self._now
         )
-        result: Rendered | TemplateError | None = None
         if key is not None:  # not personal: recipients with the tenant's locale get the same text
             shared = replace(given, values={**given.values, "enriched": NOT_ENRICHED}, stand_in=False)
             result = self._render_once((template, channel, *key), template, channel, lambda: shared)
             if isinstance(result, Rendered):
                 return result.title
-        title = check_values(template, given, self._limits)
-        if (
-            isinstance(result, TemplateError)
-            and not isinstance(result, MissingValue)
-            and result.part in (template.heading, "body")
-        ):
-            raise result
-        return title
+            if not isinstance(result, MissingValue) and result.part in (template.heading, "body"):
+                raise result
+        return check_values(template, given, self._limits)
 
     def render(
         self, channel: Channel, user: User, notification: tuple[str, datetime], unsubscribe_url: str = ""

@@ -16,12 +16,9 @@ TAG_MAX_LENGTH = 4_000  # characters: a condition of 7,000 terms takes a tenth o
 BRACKETS_MAX_DEPTH = 30
 HTML_MAX_ELEMENTS = 10_000
 HTML_MAX_DEPTH = 200
-STYLE_MAX_COST = 200_000_000  # a third of a second in css-inline, which runs without a limit of its own
-STYLE_CHARACTER_COST = 6  # of matching, in comparisons of two declarations
 
 _BRACKETS = re.compile(rf"(?:\[[^\[\]]*){{{BRACKETS_MAX_DEPTH + 1}}}")
 _HTML_TOKEN = re.compile(r"<!--|-->|<(/?)([a-zA-Z][\w:-]*)|(/?)>")
-_STYLE = re.compile(r"<(/?)style\b", re.IGNORECASE)
 _VOID = frozenset(
     {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 )
@@ -78,34 +75,3 @@ def check_html(source: str) -> None:
         if len(open_names) > HTML_MAX_DEPTH:
             reason = f"the HTML has more than {HTML_MAX_DEPTH} nested or unclosed elements"
             raise TemplateError(reason, source.count("\n", 0, match.start()) + 1)
-
-
-def check_styles(html: str) -> None:
-    """Raise TemplateError if moving the CSS into attributes could take long or make the HTML huge.
-
-    In the worst case, every rule matches every element. Each declaration is then compared with all others.
-    """
-    styles = _style_sheets(html)
-    length = sum(map(len, styles))
-    declarations = sum(css.count(":") for css in styles)
-    elements = len(re.findall("<[a-zA-Z]", html))
-    if elements * (declarations**2 + STYLE_CHARACTER_COST * length) > STYLE_MAX_COST:
-        raise TemplateError(
-            f"{length} characters of CSS are too many for {elements} elements. Shorten the style sheets, or write "
-            "`style` attributes"
-        )
-
-
-def _style_sheets(html: str) -> list[str]:
-    """Return the contents of all style elements."""
-    found: list[str] = []
-    start: int | None = None
-    for match in _STYLE.finditer(html):
-        if match[1] and start is not None:
-            found.append(html[start : match.start()])
-            start = None
-        elif not match[1] and start is None:
-            start = match.end()
-    if start is not None:
-        found.append(html[start:])
-    return found
