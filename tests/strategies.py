@@ -45,6 +45,7 @@ def notifications(**settings: Any) -> st.SearchStrategy[Notification]:
         ).map(tuple),
         "tags": st.lists(texts, max_size=2).map(tuple),
         "require_ack": st.booleans(),
+        "collapse_key": st.none() | st.just("k"),
         "expires_at": optional_instants,
         "retained_until": optional_instants,
         "seen_at": optional_instants,

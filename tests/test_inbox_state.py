@@ -19,7 +19,8 @@ from tests.strategies import MARKS, NOW, marks, normalized, notifications, visib
 @given(visible_notifications | notifications())
 def test_state_follows_from_the_marks(n: Notification) -> None:
     if n.removed_at or n.hidden:
-        assert (n.state, n.wake_at) == (None, None if n.removed_at else n.retained_until)
+        ends = [] if n.removed_at else [n.retained_until, n.expires_at if n.collapse_key else None]
+        assert (n.state, n.wake_at) == (None, min(filter(None, ends), default=None))
         return
     active = not n.archived_at and not n.snoozed_until
     assert (n.state is InboxState.ARCHIVED) == bool(n.archived_at)

@@ -146,15 +146,17 @@ def test_hash_of_data_depends_on_its_value_only(one: object, other: object) -> N
 async def test_same_input_in_another_spelling_is_a_duplicate(tenant: Tenant) -> None:
     plain: dict[str, Any] = {"data": {"a": 1, "b": [{"c": 2, "d": None}]}, "expiresAt": "2090-01-01T01:00:00+01:00"}
     plain |= {"throttle": {"key": "cpu", "window": "PT1M"}, "steps": [{"channels": ["EMAIL"], "after": "PT1H"}]}
+    plain |= {"digest": {"key": "d", "window": "PT1H", "mode": "SLIDING"}}
     spelled_out: dict[str, Any] = {
         "data": {"b": [{"d": None, "c": 2}], "a": 1},
         "expiresAt": "2090-01-01T00:00:00.000Z",
         "requireAck": False,
         "tags": [],
-        "priority": None,
+        "priority": "MEDIUM",
         "collapseKey": None,
         "throttle": {"limit": 1, "window": "PT60S", "key": "cpu"},
         "steps": [{"channels": ["EMAIL"], "after": "PT60M", "unless": "READ"}],
+        "digest": {"maxItems": None, "lookback": None, "max": "P1D", "mode": "SLIDING", "window": "PT60M", "key": "d"},
         "content": {"title": "Hello", "body": "there", "actions": [], "imageUrl": None},
     }
     sent = await tenant.send("alice", "bob", idempotencyKey="k", **plain)

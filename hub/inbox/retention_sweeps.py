@@ -67,7 +67,8 @@ def _same(sweep: RetentionSweep) -> Document:
 def _update(retention_s: int | None) -> list[Document]:
     """Return the update that computes `retained_until` and `wake_at` as `state.with_state` does."""
     ends_at: Any = None if retention_s is None else {"$add": ["$created_at", retention_s * 1000]}
-    wake_at = {"$cond": ["$hidden", ends_at, {"$min": ["$expires_at", "$snoozed_until", ends_at]}]}
+    hidden_until = {"$min": [{"$cond": ["$live_key", "$expires_at", None]}, ends_at]}
+    wake_at = {"$cond": ["$hidden", hidden_until, {"$min": ["$expires_at", "$snoozed_until", ends_at]}]}
     return [
         {
             "$set": {

@@ -22,12 +22,14 @@ Mark = Callable[[Notification, datetime], Notification | None]
 
 
 def with_state(n: Notification) -> Notification:
-    """Return `n` with `state`, `wake_at`, and `live_key` set according to its other fields."""
+    """Return `n` with `state`, `wake_at`, and `live_key` set according to its other fields. A hidden notification that
+    expires must be removed only if it has a collapse key, which a newer one would count it under."""
     if n.removed_at:
         return replace(n, state=None, wake_at=None, live_key=None)
     live_key = live_keys(n.collapse_key)[n.require_ack] if n.collapse_key else None
     if n.hidden:
-        return replace(n, state=None, wake_at=n.retained_until, live_key=live_key)
+        times = [at for at in (live_key and n.expires_at, n.retained_until) if at]
+        return replace(n, state=None, wake_at=min(times, default=None), live_key=live_key)
     if n.archived_at:
         inbox_state = InboxState.ARCHIVED
     elif n.snoozed_until:
@@ -39,7 +41,7 @@ def with_state(n: Notification) -> Notification:
     else:
         inbox_state = InboxState.NEW
     times = [at for at in (n.expires_at, n.snoozed_until, n.retained_until) if at]
-    return replace(n, state=inbox_state, wake_at=min(times) if times else None, live_key=live_key)
+    return replace(n, state=inbox_state, wake_at=min(times, default=None), live_key=live_key)
 
 
 def seen(n: Notification, now: datetime) -> Notification | None:

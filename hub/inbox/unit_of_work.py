@@ -97,10 +97,13 @@ class UnitOfWork:
         self.locked_mailboxes.add(mailbox)
 
     def add(self, n: Notification) -> Notification:
-        """Add a new notification. A hidden one gets no modseq, because it is not in views, counts, or the feed."""
+        """Add a new notification. A hidden one gets no modseq, because it is not in views, counts, or the feed. Its
+        mailbox is written nevertheless, so a transaction that erases the mailbox or decides by its counts conflicts."""
         n = state.with_state(n)
         self.get_mailbox(n.mailbox)
-        if not n.hidden:
+        if n.hidden:
+            self.lock(n.mailbox)
+        else:
             modseq = self._next_modseq(n.mailbox)
             n = replace(n, modseq=modseq, added_modseq=modseq)
             self._update_counts(n.mailbox, None, n.state)
@@ -163,11 +166,10 @@ class UnitOfWork:
         """Change a document of another stage in the same transaction, once for all works with the same key."""
         self.updates.setdefault(collection, {})[key] = update
 
-    def set_count(self, mailbox: str, count: WindowCount) -> None:
-        """Store a count of a mailbox, under its lock, if it changed."""
+    def set_count(self, count: WindowCount) -> None:
+        """Store a count of a mailbox, if it changed. The notification that is counted locks the mailbox."""
         if not count.count or self.counts.get(count.id) == count:
             return
-        self.lock(mailbox)
         self.counts[count.id] = count
         update = UpdateOne({"_id": count.id}, {"$set": document(count)}, upsert=True)
         self.update(window_counts.COLLECTION, count.id, update)

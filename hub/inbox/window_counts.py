@@ -37,10 +37,6 @@ def empty_count(id: str, now: datetime) -> WindowCount:
     return WindowCount(id=id, count=0, started_at=now, expires_at=now)
 
 
-def mailbox_of_count(id: str) -> str:
-    return id.partition(SEPARATOR)[0]
-
-
 def match_mailbox(mailbox: str) -> Document:
     """Return the match of all counts of a mailbox."""
     return {"_id": {"$gt": f"{mailbox}{SEPARATOR}", "$lt": f"{mailbox}{AFTER_SEPARATOR}"}}

@@ -149,7 +149,6 @@ class SendDocuments(Struct, frozen=True):
             return unit.add(n)
         older = state.replaced_by(n, unit.list_live(n.mailbox, n.collapse_key))
         count = state.collapsed_count(older)
-        unit.lock(n.mailbox)
         for live in older:
             remove(unit, live, Reason.REPLACED)
         return unit.add(replace(n, collapsed_count=count))

@@ -17,7 +17,7 @@ from hub.decide.skipped_plan import skipped_plan
 from hub.decide.throttle import throttled
 from hub.errors import HubError, TooLarge
 from hub.inbox.unit_of_work import UnitOfWork
-from hub.inbox.window_counts import empty_count, lookback_id, mailbox_of_count, throttle_id
+from hub.inbox.window_counts import empty_count, lookback_id, throttle_id
 from hub.inbox.works import WorkDefaults
 from hub.model import Channel, DeliveryStatus, Reason, Send, Tenant, WindowCount, document, mailbox_of
 from hub.platform import tracing
@@ -156,7 +156,7 @@ class SendWork(WorkDefaults):
         ]
         self._check([timed.plan for timed in timed_plans], tenant)
         for count in counts:
-            unit.set_count(mailbox_of_count(count.id), count)
+            unit.set_count(count)
         if new_category:
             unit.update(TENANTS, f"{tenant.id}/{request.category}", new_category)
         if self.key:

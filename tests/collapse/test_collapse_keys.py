@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ from hub.inbox.batch_transaction import _match_live
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.model import Mailbox, Notification, Reason
 from hub.platform.connections import Database
+from hub.utc_time import now, rfc3339
 from hub.workflows.removal import remove
 from tests.channel_setup import connect_webhook, list_all_deliveries, wait_for_deliveries
 from tests.client import GraphQLErrors, Json, Tenant, eventually
@@ -109,6 +111,22 @@ async def test_removed_notification_is_not_replaced(tenant: Tenant) -> None:
     await tenant.execute("mutation ($id: ID!) { recallSend(id: $id) { id } }", id=sent["send"]["id"])
     await tenant.send("alice", title="B", collapseKey="k")
     assert await collapsed(tenant) == [("B", 1)]
+
+
+async def test_hidden_notification_that_expired_is_neither_counted_nor_resolved(
+    tenant: Tenant, store: Database
+) -> None:
+    at = rfc3339(now() + timedelta(seconds=1))
+    await tenant.send("alice", collapseKey="k", channels=["EMAIL"], expiresAt=at)
+
+    async def expired() -> bool:
+        removed = {"mailbox": f"{tenant.name}/alice", "removed_as": "EXPIRED", "live_key": {"$exists": False}}
+        return await store.notifications.count_documents(removed) == 1
+
+    await eventually(expired, 20)
+    assert await tenant.execute('mutation { resolve(collapseKey: "k") }') == {"resolve": 0}
+    await tenant.send("alice", title="New", collapseKey="k")
+    assert await collapsed(tenant) == [("New", 1)]
 
 
 async def test_recall_deletes_the_content_of_hidden_replaced_and_resolved_notifications(

@@ -147,6 +147,22 @@ async def test_steps_over_the_limit_are_skipped_and_a_send_with_only_steps_is_co
     assert (await whole_inbox(tenant))["unread"] == 2, "the inbox shows what was throttled"
 
 
+@pytest.mark.parametrize("throttle", [None, HOUR])
+async def test_hidden_send_waits_for_a_transaction_that_erases_the_mailbox(
+    tenant: Tenant, store: Database, throttle: Json | None
+) -> None:
+    """Otherwise its notification and its count would belong to no user."""
+    await tenant.send("alice", channels=["WEBHOOK"])
+    mailbox = {"_id": f"{tenant.name}/alice"}
+    async with store.client.start_session() as session:
+        async with await session.start_transaction():
+            await store.mailboxes.delete_one(mailbox, session=session)
+            sent = asyncio.create_task(tenant.send("alice", channels=["WEBHOOK"], throttle=throttle))
+            await asyncio.sleep(0.5)
+        await sent
+    assert await store.mailboxes.count_documents(mailbox) == 1
+
+
 async def test_counts_of_an_erased_user_are_deleted(tenant: Tenant, store: Database) -> None:
     await webhook_outcome(tenant)
     match = {"_id": {"$regex": f"^{tenant.name}/alice"}}
