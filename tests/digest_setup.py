@@ -28,16 +28,14 @@ Running = tuple[Deployment, Tenant, FakeChannels, Database]
 
 
 @asynccontextmanager
-async def digest_deployment(servers: tuple[Mongod, Redis]) -> AsyncIterator[Running]:
-    """Open a deployment with two workers, and fake channels. It uses a database of its own."""
+async def digest_deployment(servers: tuple[Mongod, Redis], workers: int = 2, **settings: str) -> AsyncIterator[Running]:
+    """Open a deployment, and fake channels. It uses a database of its own."""
     mongod, redis = servers
     database = f"digests{uuid4().hex[:8]}"
     async with (
-        deployment_with_channels(mongod.url, redis.url, apis=1, workers=2, mongo_database=database) as (
-            deployment,
-            tenant,
-            fakes,
-        ),
+        deployment_with_channels(
+            mongod.url, redis.url, apis=1, workers=workers, mongo_database=database, **settings
+        ) as (deployment, tenant, fakes),
         AsyncMongoClient(mongod.url, tz_aware=True) as client,
     ):
         yield deployment, tenant, fakes, client[database]

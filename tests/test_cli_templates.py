@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from hub.cli.main import app
 from hub.cli.templates import Starter
+from hub.decide.templates.digest_texts import SAMPLE_ITEMS
 from hub.decide.templates.parts import EMAIL_CLIPPED_BYTES
 from hub.model import Channel
 from tests.cli_commands import Command, base_url, run_command
@@ -98,6 +99,44 @@ def test_new_layout_is_previewed_with_an_example_message(tmp_path: Path) -> None
     assert "Unsubscribe" in html
 
 
+@pytest.mark.parametrize(
+    ("key", "title", "row"),
+    [("_digest", "Comments: 3 new notifications", ""), ("_briefing", "While you were away: 3 new", "Comments · ")],
+)
+def test_new_template_of_digests_is_previewed_with_items(key: str, title: str, row: str, tmp_path: Path) -> None:
+    assert run_here("new", "order", "--starter", "digest", "--folder", str(tmp_path)).exit_code == 2
+    assert run_here("new", key, "--folder", str(tmp_path)).exit_code == 2
+    assert run_here("new", key, "--starter", "digest", "--folder", str(tmp_path)).exit_code == 0
+    texts = preview(tmp_path / f"{key}.json", "--html", str(tmp_path / "email.html"))
+    assert set(texts) == set(Channel)
+    html = (tmp_path / "email.html").read_text()
+    for item in SAMPLE_ITEMS:
+        assert len(re.findall(f"{item.title}</(?:a|span)>", html)) == 1
+        assert all(item.title in text for text in texts.values())
+    assert texts["WEB_PUSH"].startswith(f"title: {title}")
+    assert f">{row}" in html
+    assert 'href="https://app.example/reports/17"' in html
+    assert "(12)" in html
+    many = {"items": [{"title": f"Item {n}"} for n in range(30)], "count": 140}
+    (tmp_path / "data.json").write_text(json.dumps(many))
+    texts = preview(tmp_path / f"{key}.json", "--data", str(tmp_path / "data.json"))
+    assert "Item 24" in texts["EMAIL"]
+    assert "and 115 more" in texts["EMAIL"]
+    assert "and 135 more" in texts["SMS"]
+
+
+def test_preview_of_digests_warns_of_an_email_that_gmail_cuts_with_many_items(tmp_path: Path) -> None:
+    path = tmp_path / "_digest.json"
+    html = "{% for item in items %}<p>{{ item.title }}" + "x" * 1100 + "</p>{% endfor %}"
+    path.write_text(json.dumps({"key": "_digest", "title": "T", "body": "", "html": html}))
+    result = run_here("preview", str(path), "--hub-data", str(tmp_path))
+    assert re.search(r"With 100 items: The HTML has 11\d KiB", result.stderr)
+    path.write_text(json.dumps({"key": "_digest", "title": "T", "body": "", "sample": {"order": 1}}))
+    result = run_here("preview", str(path), "--hub-data", str(tmp_path))
+    assert result.exit_code == 1
+    assert "unknown field `order`" in result.stderr
+
+
 def test_new_template_overwrites_no_file(tmp_path: Path) -> None:
     (tmp_path / "order.md").write_text("mine")
     result = run_here("new", "order", "--folder", str(tmp_path))
@@ -176,6 +215,11 @@ async def test_pushed_template_is_listed_and_an_unchanged_one_keeps_its_version(
     long = write(tmp_path, {"title": "a", "body": "", "html": "<p>" + "x" * EMAIL_CLIPPED_BYTES + "</p>"})
     result = await asyncio.to_thread(run_here, "push", str(long), *hub)
     assert (result.exit_code, "The HTML has 102 KiB." in result.stderr) == (0, True)
+    for key in ("_digest", "_briefing"):
+        run_here("new", key, "--starter", "digest", "--folder", str(tmp_path))
+        stored = [f"{key}  en  all channels  v1", f"{key}  en  EMAIL  v2"]
+        assert await run("push", str(tmp_path / f"{key}.json")) == stored
+        assert sorted(line.partition("  2")[0] for line in await run("list", key)) == sorted(stored)
     broken = write(tmp_path, {"title": "{{ a", "body": ""})
     result = await asyncio.to_thread(run_here, "push", str(broken), *hub)
     assert result.exit_code == 1

@@ -4,13 +4,16 @@ import asyncio
 
 import pytest
 
-from tests.client import Json, Tenant
+from hub.decide.templates.digest_texts import MANY_NEW, ONE_NEW, WHILE_AWAY
+from hub.platform.translations import language
+from tests.client import GraphQLErrors, Json, Tenant
 from tests.template_calls import (
     error,
     get,
     render,
     upsert,
 )
+from tests.template_sends import send_template
 
 
 async def test_text_is_looked_up_by_channel_and_locale_then_by_locale(tenant: Tenant) -> None:
@@ -165,6 +168,43 @@ async def test_each_recipient_gets_their_own_values(tenant: Tenant) -> None:
         "Eve 1. 7月 21:00",
     ]
     assert len({body.rpartition(" ")[2] for body in rendered.values()}) == 3
+
+
+async def test_template_of_digests_is_rendered_with_items_of_the_call_or_with_examples(tenant: Tenant) -> None:
+    body = "{% for item in items %}{{ item.title }}/{{ item.data.n }}/{{ item.collapsedCount }} {% endfor %}"
+    await upsert(tenant, "_digest", title="{{ count }} of {{ tenant.name }}", body=body)
+    items: list[Json] = [{"title": "A", "data": {"n": 1}}, {"title": "B", "data": {"n": 2}, "collapsedCount": 3}]
+    rendered = await render(tenant, "_digest", data={"items": items, "count": 9}, channel="EMAIL")
+    assert (rendered["subject"], rendered["body"]) == (f"9 of {tenant.name}", "A/1/1 B/2/3 ")
+    assert (await render(tenant, "_digest", data={"items": items}))["title"] == f"2 of {tenant.name}"
+    assert (await render(tenant, "_digest"))["body"].count("//") == 3
+    draft = {"key": "_digest", "title": "T", "body": "{{ items[0].title }}", "sample": {"items": items}}
+    assert (await render(tenant, "_digest", draft=draft))["body"] == "A"
+    code, field, message = await error(render(tenant, "_digest", data={"items": [{"title": "A", "text": "b"}]}))
+    assert (code, field) == ("BAD_USER_INPUT", "template.data")
+    assert "unknown field `text` - at `$.items[0]`" in message
+    with pytest.raises(GraphQLErrors, match="begin with an underscore cannot be sent"):
+        await send_template(tenant, "ann", key="_digest")
+
+
+async def test_digests_without_a_template_have_the_texts_of_the_hub(tenant: Tenant) -> None:
+    items: list[Json] = [{"title": "A", "categoryName": "News"}, {"title": "B", "collapsedCount": 3}]
+    titles = {}
+    for key in ("_digest", "_briefing"):
+        for locale in ("en", "de", "ar"):
+            rendered = await render(tenant, key, data={"items": items, "count": 9}, channel="EMAIL", locale=locale)
+            titles[key, locale] = rendered["title"]
+            assert rendered["subject"] == rendered["title"]
+            assert rendered["body"].splitlines()[:2] == ["A", "B (3)"]
+    assert titles == {
+        ("_digest", "en"): "News: 9 new notifications",
+        ("_digest", "de"): "News: 9 neue Benachrichtigungen",
+        ("_digest", "ar"): f"News: {language('ar').plural(ONE_NEW, MANY_NEW, 9)}",
+        ("_briefing", "en"): "While you were away: 9 new notifications",
+        ("_briefing", "de"): "Während Sie weg waren: 9 neue Benachrichtigungen",
+        ("_briefing", "ar"): f"{language('ar').text(WHILE_AWAY)}: {language('ar').plural(ONE_NEW, MANY_NEW, 9)}",
+    }
+    assert (await render(tenant, "_digest", data={"items": items, "count": 9}))["body"] == "A\nB (3)\nand 7 more"
 
 
 HOSTILE = (

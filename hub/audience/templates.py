@@ -8,7 +8,8 @@ A change is one transaction that writes the document of the tenant first. Concur
 there, so each change gets its own version, and the limits are exact.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -22,7 +23,6 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from hub.audience.optimistic_update import SerializedUpdates
 from hub.audience.tenants import COLLECTION as TENANTS
-from hub.decide.templates import built_in
 from hub.decide.templates.lookup import TemplateSet
 from hub.decide.templates.parts import StoredTemplate
 from hub.errors import NotFound, TooLarge
@@ -83,7 +83,7 @@ class Templates:
         self._set_reads = SharedReads(self._read_set)
 
     async def current_version(self, tenant: str, key: str) -> int | None:
-        """Return the number of the last change of a key, 0 for a built-in template, or None without a template."""
+        """Return the number of the last change of a key, or None if it never had a text."""
         return await self._version_reads.get((tenant, key))
 
     async def _read_version(self, id: tuple[str, str]) -> int | None:
@@ -97,9 +97,7 @@ class Templates:
             hint="version",
             session=session,
         )
-        if doc:
-            return int(doc["version"])
-        return 0 if built_in.template_set(key) else None
+        return int(doc["version"]) if doc else None
 
     async def at_version(self, tenant: str, key: str, version: int) -> TemplateSet:
         """Return the texts of a key as they were after the change `version`. Parsed texts are cached."""
@@ -114,12 +112,21 @@ class Templates:
         match = {"tenant": tenant, "key": key, "version": {"$lte": version}, "until": {"$gt": version}}
         docs = self._templates.find(match, hint="until")
         templates = [template async for doc in docs if (template := _decoded(doc))]
-        found = TemplateSet(
-            version, [StoredTemplate(one, one.version) for one in templates], built_in.template_set(key)
-        )
+        found = TemplateSet(version, [StoredTemplate(one, one.version) for one in templates])
         if version:
             self._sets[id] = found, SET_OVERHEAD_BYTES + sum(one.size for one in templates)
         return found
+
+    async def current_sets(self, tenants: Collection[str], keys: Collection[str]) -> dict[tuple[str, str], TemplateSet]:
+        """Return the current texts of these keys, by tenant and key, for the tenants that have a text."""
+        stages: list[Document] = [
+            {"$match": {"tenant": {"$in": list(tenants)}, "key": {"$in": list(keys)}}},
+            {"$group": {"_id": {"tenant": "$tenant", "key": "$key"}, "version": {"$max": "$version"}}},
+        ]
+        docs = await (await self._templates.aggregate(stages, hint="version")).to_list()
+        ids = [(doc["_id"]["tenant"], doc["_id"]["key"], int(doc["version"])) for doc in docs]
+        sets = await asyncio.gather(*(self.at_version(*id) for id in ids))
+        return {id[:2]: found for id, found in zip(ids, sets, strict=True) if found}
 
     async def get(
         self, tenant: str, key: str, locale: str, channel: Channel | None, version: int | None = None

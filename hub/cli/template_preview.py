@@ -7,12 +7,23 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub import markdown
-from hub.decide.templates.built_in import LAYOUT
+from hub.decide.templates.built_in import LAYOUT, WITH_ITEMS
+from hub.decide.templates.digest_texts import sample_input
 from hub.decide.templates.lookup import TemplateSet, locale_chain
 from hub.decide.templates.parts import EMAIL_CLIPPED_BYTES, Rendered, StoredTemplate, TextLimits, is_clipped, render
 from hub.decide.templates.render_input import render_input
 from hub.ids import new_id
-from hub.model import Action, Channel, Notification, Priority, TemplateTexts, Tenant, User, mailbox_of
+from hub.model import (
+    ITEMS_SHOWN,
+    Action,
+    Channel,
+    Notification,
+    Priority,
+    TemplateTexts,
+    Tenant,
+    User,
+    mailbox_of,
+)
 from hub.send import email_body
 from hub.send.email_layout import with_layout
 from hub.send.message import Message
@@ -54,22 +65,28 @@ def render_channels(
     if texts[0].key == LAYOUT:
         yield _layout_preview(templates, user, now)
         return
-    notification_id = new_id(now)
+    id = new_id(now)
+    digest = sample_input(data, now) if texts[0].key in WITH_ITEMS else None
     given = render_input(
         TENANT,
         user,
-        (notification_id, now),
-        data,
+        (id, now),
+        {} if digest else data,
         locale=locales[0],
         timezone="UTC",
         now=now,
         unsubscribe_url=UNSUBSCRIBE_URL,
+        digest=digest.values() if digest else None,
     )
     for channel in Channel:
         template = templates.find(locales, channel)
         if template:
-            rendered = render(template, channel, given, limits)
-            yield _preview(channel, rendered, user, notification_id, now)
+            preview = _preview(channel, render(template, channel, given, limits), user, id, now)
+            if digest and channel is Channel.EMAIL:
+                full = replace(given, values={**given.values, **digest.filled().values()})
+                warning = _preview(channel, render(template, channel, full, limits), user, id, now).warning
+                preview = replace(preview, warning=warning and f"With {ITEMS_SHOWN} items: {warning}")
+            yield preview
 
 
 def clipping_warning(html: str) -> str | None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # the libraries for templates are slow to load, and other com
 
 UPSERT = "mutation ($input: TemplateInput!) { upsertTemplate(input: $input) { key locale channel version } }"
 LIST = "query ($key: String) { templates(key: $key) { key locale channel version updatedAt updatedBy } }"
-LAYOUT = "_layout"
+RESERVED_PREFIX = "_"
 KEY = re.compile(r"\w[\w.-]*")
 
 
@@ -36,7 +36,11 @@ class Starter(StrEnum):
     TRANSACTIONAL = "transactional"
     ANNOUNCEMENT = "announcement"
     LAYOUT = "layout"
+    DIGEST = "digest"
 
+
+STARTER_KEYS = {Starter.LAYOUT: ("_layout",), Starter.DIGEST: ("_digest", "_briefing")}
+"""The keys of starters that replace a template of the hub."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -59,8 +63,11 @@ def new(
     """
     from hub.cli.template_files import TemplateFileError, copy_starter
 
-    if (starter is Starter.LAYOUT) != (key == LAYOUT):
-        fail(f"The key of an email layout must be {LAYOUT}.", 2)
+    keys = STARTER_KEYS.get(starter, ())
+    if keys and key not in keys:
+        fail(f"The key of the starter {starter} must be {' or '.join(keys)}.", 2)
+    if not keys and key.startswith(RESERVED_PREFIX):
+        fail(f"The starter {starter} cannot have a key that begins with {RESERVED_PREFIX}.", 2)
     if not KEY.fullmatch(key):
         fail("A key for files must have letters, digits, underscores, dots, and dashes.", 2)
     try:

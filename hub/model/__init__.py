@@ -2,7 +2,7 @@
 message."""
 
 from hub.model.channels import Channel, DeviceKind, Priority
-from hub.model.digests import DigestMode
+from hub.model.digests import ITEMS_SHOWN, DigestMode
 from hub.model.inbox_events import Backlog, InboxEvent, InboxEventKind, MailboxChange, Position
 from hub.model.mailboxes import InboxState, InboxView, Interruptions, Mailbox, mailbox_of, tenant_of, user_of
 from hub.model.notifications import (
@@ -37,6 +37,7 @@ __all__ = (
     "DEFAULT_TIMEZONE",
     "ERASED_SEND_FIELDS",
     "EVERY_DAY",
+    "ITEMS_SHOWN",
     "MUTABLE_FIELDS",
     "NO_PREFERENCES",
     "SEND_CONTENT_FIELDS",

@@ -1,6 +1,9 @@
-"""The modes of digests."""
+"""Digests."""
 
 from enum import StrEnum
+
+ITEMS_SHOWN = 100
+"""The number of newest items in the message of a digest and in the API."""
 
 
 class DigestMode(StrEnum):

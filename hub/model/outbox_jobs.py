@@ -43,6 +43,8 @@ class Delivery(Record, frozen=True, rename={"id": "_id"}):
     - `open`: True while items may join. `joined`: the number of items that joined. `item_count`: the number of items in
       the message.
     - `items_pending`: True until the items have the final status of the digest.
+    - `template_version`, `layout_version`: the versions of the templates that a digest recorded when it was closed. 0
+      without such a template.
     - `released_at`: the time when the scheduler released a delivery that was HELD.
     - `claim`: the token of the worker that claimed it. `leased_until`: the real time when the lease of the claim ends.
       `lease_expirations`: the number of leases that expired before a result was stored.
@@ -90,6 +92,8 @@ class Delivery(Record, frozen=True, rename={"id": "_id"}):
     joined: int = 0
     item_count: int | None = None
     items_pending: bool = False
+    template_version: int | None = None
+    layout_version: int | None = None
     newest_notification: str | None = None
     newest_send: str | None = None
 

@@ -176,6 +176,7 @@ class _Queue:
     """The deliveries and webhook calls, and the lanes on which they wait."""
 
     tenants: Tenants
+    templates: Templates
     notifications: Notifications
     digests: Digests
     deliveries: Deliveries
@@ -198,6 +199,7 @@ def _build_queue(settings: Settings, stores: _Stores) -> _Queue:
     delivery_claims = Claims(database, DELIVERIES, Delivery, now, real_now, requeue_after_s, receipt_builder)
     return _Queue(
         tenants=tenants,
+        templates=Templates(database, now, settings.commit_deadline_s),
         notifications=notifications,
         digests=digests,
         deliveries=deliveries,
@@ -241,7 +243,7 @@ def _build_inbox(settings: Settings, stores: _Stores, queue: _Queue) -> _Inbox:
     cancellation = SendCancellation(sends, queue.deliveries, actions, stores.server_clock.now)
     resolve = Resolve(committer, Resolutions(database), ScheduledSends(database), now)
     retention = Retention(RetentionSweeps(database), sends, now, settings.commit_deadline_s)
-    releases = Releases(held, committer, queue.lanes, settings, now)
+    releases = Releases(held, queue.templates, committer, queue.lanes, settings, now)
     changes = ChangedPreferences(users, held, now, settings.commit_deadline_s)
     return _Inbox(
         users, inboxes, sends, publisher, committer, actions, cancellation, resolve, retention, releases, changes
@@ -262,8 +264,7 @@ def _build_services(
     settings: Settings, stores: _Stores, queue: _Queue, inbox: _Inbox, rate_limiter: RateLimiter
 ) -> Services:
     database, now = stores.database, stores.hub_clock.now
-    templates = Templates(database, now, settings.commit_deadline_s)
-    send_texts = SendTextRenderer(templates, queue.tenants, inbox.users, settings)
+    send_texts = SendTextRenderer(queue.templates, queue.tenants, inbox.users, settings)
     return Services(
         settings=settings,
         clock=now,
@@ -280,11 +281,11 @@ def _build_services(
         users=inbox.users,
         devices=Devices(database, inbox.users, now, settings.user_max_devices),
         tenants=queue.tenants,
-        templates=templates,
-        template_editing=TemplateEditing(templates, queue.tenants, inbox.users, settings, now),
+        templates=queue.templates,
+        template_editing=TemplateEditing(queue.templates, queue.tenants, inbox.users, settings, now),
         user_data=UserData(
             database,
-            templates,
+            queue.templates,
             inbox.committer,
             inbox.publisher,
             inbox.sends,

@@ -15,6 +15,7 @@ from hub.send.delivery_data import DeliveryStores
 from hub.send.delivery_preparation import DeliveryHandler
 from hub.send.delivery_rate_limits import DeliveryThrottle
 from hub.send.delivery_texts import TemplateTexts
+from hub.send.digest_content import DigestMessages
 from hub.send.email_layout import EmailLayouts
 from hub.send.job_kind import JobHandler
 from hub.send.message_builder import MessageBuilder
@@ -107,7 +108,8 @@ async def _delivery_dispatchers(
             providers = dev_capture.capture(channel, providers, captured, clock, settings.provider_timeout_s)
         if providers:
             layouts = EmailLayouts(services.templates) if channel.CHANNEL is Channel.EMAIL else None
-            handler = DeliveryHandler(providers, stores, texts, message_builder, settings.configured, layouts)
+            digests = DigestMessages(services.templates, services.digests, message_builder, limits, layouts)
+            handler = DeliveryHandler(providers, stores, texts, message_builder, digests, settings.configured, layouts)
             dispatchers.append(builder.build(channel.CHANNEL, handler, hub.delivery_claims, providers))
     return dispatchers
 

@@ -16,6 +16,7 @@ from hub.model import Channel, Delivery, DeliveryStatus, Reason
 from hub.outbox.lanes import scheduler_lane
 from hub.send.delivery_data import DeliveryData, DeliveryStores
 from hub.send.delivery_texts import SendTexts, TemplateTexts
+from hub.send.digest_content import DigestMessages
 from hub.send.digest_preparation import Collected, Item, collect_items
 from hub.send.email_layout import EmailLayouts, with_layout
 from hub.send.job_kind import ReadyToSend
@@ -40,6 +41,7 @@ class DeliveryHandler:
         stores: DeliveryStores,
         texts: TemplateTexts,
         message_builder: MessageBuilder,
+        digests: DigestMessages,
         configured: Collection[Channel],
         layouts: EmailLayouts | None = None,
     ) -> None:
@@ -48,6 +50,7 @@ class DeliveryHandler:
         self._texts = texts
         self._layouts = layouts
         self._message_builder = message_builder
+        self._digests = digests
         self._configured = frozenset(configured)
 
     async def prepare(self, jobs: Sequence[Delivery], now: datetime) -> list[ReadyToSend | Transition]:
@@ -110,8 +113,11 @@ class DeliveryHandler:
             if isinstance(collected, Transition):
                 return collected
             if collected.count > 1:
-                message = self._message_builder.build_digest(job, collected)
-                return ReadyToSend(message, self._providers, job.mailbox, job.traceparent)
+                try:
+                    message, note = await self._digests.build(job, collected)
+                except TemplateError as error:
+                    return _template_error(error)
+                return ReadyToSend(message, self._providers, job.mailbox, job.traceparent, note)
             item = collected.newest[0].delivery
             ready = (await self._prepare_plain([item], now))[item.id]
         if isinstance(ready, Transition):

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from hub.audience.templates import Templates
+from hub.decide.templates.lookup import TemplateSet
 from hub.decide.templates.parts import TextLimits
 from hub.decide.templates.recipient_texts import RecipientTexts
 from hub.decide.templates.render_input import merged_data
@@ -45,14 +46,21 @@ class TemplateTexts:
         tenant = data.tenants[send.tenant]
         merged = merged_data(n.data, send.template_data)
         version = send.template_version or 0
-        template_set = await self._templates.at_version(tenant.id, send.template, version)
-        texts = RecipientTexts(template_set, tenant, merged, n.created_at, self._limits)
-        if template_set.candidates(channel):  # perhaps none in this locale
-            return SendTexts(texts)
-        # `send` found a text for every channel, so the version was deleted because of its age.
-        current = await self._templates.current_version(tenant.id, send.template)
-        if current is None or current == version:
-            return SendTexts(texts)
-        template_set = await self._templates.at_version(tenant.id, send.template, current)
-        note = f"version {version} of the template is no longer stored; version {current} was used"
+        # `send` found a text for every channel
+        template_set, note = await recorded_texts(self._templates, tenant.id, send.template, version, channel)
         return SendTexts(RecipientTexts(template_set, tenant, merged, n.created_at, self._limits), note)
+
+
+async def recorded_texts(
+    templates: Templates, tenant: str, key: str, version: int, channel: Channel
+) -> tuple[TemplateSet, str | None]:
+    """Return the texts of a recorded version, which had a text for the channel. If it was deleted because of its age,
+    return the current texts, and a remark for the attempt."""
+    texts = await templates.at_version(tenant, key, version)
+    if texts.candidates(channel):  # perhaps none in this locale
+        return texts, None
+    current = await templates.current_version(tenant, key)
+    if current is None or current == version:
+        return texts, None
+    note = f"version {version} of the template is no longer stored; version {current} was used"
+    return await templates.at_version(tenant, key, current), note

@@ -8,10 +8,9 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hub.model import Delivery, DeliveryStatus, Notification, Reason
+from hub.model import ITEMS_SHOWN, Delivery, DeliveryStatus, Notification, Reason
 from hub.send.delivery_data import DeliveryData, DeliveryStores
 from hub.send.state_after_outcome import Transition
-from hub.status.digests import ITEMS_SHOWN
 
 SLICE_SIZE = 500  # items in memory
 INCOMPLETE_PAUSE = timedelta(seconds=2)

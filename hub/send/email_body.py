@@ -15,18 +15,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub import markdown
+from hub.decide.templates.digest_texts import item_body, item_title, more_text
 from hub.platform.signed_links import absolute_url, http_url, item_url
 from hub.platform.translations import Language, because, direction_of, language
-from hub.send.digest_content import item_title, more_text
 from hub.send.message import DigestItem, Message
 from hub.send.url_finder import find_addresses
-from hub.unicode_text import single_line
 
 TEMPLATES = Path(__file__).parent / "templates"
 COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 BLUE = "#2457e6"  # for a tenant without a color
 PREVIEW_CHARS = 120
-ITEM_CHARS = 160  # of the body of an item of a digest
+ITEMS_MAX_BYTES = 85 * 1024  # of the items of a digest in HTML: Gmail clips emails of 102 KiB
+ITEM_MARKUP_BYTES = 400  # of tags and styles
 BUTTON_GAP = "10px"
 MARKDOWN_STYLES = {
     "p": "margin:0",
@@ -70,6 +70,7 @@ def html(message: Message) -> str:
     title_url = http_url(notification.action_url)
     body = message.plain_body
     whole = _side_for(direction_of(f"{notification.title}\n{body}") or reader.direction)
+    items = _html_items(message, whole)
     return _newlines(
         EMAIL.render(
             language=reader.tag,
@@ -86,8 +87,8 @@ def html(message: Message) -> str:
             title_url=title_url and _tracked_url(message, title_url),
             preview=message.preheader or body[:PREVIEW_CHARS],
             paragraphs=[] if notification.markdown or message.items else _paragraphs(body, whole),
-            items=[_html_item(item, whole) for item in message.items],
-            more=more_text(message.further_items, reader) if message.further_items > 0 else "",
+            items=items,
+            more=_more(message, len(items), reader),
             markdown_blocks=_markdown_blocks(message, whole) if notification.markdown else [],
             buttons=[_html_button(message, button) for button in buttons(message)],
             because=because(notification, reader),
@@ -215,7 +216,12 @@ def layout_values(message: Message) -> dict[str, object]:
 def _body_html(message: Message, whole: _Side) -> Markup:
     """Return the body as HTML for a layout of the tenant: paragraphs and lists, each with its text direction."""
     n = message.notification
-    if n.markdown:
+    if message.items:
+        items = _html_items(message, whole)
+        blocks = [(item.side, item.html()) for item in items]
+        if more := _more(message, len(items), _recipient_language(message)):
+            blocks.append((whole, escape(more)))
+    elif n.markdown:
         blocks = _markdown_blocks(message, whole)
     else:
         blocks = [(side, _paragraph_html(pieces)) for side, pieces in _paragraphs(n.body, whole)]
@@ -240,23 +246,52 @@ def _link_resolver(message: Message) -> markdown.ResolveLink:
 def _items_text(message: Message, reader: Language) -> str:
     """Return the items of a digest as plain text."""
     items = [
-        "\n".join(line for line in (f"* {item_title(item.notification)}", _item_preview(item), item.url) if line)
+        "\n".join(line for line in (f"* {_item_title(item)}", item_body(item.notification), item.url) if line)
         for item in message.items
     ]
-    return "\n\n".join([*items, more_text(message.further_items, reader)] if message.further_items > 0 else items)
+    return "\n\n".join([*items, _more(message, len(items), reader)]).rstrip("\n")
 
 
-def _html_item(item: DigestItem, whole: _Side) -> dict[str, object]:
-    title, preview = item_title(item.notification), _item_preview(item)
-    side = _side_for(direction_of(f"{title}\n{preview}") or whole.direction)
-    return {"title": title, "preview": preview, "url": item.url, "side": side}
+class _HtmlItem(Struct, frozen=True):
+    """An item of a digest, with its text direction."""
+
+    title: str
+    preview: str
+    url: str | None
+    side: _Side
+
+    def html(self) -> Markup:
+        """Return the item as HTML for a layout of the tenant."""
+        title: str = escape(self.title)
+        if self.url:
+            title = Markup('<a href="{}" style="{}">{}</a>').format(self.url, MARKDOWN_STYLES["a"], title)
+        html = Markup("<b>{}</b>").format(title)
+        return html + Markup("<br>\n{}").format(self.preview) if self.preview else html
 
 
-def _item_preview(item: DigestItem) -> str:
-    """Return the beginning of the body. Email clients cut off messages of 102 KB, so a digest shows no whole bodies."""
-    n = item.notification
-    body = single_line(markdown.plain_text(n.body) if n.markdown else n.body)
-    return body if len(body) <= ITEM_CHARS else f"{body[:ITEM_CHARS]}…"
+def _html_items(message: Message, whole: _Side) -> list[_HtmlItem]:
+    """Return the newest items of a digest, as many as fit in an email that is not clipped."""
+    items: list[_HtmlItem] = []
+    size = 0
+    for item in message.items:
+        title, preview = _item_title(item), item_body(item.notification)
+        side = _side_for(direction_of(f"{title}\n{preview}") or whole.direction)
+        html_item = _HtmlItem(title, preview, item.url, side)
+        size += ITEM_MARKUP_BYTES + len(html_item.html().encode())
+        if items and size > ITEMS_MAX_BYTES:
+            break
+        items.append(html_item)
+    return items
+
+
+def _more(message: Message, shown: int, reader: Language) -> str:
+    """Return how many items of a digest are not shown, or an empty text."""
+    rest = message.item_count - shown
+    return more_text(rest, reader) if message.items and rest > 0 else ""
+
+
+def _item_title(item: DigestItem) -> str:
+    return item_title(item.notification.title, item.notification.collapsed_count)
 
 
 def _split_links(paragraph: str) -> list[tuple[str, bool]]:

@@ -1,7 +1,7 @@
 """The tenant's email layout: the template `_layout`, whose `html` replaces the built-in layout around the body.
 
-The layout applies to emails without HTML of their own. A send with a template uses the version of the layout that it
-recorded. Other emails use the current version, which a process reads again after `VERSION_MAX_AGE_S`.
+The layout applies to emails without HTML of their own. A send with a template and a digest use the version of the
+layout that they recorded. Other emails use the current version, which a process reads again after `VERSION_MAX_AGE_S`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,12 @@ class EmailLayouts:
             if job.send in layouts:
                 continue
             send = data.template_sends.get(job.send)
-            version = send.layout_version if send else await self._current_version(job.tenant)
+            if send:
+                version = send.layout_version
+            elif job.digest_key:
+                version = job.layout_version
+            else:
+                version = await self._current_version(job.tenant)
             if version:
                 layouts[job.send] = await self._templates.at_version(job.tenant, LAYOUT, version)
         return layouts
@@ -64,7 +69,7 @@ def with_layout(message: Message, layouts: TemplateSet) -> Message:
         email_body.layout_values(message),
         locale=locale,
         timezone=user.effective_timezone(tenant),
-        now=message.created_at if message.items else n.created_at,
+        now=n.created_at,
     )
     preheader = message.preheader or message.plain_body[: email_body.PREVIEW_CHARS]
     return replace(message, html=render_html(layout, given), preheader=preheader)

@@ -46,11 +46,6 @@ class Message(Struct, frozen=True, kw_only=True):
     """False if the links differ from those in the inbox, to which tracked links redirect."""
 
     @property
-    def further_items(self) -> int:
-        """The number of items of a digest that are not in `items`."""
-        return self.item_count - len(self.items)
-
-    @property
     def plain_body(self) -> str:
         """The body for channels that display plain text, without the URLs of links."""
         n = self.notification

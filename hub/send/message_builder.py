@@ -5,9 +5,7 @@ from msgspec.structs import replace
 from hub.decide.templates.parts import Rendered
 from hub.model import Delivery, Mailbox, Notification, Tenant, User
 from hub.platform.signed_links import LinkPurpose, SignedLinks, absolute_url, http_url
-from hub.platform.translations import language
-from hub.send.digest_content import digest_notification
-from hub.send.digest_preparation import Collected, Item
+from hub.send.digest_preparation import Item
 from hub.send.message import DigestItem, Message
 
 
@@ -16,7 +14,7 @@ class MessageBuilder:
 
     def __init__(self, links: SignedLinks, app_url: str) -> None:
         self._links = links
-        self._app_url = app_url
+        self.app_url = app_url
 
     def build(
         self,
@@ -35,13 +33,13 @@ class MessageBuilder:
             id=job.id,
             notification=self._with_absolute_urls(n),
             user=user,
-            tenant=replace(tenant, logo_url=absolute_url(tenant.logo_url, self._app_url)),
+            tenant=replace(tenant, logo_url=absolute_url(tenant.logo_url, self.app_url)),
             device=next((device for device in user.devices if device.id == job.device), None),
             unseen=mailbox.unseen,
             created_at=job.accepted_at,
             unsubscribe_url=self.unsubscribe_url(job, tenant),
             receipt_url=self._links.url(LinkPurpose.RECEIPT, job.id),
-            app_url=self._app_url,
+            app_url=self.app_url,
             subject=rendered.subject if rendered else None,
             html=rendered.html if rendered else None,
             preheader=rendered.preheader if rendered else None,
@@ -55,19 +53,7 @@ class MessageBuilder:
         required = category is not None and category.required
         return "" if required else self._links.url(LinkPurpose.UNSUBSCRIBE, job.id)
 
-    def build_digest(self, job: Delivery, collected: Collected) -> Message:
-        """Return the message of a digest with several items."""
-        user, mailbox, tenant = (
-            collected.data.users[job.mailbox],
-            collected.data.mailboxes[job.mailbox],
-            collected.data.tenants[job.tenant],
-        )
-        reader = language(user.effective_locale(tenant))
-        n = digest_notification(job, collected, tenant, reader, self._app_url)
-        items = tuple(self._digest_item(item) for item in collected.newest)
-        return replace(self.build(job, n, user, tenant, mailbox), items=items, item_count=collected.count)
-
-    def _digest_item(self, item: Item) -> DigestItem:
+    def digest_item(self, item: Item) -> DigestItem:
         """Return an item with a URL that records a click on it, if possible."""
         n = self._with_absolute_urls(item.notification)
         url = http_url(n.action_url)
@@ -76,13 +62,13 @@ class MessageBuilder:
 
     def _with_absolute_urls(self, n: Notification) -> Notification:
         """Return the notification with absolute URLs, which work outside the app."""
-        if not self._app_url:
+        if not self.app_url:
             return n
         return replace(
             n,
-            image_url=absolute_url(n.image_url, self._app_url),
-            action_url=absolute_url(n.action_url, self._app_url),
-            actions=tuple(replace(action, url=absolute_url(action.url, self._app_url)) for action in n.actions),
+            image_url=absolute_url(n.image_url, self.app_url),
+            action_url=absolute_url(n.action_url, self.app_url),
+            actions=tuple(replace(action, url=absolute_url(action.url, self.app_url)) for action in n.actions),
         )
 
 

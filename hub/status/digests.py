@@ -12,17 +12,17 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.read_concern import ReadConcern
 
-from hub.model import Delivery, DeliveryStatus, Reason, document
+from hub.model import ITEMS_SHOWN, Delivery, DeliveryStatus, Reason, document
 from hub.outbox.lanes import SCHEDULER_LANES
 from hub.outbox.states import FINAL
 from hub.platform.connections import DURABLE, SNAPSHOT, Document
 from hub.platform.tolerant_decoding import decode_all, decode_by_id
 from hub.utc_time import Clock
 
-ITEMS_SHOWN = 100  # newest items in a message and in the API
 TRANSACTION_TIMEOUT_S = 10.0
 JOIN_FIELDS = ("due_at", "priority", "lane", "newest_notification", "newest_send", "updated_at")
 CALL_FIELDS = ("tries", "lease_expirations", "reason", "enqueue_count", "claim")  # of earlier calls
+TEMPLATE_FIELDS = ("template_version", "layout_version")
 RELEASE_BATCH_SIZE = 500  # items
 PENDING_AT_ONCE = 20  # digests whose items are settled in one round
 
@@ -113,6 +113,10 @@ class Digests:
     async def set_item_count(self, id: str, count: int) -> None:
         await self._deliveries.update_one({"_id": id}, {"$set": {"item_count": count}})
 
+    async def record_template_versions(self, digest: Delivery) -> None:
+        values = {"template_version": digest.template_version, "layout_version": digest.layout_version}
+        await self._deliveries.update_one({"_id": digest.id}, {"$set": values})
+
     async def newest_notifications(self, digests: Sequence[str]) -> list[list[str]]:
         """Return the notifications of the newest items of each digest, newest first."""
         return await asyncio.gather(*(self._newest_notifications(id) for id in digests))
@@ -186,6 +190,9 @@ class Digests:
         before = await self._deliveries.find_one_and_update(failed, update, session=session)
         if before is None:
             return
+        if before.get("reason") == Reason.TEMPLATE_ERROR:  # the templates may have been corrected
+            unset = {"$unset": dict.fromkeys(TEMPLATE_FIELDS, "")}
+            await self._deliveries.update_one({"_id": id}, unset, session=session)
         items = {"digest_id": id, "status": DeliveryStatus.FAILED, "reason": before.get("reason")}
         held = {"status": DeliveryStatus.HELD, "reason": Reason.DIGEST, "updated_at": now}
         await self._deliveries.update_many(items, {"$set": held}, session=session)

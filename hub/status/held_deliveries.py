@@ -20,7 +20,10 @@ from hub.status.deliveries import COLLECTION, finish_update
 OUTDATED_BATCH_SIZE = 1000  # deliveries of one user
 PREFERENCE_REASONS = [Reason.QUIET_HOURS, Reason.DO_NOT_DISTURB]
 """The reasons of deliveries that wait because of their user's preferences."""
-RELEASED_FIELDS = ("status", "lane", "enqueue_count", "device", "due_at", "released_at", "updated_at", "counted")
+RELEASED_FIELDS = (
+    "status", "lane", "enqueue_count", "device", "due_at", "released_at", "updated_at", "counted", "template_version",
+    "layout_version",
+)  # fmt: skip
 
 
 class HeldEntry(Struct, frozen=True):

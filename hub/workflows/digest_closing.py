@@ -1,10 +1,14 @@
 """The closing of a digest that is due."""
 
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from msgspec.structs import replace
 
+from hub.audience.templates import Templates
 from hub.audience.tenants import default_category
+from hub.decide.templates.digest_texts import TEMPLATE_KEYS, with_template_versions
+from hub.decide.templates.lookup import TemplateSet
 from hub.decide.timing import (
     INTERRUPTING,
     Question,
@@ -16,12 +20,24 @@ from hub.decide.timing import (
 )
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.model import Delivery, DeliveryStatus, Reason
+from hub.model.mailboxes import tenant_of
 from hub.status import deliveries, held_deliveries
 
+TemplateSets = Mapping[tuple[str, str], TemplateSet]
+"""The current texts of the templates of digests, by tenant and key."""
 
-def close_digest(unit: UnitOfWork, digest: Delivery, requeue_after: timedelta, *, has_items: bool) -> None:
-    """Close a digest, so no item can join. It becomes ACCEPTED, or ends if it has no items or the daily limit is
-    reached. In quiet hours, it stays as it is until they end.
+
+async def read_templates(templates: Templates, mailboxes: Iterable[str]) -> TemplateSets:
+    """Return the current templates of the digests of these mailboxes. Raise PyMongoError."""
+    tenants = {tenant_of(mailbox) for mailbox in mailboxes}
+    return await templates.current_sets(tenants, TEMPLATE_KEYS) if tenants else {}
+
+
+def close_digest(
+    unit: UnitOfWork, digest: Delivery, templates: TemplateSets, requeue_after: timedelta, *, has_items: bool
+) -> None:
+    """Close a digest, so no item can join, and record the versions of its templates. It becomes ACCEPTED, or ends if it
+    has no items or the daily limit is reached. In quiet hours, it stays as it is until they end.
 
     The mailbox is written because joins also write it."""
     now, user = unit.now, unit.decision_data.users.get(digest.mailbox)
@@ -47,6 +63,7 @@ def close_digest(unit: UnitOfWork, digest: Delivery, requeue_after: timedelta, *
             unit.set_interruptions(digest.mailbox, counted)
             digest = replace(digest, counted=True)
     _lock(unit, digest)
+    digest = with_template_versions(digest, templates)
     after = held_deliveries.accepted(digest, digest.id, digest.device, requeue_after, now)
     unit.update(deliveries.COLLECTION, digest.id, held_deliveries.accepted_update(after))
     unit.released.append((after.lane, after.id))

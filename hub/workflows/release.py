@@ -22,6 +22,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from hub.audience.templates import Templates
 from hub.audience.tenants import default_category
 from hub.decide.effective_preferences import may_show
 from hub.decide.plan import Decision
@@ -50,7 +51,7 @@ from hub.status import deliveries, held_deliveries, receipt_change_stream
 from hub.status.held_deliveries import HeldDeliveries, HeldEntry
 from hub.status.receipt_builder import REPORTED_STATUSES
 from hub.utc_time import Clock
-from hub.workflows.digest_closing import close_digest
+from hub.workflows.digest_closing import TemplateSets, close_digest, read_templates
 
 BATCH_SIZE = 500  # deliveries per query
 WORK_SIZE = 50  # deliveries per work
@@ -84,9 +85,16 @@ class Releases:
     """Releases due deliveries. Every worker may run the task. A Redis lock assigns each round to one worker."""
 
     def __init__(
-        self, held: HeldDeliveries, committer: Committer, lanes: Lanes, settings: Settings, clock: Clock
+        self,
+        held: HeldDeliveries,
+        templates: Templates,
+        committer: Committer,
+        lanes: Lanes,
+        settings: Settings,
+        clock: Clock,
     ) -> None:
         self._held = held
+        self._templates = templates
         self._committer = committer
         self._lanes = lanes
         self._configured = settings.configured
@@ -104,8 +112,10 @@ class Releases:
         return released
 
     async def _release(self, due: Sequence[HeldEntry]) -> None:
+        templates = await read_templates(self._templates, [one.mailbox for one in due if not one.notification])
         works = [
-            _ReleaseWork(mailbox, part, self._configured, self._requeue_after) for mailbox, part in _by_mailbox(due)
+            _ReleaseWork(mailbox, part, templates, self._configured, self._requeue_after)
+            for mailbox, part in _by_mailbox(due)
         ]
         submitted = [self._committer.submit(work) for work in works]
         results = await asyncio.gather(*submitted, return_exceptions=True)
@@ -138,8 +148,14 @@ class _ReleaseWork(WorkDefaults):
     needs_recipients = True
 
     def __init__(
-        self, mailbox: str, due: Sequence[HeldEntry], configured: frozenset[Channel], requeue_after: timedelta
+        self,
+        mailbox: str,
+        due: Sequence[HeldEntry],
+        templates: TemplateSets,
+        configured: frozenset[Channel],
+        requeue_after: timedelta,
     ) -> None:
+        self._templates = templates
         self._configured = configured
         self._requeue_after = requeue_after
         self.mailboxes = (mailbox,)
@@ -159,7 +175,8 @@ class _ReleaseWork(WorkDefaults):
             if not delivery.due_at or delivery.due_at > unit.now:
                 continue
             if delivery.digest_key:
-                close_digest(unit, delivery, self._requeue_after, has_items=id in waiting.with_items)
+                has_items = id in waiting.with_items
+                close_digest(unit, delivery, self._templates, self._requeue_after, has_items=has_items)
                 continue
             decision = self._decide(unit, delivery, waiting.cancelled.get(delivery.send))
             if decision.outcome is DeliveryStatus.ACCEPTED:

@@ -12,6 +12,8 @@ from hub.audience.templates import Templates
 from hub.audience.tenants import Tenants
 from hub.audience.users import Users
 from hub.decide.templates import TemplateError, built_in
+from hub.decide.templates.digest_texts import DigestInput, built_in_texts, sample_input
+from hub.decide.templates.errors import MissingValue
 from hub.decide.templates.lookup import TemplateSet, locale_chain
 from hub.decide.templates.parts import (
     Rendered,
@@ -25,7 +27,8 @@ from hub.decide.templates.parts import (
 from hub.decide.templates.render_input import RenderInput, merged_data, render_input
 from hub.errors import BadUserInput, NotFound
 from hub.ids import new_id
-from hub.model import Channel, Template, TemplateTexts, Tenant, User, mailbox_of
+from hub.model import ITEMS_SHOWN, Channel, Template, TemplateTexts, Tenant, User, mailbox_of
+from hub.platform.translations import language
 from hub.settings import Settings
 from hub.utc_time import Clock
 
@@ -44,27 +47,38 @@ class TemplateEditing:
     async def store(
         self, tenant_id: str, texts: TemplateTexts, sample: str | None, note: str | None, by: str
     ) -> Template:
-        """Check and store a text, and render it with `sample`, a JSON text. Raise BadUserInput or TooLarge."""
+        """Check and store a text, and render it with `sample`, a JSON text. Raise BadUserInput or TooLarge.
+
+        A template of digests is rendered with as many items as a digest can have."""
         given = None
         if sample is None and texts.key == built_in.LAYOUT:
             sample = orjson.dumps(built_in.LAYOUT_SAMPLE).decode()
-        if sample is not None:
-            tenant = await self._tenants.get(tenant_id)
-            given = self._input(tenant, None, sample, texts.locale)
+        if sample is not None or texts.key in built_in.WITH_ITEMS:
+            tenant, digest = await self._tenants.get(tenant_id), self._digest(texts.key, sample, "input.sample")
+            given = self._input(tenant, None, sample, texts.locale, digest.filled() if digest else None)
         try:
             async with self._one_at_a_time:
-                texts = await asyncio.to_thread(self._checked, texts, given)
+                texts, clipped = await asyncio.to_thread(self._checked, texts, given)
         except TemplateError as error:
             raise _input_error(error, "input") from error
-        if texts.compiled_html is not None and is_clipped(texts.compiled_html):
+        if clipped:
             log.warning("email_template_clipped", tenant=tenant_id, key=texts.key, locale=texts.locale)
         return await self._templates.upsert(tenant_id, texts, note, by)
 
-    def _checked(self, texts: TemplateTexts, sample: RenderInput | None) -> TemplateTexts:
+    def _checked(self, texts: TemplateTexts, sample: RenderInput | None) -> tuple[TemplateTexts, bool]:
+        """Return the compiled texts, and True if Gmail hides the end of the email."""
         texts = compiled(texts)
+        html = texts.compiled_html
         if sample is not None:
-            render_sample(StoredTemplate(texts), sample, self._limits)
-        return texts
+            try:
+                html = render_sample(StoredTemplate(texts), sample, self._limits) or html
+            except MissingValue:
+                raise
+            except TemplateError as error:
+                if texts.key not in built_in.WITH_ITEMS:
+                    raise
+                raise TemplateError(f"{error.reason} (with {ITEMS_SHOWN} items)", error.line, error.part) from error
+        return texts, html is not None and is_clipped(html)
 
     async def preview(
         self,
@@ -85,9 +99,18 @@ class TemplateEditing:
         chain = locale_chain(locale or (user.effective_locale(tenant) if user else tenant.locale), tenant.locale)
         version = await self._templates.current_version(tenant_id, key)
         stored = TemplateSet(0, ()) if version is None else await self._templates.at_version(tenant_id, key, version)
-        given = self._input(tenant, user, data, chain[0])
+        digest = self._digest(key, data, "template.data")
+        given = self._input(tenant, user, data, chain[0], digest)
         async with self._one_at_a_time:
-            return await asyncio.to_thread(self._rendered, stored, draft, chain, channel, given)
+            rendered = await asyncio.to_thread(self._rendered, stored, draft, chain, channel, given)
+        if rendered is None and digest:
+            title, body = built_in_texts(key, digest, language(chain[0]))
+            rendered = Rendered(title=title, subject=title if channel is Channel.EMAIL else None, body=body)
+        if rendered is None:
+            raise NotFound(
+                f"This template has no text for {channel.value} in {', '.join(chain)}.", field="template.key"
+            )
+        return rendered
 
     def _rendered(
         self,
@@ -96,7 +119,8 @@ class TemplateEditing:
         locales: tuple[str, ...],
         channel: Channel,
         given: RenderInput,
-    ) -> Rendered:
+    ) -> Rendered | None:
+        """Return the texts, or None if there are none for the channel."""
         unstored = None
         try:
             if draft is not None:
@@ -106,9 +130,7 @@ class TemplateEditing:
             raise _input_error(error, "draft") from error
         template = stored.find(locales, channel)
         if template is None:
-            raise NotFound(
-                f"This template has no text for {channel.value} in {', '.join(locales)}.", field="template.key"
-            )
+            return None
         try:
             return render(template, channel, given, self._limits)
         except TemplateError as error:
@@ -116,12 +138,28 @@ class TemplateEditing:
                 raise _input_error(error, "draft") from error
             raise BadUserInput(f"{error}.", "template") from error
 
-    def _input(self, tenant: Tenant, user: User | None, data: str | None, locale: str) -> RenderInput:
+    def _digest(self, key: str, data: str | None, field: str) -> DigestInput | None:
+        """Return the items for a template that reads them."""
+        if key not in built_in.WITH_ITEMS:
+            return None
+        try:
+            return sample_input(orjson.loads(data) if data else None, self._clock())
+        except TemplateError as error:
+            raise BadUserInput(f"{error}.", field) from error
+
+    def _input(
+        self, tenant: Tenant, user: User | None, data: str | None, locale: str, digest: DigestInput | None
+    ) -> RenderInput:
         now = self._clock()
-        timezone = user.effective_timezone(tenant) if user else tenant.timezone
-        notification = (new_id(now), now) if user else None
         return render_input(
-            tenant, user, notification, merged_data(None, data), locale=locale, timezone=timezone, now=now
+            tenant,
+            user,
+            (new_id(now), now) if user else None,
+            {} if digest else merged_data(None, data),
+            locale=locale,
+            timezone=user.effective_timezone(tenant) if user else tenant.timezone,
+            now=now,
+            digest=digest.values() if digest else None,
         )
 
 

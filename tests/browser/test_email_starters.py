@@ -12,24 +12,34 @@ from playwright.async_api import Browser
 from hub import utc_time
 from hub.cli.template_files import STARTERS, read_entries
 from hub.cli.template_preview import render_channels
+from hub.decide.templates.digest_texts import SAMPLE_ITEMS
 from hub.model import Channel
 from hub.send import email_body
+from hub.send.message import DigestItem
 from tests.browser.conftest import AXE
 from tests.provider_setup import new_message
 from tests.test_markdown import BODY
 
 PICTURES = os.environ.get("HUB_PICTURES")
-NAMES = ["transactional", "announcement", "layout", "built-in"]
+NAMES = ["transactional", "announcement", "layout", "digest", "built-in", "built-in-digest"]
 AXE_RULES = ["color-contrast", "image-alt", "link-name", "heading-order", "document-title", "html-has-lang"]
 
 
 def html_of(name: str) -> str:
     if name == "built-in":
         return email_body.html(new_message(n_body=BODY, n_markdown=True, app_url="https://app.example"))
-    [entry] = read_entries(STARTERS / f"{name}.json")
-    entry = replace(entry, key="_layout") if name == "layout" else entry
-    data = entry.sample if isinstance(entry.sample, dict) else {}
-    rendered = render_channels([entry.texts()], data, "en", utc_time.now())
+    if name == "built-in-digest":
+        items = [
+            DigestItem(new_message(n_title=one.title, n_body=one.body).notification, one.action_url)
+            for one in SAMPLE_ITEMS
+        ]
+        n = {"n_title": "Comments: 7 new notifications", "n_body": "Titles", "n_action_url": "https://app.example"}
+        return email_body.html(new_message(**n, items=tuple(items), item_count=7, app_url="https://app.example"))
+    entries = read_entries(STARTERS / f"{name}.json")
+    if name in {"layout", "digest"}:
+        entries = [replace(entry, key=f"_{name}") for entry in entries]
+    data = next((entry.sample for entry in entries if isinstance(entry.sample, dict)), {})
+    rendered = render_channels([entry.texts() for entry in entries], data, "en", utc_time.now())
     [html] = [one.html for one in rendered if one.channel is Channel.EMAIL]
     assert html
     return html

@@ -12,12 +12,11 @@ from hub.api.context import Context, Info
 from hub.api.schema.connections import After, Connection, First, page_fields
 from hub.api.schema.validation import FILTER_MAX, ID_MAX_CHARS, INVALID_CURSOR, valid_page_size, valid_user_id
 from hub.errors import BadUserInput, TooLarge
-from hub.model import Role, mailbox_of
+from hub.model import ITEMS_SHOWN, Role, mailbox_of
 from hub.status.deliveries import PREVIEW_COUNT_MAX, READ_CHECKED_MAX
 from hub.status.deliveries import ReplayPreview as Preview
 from hub.status.delivery_query import DeliveryQuery as DeliverySelection
 from hub.status.delivery_query import cursor_of
-from hub.status.digests import ITEMS_SHOWN
 from hub.status.virtual_deliveries import virtual_deliveries
 
 if TYPE_CHECKING:

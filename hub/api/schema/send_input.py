@@ -17,6 +17,7 @@ from hub.api.schema.validation import (
     valid_users,
 )
 from hub.decide.digest import Digest
+from hub.decide.templates import built_in
 from hub.decide.throttle import Throttle
 from hub.errors import BadUserInput, TooLarge
 from hub.iso_duration import DAY_S
@@ -258,6 +259,8 @@ def _to_template(template: TemplateRefInput, settings: Settings, field: str) -> 
     if template.data is not None and not isinstance(template.data, dict):
         raise BadUserInput("`data` of a template must be a JSON object.", f"{field}.data")
     key = valid_key(template.key, f"{field}.key")
+    if key.startswith(built_in.PREFIX):
+        raise BadUserInput("Templates whose keys begin with an underscore cannot be sent.", f"{field}.key")
     return TemplateReference(key, json_text(template.data, settings, f"{field}.data"))
 
 

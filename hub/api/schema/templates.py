@@ -147,7 +147,9 @@ class TemplateInput:
         description="The texts of the WhatsApp template's placeholders `{{1}}`, `{{2}}` and so on, in order.",
     )
     sample: JSON | None = strawberry.field(
-        default=None, description="Data with which the texts are rendered before they are stored."
+        default=None,
+        description="Data with which the texts are rendered before they are stored. For `_digest` and `_briefing`, the "
+        "object has `items` and `count`.",
     )
     note: str | None = strawberry.field(default=None, description="The reason for the change, at most 256 characters.")
 
@@ -202,7 +204,12 @@ class TemplateQuery:
     async def render_template(
         self,
         info: Info,
-        template: Annotated[TemplateRefInput, strawberry.argument(description="The template and its data.")],
+        template: Annotated[
+            TemplateRefInput,
+            strawberry.argument(
+                description="The template and its data. The data of `_digest` and `_briefing` has `items` and `count`."
+            ),
+        ],
         channel: Annotated[model.Channel, strawberry.argument(description="The channel to render for.")],
         draft: Annotated[
             TemplateInput | None,

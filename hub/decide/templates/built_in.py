@@ -1,11 +1,15 @@
 """The templates of the hub that a tenant may replace. Their keys begin with an underscore."""
 
-from hub.decide.templates.lookup import TemplateSet
-
 PREFIX = "_"
 LAYOUT = "_layout"
 """The email layout. Without a template of the tenant, `hub/send/templates/email.html` is used."""
-REPLACEABLE = frozenset({LAYOUT})
+DIGEST = "_digest"
+"""The message of a digest with several items."""
+BRIEFING = "_briefing"
+"""The message with what quiet hours and do-not-disturb held."""
+WITH_ITEMS = frozenset({DIGEST, BRIEFING})
+"""The templates that read `items` and `count`. The texts of the hub are in `digest_texts`."""
+REPLACEABLE = frozenset({LAYOUT, DIGEST, BRIEFING})
 LAYOUT_SAMPLE = {
     "title": "Title",
     "body": "<p>Body</p>",
@@ -18,12 +22,6 @@ LAYOUT_SAMPLE = {
     "direction": "ltr",
 }
 """The values with which the hub renders a layout before it stores it."""
-_SETS: dict[str, TemplateSet] = {}
-
-
-def template_set(key: str) -> TemplateSet | None:
-    """Return the built-in texts of a key, or None if there are none."""
-    return _SETS.get(key)
 
 
 def may_store(key: str) -> bool:

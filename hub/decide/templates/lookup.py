@@ -35,13 +35,10 @@ def locale_chain(locale: str, tenant_locale: str) -> tuple[str, ...]:
 
 
 class TemplateSet:
-    """The texts of one key at one version, by locale and channel. `fallback` is looked up last."""
+    """The texts of one key at one version, by locale and channel."""
 
-    def __init__(
-        self, version: int, templates: Iterable[StoredTemplate], fallback: "TemplateSet | None" = None
-    ) -> None:
+    def __init__(self, version: int, templates: Iterable[StoredTemplate]) -> None:
         self.version = version
-        self._fallback = fallback
         self._templates = {(one.texts.locale, one.texts.channel): one for one in templates}
 
     def find(self, locales: Sequence[str], channel: Channel) -> StoredTemplate | None:
@@ -50,19 +47,18 @@ class TemplateSet:
             for name in (channel, None):
                 if found := self._templates.get((locale, name)):
                     return found
-        return self._fallback.find(locales, channel) if self._fallback else None
+        return None
 
     def __bool__(self) -> bool:
         """Return True if there is a text for some locale and channel."""
-        return bool(self._templates or self._fallback)
+        return bool(self._templates)
 
     def candidates(self, channel: Channel) -> list[StoredTemplate]:
         """Return the texts for a channel in all locales."""
-        own = [one for one in self._templates.values() if one.texts.channel in (channel, None)]
-        return own + (self._fallback.candidates(channel) if self._fallback else [])
+        return [one for one in self._templates.values() if one.texts.channel in (channel, None)]
 
     def replaced(self, template: StoredTemplate) -> "TemplateSet":
         """Return the set with a text in the place of the one for the same locale and channel."""
-        changed = TemplateSet(self.version, self._templates.values(), self._fallback)
+        changed = TemplateSet(self.version, self._templates.values())
         changed._templates[template.texts.locale, template.texts.channel] = template
         return changed

@@ -262,10 +262,11 @@ def _render_parts(template: StoredTemplate, channel: Channel, given: RenderInput
     return rendered
 
 
-def render_sample(template: StoredTemplate, given: RenderInput, limits: TextLimits) -> None:
-    """Render every text of a template once. Raise TemplateError."""
-    for channel in SAMPLE_CHANNELS if template.texts.channel is None else (template.texts.channel,):
-        render(template, channel, given, limits)
+def render_sample(template: StoredTemplate, given: RenderInput, limits: TextLimits) -> str | None:
+    """Render every text of a template once. Return the HTML of an email. Raise TemplateError."""
+    channels = SAMPLE_CHANNELS if template.texts.channel is None else (template.texts.channel,)
+    rendered = [render(template, channel, given, limits) for channel in channels]
+    return next((one.html for one in rendered if one.html is not None), None)
 
 
 def check_values(template: StoredTemplate, given: RenderInput, limits: TextLimits) -> str | None:

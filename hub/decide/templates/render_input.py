@@ -1,7 +1,7 @@
 """The values that a template reads, built in one place.
 
-A template reads `data`, `user`, `tenant`, `notification`, and `enriched`. A key of `data` can also be read without
-`data.`, unless it has one of these names.
+A template reads `data`, `user`, `tenant`, `notification`, and `enriched`; those of digests also read `items` and
+`count`. A key of `data` can also be read without `data.`, unless it has one of these names.
 """
 
 from collections.abc import Mapping
@@ -53,12 +53,14 @@ def render_input(
     now: datetime,
     enriched: object = None,
     unsubscribe_url: str = "",
+    digest: Mapping[str, object] | None = None,
 ) -> RenderInput:
     """Return the input of a rendering.
 
     - `user`, `notification` (id and time of creation): without one of them, a stand-in is used, also for `enriched`.
     - `data`: the result of `merged_data`.
     - `unsubscribe_url`: the link of an email, or an empty text if it has none.
+    - `digest`: the `items` and `count` of a digest.
     """
     stand_in = user is None or notification is None
     values: dict[str, object] = dict(data) if isinstance(data, Mapping) else {}
@@ -71,6 +73,7 @@ def render_input(
     values.pop("enriched", None)
     if enriched is not None or stand_in:
         values["enriched"] = STAND_IN if enriched is None else enriched
+    values |= digest or {}
     return RenderInput(values, locale, timezone, now, stand_in)
 
 
