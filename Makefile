@@ -71,6 +71,8 @@ check: $(INSTALLED)  ## lint, types, imports, dependencies, generated pages, exa
 	@$(BIN)/hub settings --check
 	@$(BIN)/hub commands --check
 	@$(BIN)/hub metrics --check
+	@if [ -e $(FRONT_PACKAGES) ]; then cd frontend-demo && npm run --silent drift; \
+		else echo "skipped: the front end's copy of the schema is checked after \`make front\`"; fi
 	@$(BIN)/python infra/checks/examples.py
 	@$(BIN)/python infra/checks/sizes.py
 	@$(BIN)/python infra/checks/prose.py

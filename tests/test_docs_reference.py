@@ -12,10 +12,12 @@ from hub import __version__
 from hub.api.schema.reference_page import graphql_page
 from hub.cli import command_reference, metrics, schema, settings
 from hub.cli.settings import rows
+from hub.model import Channel, DeliveryStatus, Reason
 from hub.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 NAMED_FILE = re.compile(r"\b((?:hub|tests)/[\w./-]+\.(?:py|html|c|po))\b")
+FRONT = ROOT / "frontend-demo" / "src"
 EXAMPLES = ("hub/send/channels/pager.py", "tests/test_pager.py")  # files that add-a-channel.md creates
 
 
@@ -93,3 +95,25 @@ def test_documentation_names_existing_files() -> None:
 def test_changelog_begins_with_the_version_of_the_package() -> None:
     versions = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert versions[0] == __version__
+
+
+def test_reasons_are_in_the_reference() -> None:
+    page = (ROOT / "docs/reference/statuses-and-reasons.md").read_text()
+    section = page.partition("\n## Reasons\n")[2].partition("\n## ")[0]
+    assert sorted(re.findall(r"^\| ([A-Z_]+) \|", section, re.MULTILINE)) == sorted(Reason)
+
+
+@pytest.mark.parametrize("language", ["ar", "de", "en"])
+def test_reason_has_a_sentence_for_users(language: str) -> None:
+    """`Why did I get this?` shows it. A code without a text would be shown in lowercase."""
+    catalog = (FRONT / f"locales/preferences/{language}.ts").read_text()
+    texts = dict(re.findall(r'^ +([A-Z_]+): "(.+)",$', catalog, re.MULTILINE))
+    assert [reason for reason in Reason if not texts.get(reason, "").endswith(".")] == []
+    assert [status for status in DeliveryStatus if f"STATUS_{status}" not in texts] == []
+    assert [channel for channel in Channel if channel not in texts] == []
+
+
+def test_reason_has_a_text_for_developers() -> None:
+    """The timeline and the receipts of the demo page show it."""
+    labels = (FRONT / "demo/labels.ts").read_text().partition("const REASONS")[2].partition("};")[0]
+    assert sorted(re.findall(r"^ +([A-Z_]+): ", labels, re.MULTILINE)) == sorted(Reason)

@@ -23,7 +23,7 @@ const WEEK_S = 7 * 86_400;
 export class I18n<Messages extends Catalog> {
   readonly locale: string;
   readonly dir: "ltr" | "rtl";
-  readonly #messages: Messages;
+  protected readonly messages: Messages;
   readonly #plural: Intl.PluralRules;
   readonly #number: Intl.NumberFormat;
   readonly #relative: Intl.RelativeTimeFormat;
@@ -31,7 +31,6 @@ export class I18n<Messages extends Catalog> {
   readonly #full: Intl.DateTimeFormat;
   readonly #weekday: Intl.DateTimeFormat;
   readonly #time: Intl.DateTimeFormat;
-  readonly #list: Intl.ListFormat;
 
   /**
    * `catalogs` are the texts by language. `locale` is a BCP 47 tag. For a language without a catalog and overrides,
@@ -50,7 +49,7 @@ export class I18n<Messages extends Catalog> {
     const hasCatalog = Object.hasOwn(catalogs, languageOf(this.locale));
     if (!hasCatalog && !Object.keys(overrides).length) this.locale = "en";
     const language = languageOf(this.locale);
-    this.#messages = { ...((hasCatalog && catalogs[language]) || catalogs.en), ...overrides };
+    this.messages = { ...((hasCatalog && catalogs[language]) || catalogs.en), ...overrides };
     this.dir = RIGHT_TO_LEFT.includes(language) ? "rtl" : "ltr";
     this.#plural = new Intl.PluralRules(this.locale);
     this.#number = new Intl.NumberFormat(this.locale);
@@ -59,23 +58,17 @@ export class I18n<Messages extends Catalog> {
     this.#full = new Intl.DateTimeFormat(this.locale, { dateStyle: "full", timeStyle: "short" });
     this.#weekday = new Intl.DateTimeFormat(this.locale, { weekday: "short", hour: "numeric", minute: "2-digit" });
     this.#time = new Intl.DateTimeFormat(this.locale, { hour: "numeric", minute: "2-digit" });
-    this.#list = new Intl.ListFormat(this.locale, { style: "short", type: "unit" });
   }
 
   /** Return a text with values in place of its `{placeholders}`. */
   t(key: TextKey<Messages>, values: Record<string, string> = {}): string {
-    return (this.#messages[key] as string).replace(/\{(\w+)\}/g, (placeholder, name: string) => values[name] ?? placeholder);
+    return (this.messages[key] as string).replace(/\{(\w+)\}/g, (placeholder, name: string) => values[name] ?? placeholder);
   }
 
   /** Return the plural form of a text for `n`. */
   plural(key: PluralKey<Messages>, n: number): string {
-    const forms = this.#messages[key] as PluralForms;
+    const forms = this.messages[key] as PluralForms;
     return (forms[this.#plural.select(n)] ?? forms.other).replace("{n}", this.number(n));
-  }
-
-  /** Return the text of an enum value. A value without a text, which a newer hub may return, is shown in lowercase. */
-  label(code: string): string {
-    return Object.hasOwn(this.#messages, code) ? (this.#messages[code] as string) : code.toLowerCase().replaceAll("_", " ");
   }
 
   number(n: number): string {
@@ -87,7 +80,7 @@ export class I18n<Messages extends Catalog> {
     const passed = (now - Date.parse(at)) / 1_000;
     if (passed >= WEEK_S) return this.#date.format(Date.parse(at));
     for (const [unit, seconds] of UNITS) if (passed >= seconds) return this.#relative.format(-Math.floor(passed / seconds), unit);
-    return this.#messages.justNow;
+    return this.messages.justNow;
   }
 
   /** Format a future time: today as the time, within a week as the weekday and time, and later as the date. */
@@ -95,25 +88,6 @@ export class I18n<Messages extends Catalog> {
     const then = new Date(at);
     if (then.toDateString() === new Date(now).toDateString()) return this.#time.format(then);
     return (then.getTime() - now > WEEK_S * 1_000 ? this.#date : this.#weekday).format(then);
-  }
-
-  /** Format the time of day. */
-  time(at: Date): string {
-    return this.#time.format(at);
-  }
-
-  /** Format a time of day that has the form HH:MM. */
-  clock(time: string): string {
-    return this.#time.format(new Date(`2024-01-01T${time}`));
-  }
-
-  /** Return the name of a weekday, from 1 (Monday) to 7. */
-  weekday(day: number, length: "short" | "long" = "short"): string {
-    return new Date(2024, 0, day).toLocaleDateString(this.locale, { weekday: length });
-  }
-
-  list(items: string[]): string {
-    return this.#list.format(items);
   }
 
   /** Format the complete date and time. */

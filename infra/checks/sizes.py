@@ -1,4 +1,4 @@
-"""Find Python files of more than 400 lines and functions of more than 60.
+"""Find Python and TypeScript files of more than 400 lines, and Python functions of more than 60.
 
 python infra/checks/sizes.py [FOLDER ...]
 """
@@ -7,18 +7,21 @@ import ast
 import sys
 from pathlib import Path
 
+FOLDERS = ["hub", "tests", "infra", "frontend-demo/src"]
 FILE_MAX_LINES = 400
 FUNCTION_MAX_LINES = 60
 
 
 def main(folders: list[str]) -> int:
     faults = 0
-    for path in sorted(path for folder in folders or ["hub", "tests", "infra"] for path in Path(folder).rglob("*.py")):
+    for path in sorted(
+        path for folder in folders or FOLDERS for kind in ("*.py", "*.ts") for path in Path(folder).rglob(kind)
+    ):
         source = path.read_text(encoding="utf-8")
         if (lines := source.count("\n")) > FILE_MAX_LINES:
             faults += 1
             print(f"{path}: {lines} lines, more than {FILE_MAX_LINES}")
-        for node in ast.walk(ast.parse(source)):
+        for node in ast.walk(ast.parse(source if path.suffix == ".py" else "")):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = (node.end_lineno or node.lineno) - node.lineno + 1
                 if lines > FUNCTION_MAX_LINES:

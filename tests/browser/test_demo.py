@@ -177,7 +177,7 @@ async def test_simulate_shows_decisions_with_reasons_and_sends_nothing(open_demo
     await demo_page.press("Simulate")
     await expect(demo_page.entry("bob", r"Now\s+Inbox")).to_be_visible()
     await expect(demo_page.entry("bob", r"Not\s+Web push.*\s+The user has no address or device for it")).to_be_visible()
-    await expect(demo_page.page.get_by_text("Not requested: Email")).to_have_count(2)
+    await expect(demo_page.page.get_by_text("The other channels were not requested.")).to_have_count(2)
     await expect(demo_page.bell(0).locator(".badge")).to_have_text(before)
     await demo_page.title.fill("Something else")
     await expect(demo_page.page.locator("demo-simulation")).to_have_count(0)  # the result no longer matches the form
@@ -256,11 +256,16 @@ async def test_external_links_open_the_route_in_the_app(open_demo: Any) -> None:
     await expect(demo_page.page.get_by_role("heading", name="Devices")).to_be_visible()
 
 
-async def test_rejected_send_shows_the_error(open_demo: Any) -> None:
+async def test_rejected_send_shows_the_error_at_its_field(open_demo: Any) -> None:
     demo_page = await open_demo()
-    await demo_page.page.get_by_label("Link").fill("javascript:alert(1)")
+    link = demo_page.page.get_by_label("Link")
+    await link.fill("javascript:alert(1)")
     await demo_page.press("Send")
     await expect(demo_page.page.get_by_role("alert")).to_be_visible()
+    await expect(link).to_be_focused()
+    await expect(link).to_have_accessible_description(re.compile("http"))
+    await link.fill("/app")
+    await expect(demo_page.page.get_by_role("alert")).to_have_count(0)
     await demo_page.title.fill("")
     await demo_page.press("Send")
     assert await demo_page.title.evaluate("(input) => input === input.getRootNode().activeElement")

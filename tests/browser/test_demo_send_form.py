@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.test_demo import DESKTOP, PHONE, WITHIN_MS, DemoPage, demo, open_demo
-from tests.client import Json
+from tests.client import Json, eventually
 
 __all__ = ["demo", "open_demo"]  # fixtures
 
@@ -30,8 +30,30 @@ async def set_quiet_hours(demo_page: DemoPage, user: str, windows: list[Json]) -
     assert "errors" not in output, output
 
 
-async def open_options(demo_page: DemoPage) -> None:
-    await demo_page.page.get_by_text("More options").click()
+async def open_options(demo_page: DemoPage, group: str) -> None:
+    await demo_page.page.locator("summary").filter(has_text=group).click()
+
+
+async def set_up(demo_page: DemoPage, experiment: str) -> None:
+    """Start an experiment of "Try this"."""
+    await demo_page.page.get_by_role("radio", name=experiment).check()
+    await demo_page.press("Set it up")
+    await expect(demo_page.page.get_by_text("✓ Ready")).to_be_visible()
+
+
+async def send_times(demo_page: DemoPage, times: int) -> None:
+    sent = demo_page.page.get_by_text(re.compile("^Sent to "))
+    for _ in range(times):
+        await demo_page.press("Send")
+        await expect(sent).to_be_visible()
+
+
+async def emails(demo_page: DemoPage, subject: str) -> list[Json]:
+    """Return the captured emails with a subject that matches the pattern."""
+    output: Json = await demo_page.page.evaluate("async () => (await fetch('/dev/outbox.json')).json()")
+    return [
+        found for found in output["messages"] if found["channel"] == "EMAIL" and re.search(subject, found["subject"])
+    ]
 
 
 @pytest.fixture
@@ -73,10 +95,9 @@ async def test_send_with_a_template_shows_its_text_to_each_user(open_demo: Any) 
 async def test_steps_are_in_the_timeline_in_order(open_demo: Any) -> None:
     demo_page: DemoPage = await open_demo()
     page = demo_page.page
-    await open_options(demo_page)
+    await open_options(demo_page, "later steps")
     await demo_page.press("Add a step")
     await demo_page.press("Add another step")
-    await expect(page.get_by_role("button", name=re.compile("^Add a.* step"))).to_have_count(0)
     first = page.get_by_role("group", name="Step 1")
     await first.get_by_label("After").select_option("P1D")
     await first.get_by_label("Unless").select_option("SEEN")
@@ -107,11 +128,107 @@ async def test_quiet_hours_hold_a_push_in_the_timeline(quiet_alice: DemoPage) ->
 
 async def test_digest_is_in_the_timeline(open_demo: Any) -> None:
     demo_page: DemoPage = await open_demo()
-    await open_options(demo_page)
+    await open_options(demo_page, "Digest")
     await demo_page.page.get_by_label("Digest key").fill("reviews")
     await demo_page.page.get_by_label("Gather for").select_option("PT10M")
     await demo_page.press("Simulate")
     await expect(demo_page.entry("alice", r"in 10 min\.\s+Web push, Webhook\s+Waits for its digest")).to_be_visible()
+
+
+async def test_every_option_of_the_form_reaches_the_hub(open_demo: Any) -> None:
+    demo_page: DemoPage = await open_demo()
+    page = demo_page.page
+    sent: list[Json] = []
+
+    def record(message: str | bytes) -> None:
+        if "mutation Send(" in str(message):
+            sent.append(json.loads(message)["payload"]["variables"]["input"])
+
+    page.on("websocket", lambda socket: socket.on("framesent", record))
+    await page.reload()
+    await demo_page.title.fill("Every option")
+    await page.get_by_label("Body").fill("This is **important**.")
+    await page.get_by_role("checkbox", name="Markdown").check()
+    for group in ("Schedule", "later steps", "Digest", "Collapse"):
+        await open_options(demo_page, group)
+    await page.get_by_label("Expires at").fill("2090-01-02T12:00")
+    await page.get_by_role("checkbox", name="Ask recipients to acknowledge it").check()
+    await page.get_by_label("Digest key").fill("all")
+    await page.get_by_label("Gather for").select_option("PT1M")
+    await page.get_by_label("Window").select_option("SLIDING")
+    await page.get_by_label("At most").first.select_option("PT1H")
+    await page.get_by_label("Look back").select_option("P1D")
+    await page.get_by_label("Max. items").fill("5")
+    await page.get_by_label("Collapse key").fill("build-7")
+    await page.get_by_label("Throttle key").fill("builds")
+    await page.get_by_label("At most").last.fill("3")
+    await page.get_by_label("Per", exact=True).select_option("P1D")
+    await demo_page.press("Send")
+    await expect(page.get_by_text("Sent to alice and bob.")).to_be_visible()
+    [input] = sent
+    assert input["digest"] == {
+        "key": "all", "window": "PT1M", "mode": "SLIDING", "max": "PT1H", "lookback": "P1D", "maxItems": 5
+    }  # fmt: skip
+    assert input["throttle"] == {"key": "builds", "window": "P1D", "limit": 3}
+    assert (input["collapseKey"], input["expiresAt"][:10]) == ("build-7", "2090-01-02")
+    await demo_page.bell(0).click()
+    item = demo_page.device(0).locator("hub-inbox-item").filter(has_text="Every option")
+    await expect(item.locator("strong")).to_have_text("important")
+    await item.get_by_role("button", name="Confirm").click()
+    await expect(item).to_contain_text("Confirmed")
+
+
+async def test_error_of_an_option_opens_its_group(open_demo: Any) -> None:
+    demo_page: DemoPage = await open_demo()
+    await open_options(demo_page, "Schedule")
+    expires = demo_page.page.get_by_label("Expires at")
+    await expires.fill("2020-01-02T12:00")
+    await open_options(demo_page, "Schedule")
+    await expect(expires).to_be_hidden()
+    await demo_page.press("Simulate")
+    await expect(expires).to_be_focused()
+    await expect(expires).to_have_accessible_description(re.compile("`expiresAt` must be in the future"))
+
+
+async def test_guide_shows_quiet_hours_a_daily_limit_and_a_digest(open_demo: Any) -> None:
+    demo_page: DemoPage = await open_demo()
+    await set_up(demo_page, "Quiet hours")
+    await expect(demo_page.device(0).get_by_role("button", name=re.compile("^Change .+"))).to_be_visible()
+    await demo_page.press("Simulate")
+    await expect(
+        demo_page.entry("alice", r"in (49|50) min\.\s+Web push\s+Held: The user's quiet hours")
+    ).to_be_visible()
+
+    await set_up(demo_page, "Daily limit")
+    await send_times(demo_page, 3)
+    await expect(demo_page.row("alice", "WEB_PUSH")).to_contain_text("The user's daily limit was reached")
+    await expect(demo_page.row("alice", "IN_APP").locator(".badge")).to_have_text("Delivered")
+
+    await set_up(demo_page, "Digest")
+    await send_times(demo_page, 3)
+    await demo_page.press("+1 hour")
+
+    async def gathered() -> bool:
+        found = await emails(demo_page, "3")
+        return sorted(email["user"] for email in found) == ["alice", "bob"]
+
+    await eventually(gathered, 30)
+
+
+async def test_guide_shows_an_escalation(open_demo: Any) -> None:
+    demo_page: DemoPage = await open_demo()
+    await set_up(demo_page, "Escalation")
+    await send_times(demo_page, 1)
+    await demo_page.bell(0).click()
+    item = demo_page.device(0).locator("hub-inbox-item").filter(has_text="web-9 does not respond")
+    await item.get_by_role("button", name="Confirm").click()
+    await expect(item).to_contain_text("Confirmed")
+    await demo_page.press("+1 hour")
+
+    async def escalated() -> bool:
+        return [email["user"] for email in await emails(demo_page, "web-9 does not respond")] == ["bob"]
+
+    await eventually(escalated, 30)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -119,7 +236,9 @@ async def test_digest_is_in_the_timeline(open_demo: Any) -> None:
 async def test_options_have_no_axe_violations_and_fit(open_demo: Any, viewport: Any, scheme: str) -> None:
     demo_page: DemoPage = await open_demo(viewport=viewport, color_scheme=scheme, has_touch=viewport is PHONE)
     await demo_page.page.get_by_role("radio", name="Template").check()
-    await open_options(demo_page)
+    for group in ("Schedule", "later steps", "Digest", "Collapse"):
+        await open_options(demo_page, group)
+    await demo_page.page.get_by_label("Window").select_option("SLIDING")
     await demo_page.press("Add a step")
     await demo_page.press("Simulate")
     await expect(demo_page.entry("bob", "Step 1")).to_be_visible()
@@ -130,9 +249,10 @@ async def test_options_have_no_axe_violations_and_fit(open_demo: Any, viewport: 
 async def test_scheduled_send_is_later_in_the_timeline(open_demo: Any) -> None:
     """The last test of the module, because the page then shows a send without receipts."""
     demo_page: DemoPage = await open_demo()
-    await open_options(demo_page)
-    send_at = await demo_page.page.evaluate(
-        "() => { const at = new Date(Date.now() + 3 * 3600e3 - new Date().getTimezoneOffset() * 6e4);"
+    await open_options(demo_page, "Schedule")
+    now = demo_page.page.get_by_role("group", name="The hub's clock").locator("time")
+    send_at = await now.evaluate(
+        "(now) => { const at = new Date(Date.parse(now.dateTime) + 3 * 3600e3 - new Date().getTimezoneOffset() * 6e4);"
         " return at.toISOString().slice(0, 16); }"
     )
     await demo_page.page.get_by_label("Send at").fill(send_at)
@@ -141,3 +261,6 @@ async def test_scheduled_send_is_later_in_the_timeline(open_demo: Any) -> None:
     await expect(demo_page.entry("bob", "Now")).to_have_count(0)
     await demo_page.press("Send")
     await expect(demo_page.page.get_by_text("Scheduled for alice and bob.")).to_be_visible()
+    picker = demo_page.page.locator("demo-receipts option:checked")
+    await expect(picker).to_contain_text("Carol approved your change · 2 users · for ")
+    await expect(demo_page.page.get_by_role("status").filter(has_text="Scheduled for ")).to_have_count(2)

@@ -310,12 +310,9 @@ export class HubConnection extends EventTarget {
   }
 
   async #wait(attempt: number): Promise<void> {
-    if (this.#reconnectNow) {
-      this.#reconnectNow = false;
-      return;
-    }
     const base = RESTARTS.includes(this.#closeCode) ? RETRY_BASE_RESTART_MS : RETRY_BASE_MS;
-    await this.#timer.sleep(jitter(attempt, base));
+    if (!this.#reconnectNow) await this.#timer.sleep(jitter(attempt, base));
+    this.#reconnectNow = false;
   }
 
   /** The hub's time in a message is assumed to be the time in the middle of the exchange that began at `startedAt`. */

@@ -2,13 +2,16 @@
 
 const TRANSIENT = ["UNAVAILABLE", "RATE_LIMITED", "INTERNAL_SERVER_ERROR"];
 
-/** An error of the GraphQL API. `code` is the value of `extensions.code`. */
+/** An error of the GraphQL API. `code` and `field` are the values in `extensions`. */
 export class HubError extends Error {
   readonly code: string;
+  /** The path of the invalid input, such as `input.content.title`. */
+  readonly field: string | undefined;
 
-  constructor(message: string, code: string) {
+  constructor(message: string, code: string, field?: string) {
     super(message);
     this.code = code;
+    this.field = field;
   }
 
   /** True if the same request may succeed later. */
@@ -20,6 +23,6 @@ export class HubError extends Error {
 /** Convert the first GraphQL error of a response. */
 export function toHubError(errors: readonly { message: string; extensions?: unknown }[]): HubError {
   const [first] = errors;
-  const { code } = (first?.extensions ?? {}) as { code?: string };
-  return new HubError(first?.message ?? "Refused", code ?? "INTERNAL_SERVER_ERROR");
+  const { code, field } = (first?.extensions ?? {}) as { code?: string; field?: string };
+  return new HubError(first?.message ?? "Refused", code ?? "INTERNAL_SERVER_ERROR", field);
 }

@@ -15,6 +15,7 @@ const DEVICE = `${USER}'s ${query.get("device") ?? "browser"}`; // makes the lan
 const LOCALE = /^[a-z]{2}$/.exec(query.get("locale") ?? "")?.[0] ?? "en";
 const STATES = { open: "Open", doing: "In progress", done: "Done" } as const;
 const HOME = "/app";
+const HEADER_PX = 72;
 const SETTINGS = `${HOME}/settings`;
 
 const getToken = (refused?: string) => getDemoToken(USER, refused);
@@ -153,6 +154,17 @@ class AcmeApp extends LitElement {
     super();
     this.path = location.pathname;
     this.addEventListener("click", this.followLink);
+  }
+
+  protected override firstUpdated(): void {
+    if (location.hash) this.scrollToSection(location.hash);
+  }
+
+  /** Scroll to a section of the preferences when it has loaded. `scrollIntoView` would also scroll the demo page. */
+  private scrollToSection(hash: string, attempts = 50): void {
+    const heading = this.renderRoot.querySelector("hub-preferences")?.shadowRoot?.getElementById(hash.slice(1));
+    if (heading) scrollTo({ top: heading.getBoundingClientRect().top + scrollY - HEADER_PX });
+    else if (attempts) setTimeout(() => this.scrollToSection(hash, attempts - 1), 100);
   }
 
   override render() {

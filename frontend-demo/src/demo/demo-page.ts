@@ -2,7 +2,10 @@
 import { LitElement, css, html, nothing } from "lit";
 import type { HubConnection } from "../client/connection";
 import "./clock";
+import "./guide";
+import type { PrepareDetail } from "./guide";
 import "./receipts";
+import type { DemoSendForm } from "./send-form";
 import "./send-form";
 import { connect } from "./sender-api";
 import { sharedStyles } from "./shared-styles";
@@ -65,14 +68,26 @@ class DemoPage extends LitElement {
       .status.live::before {
         background: var(--good);
       }
+      @media (min-width: 1001px) {
+        header {
+          position: sticky;
+          inset-block-start: 0;
+          z-index: 1;
+          background: var(--page);
+        }
+      }
       main {
         display: grid;
         grid-template-columns: minmax(340px, 400px) minmax(0, 1fr);
-        grid-template-areas: "form devices" "form receipts" "outbox outbox";
-        grid-template-rows: auto 1fr auto;
+        grid-template-areas: "guide guide" "form devices" "form receipts" "outbox outbox";
+        grid-template-rows: auto auto 1fr auto;
         gap: 20px;
         align-items: start;
         padding-bottom: 40px;
+      }
+      demo-guide {
+        grid-area: guide;
+        min-width: 0;
       }
       .devices {
         grid-area: devices;
@@ -164,7 +179,7 @@ class DemoPage extends LitElement {
       @media (max-width: 1000px) {
         main {
           grid-template-columns: minmax(0, 1fr);
-          grid-template-areas: "devices" "form" "receipts" "outbox";
+          grid-template-areas: "guide" "form" "devices" "receipts" "outbox";
         }
       }
       @media (max-width: 640px) {
@@ -247,6 +262,8 @@ class DemoPage extends LitElement {
   private content() {
     const { users } = PAIRS[this.pair];
     return html`
+      <demo-guide .now=${() => this.hub?.now() ?? Date.now()} @prepare=${this.prepare}></demo-guide>
+      <demo-send-form .hub=${this.hub} @sent=${(event: CustomEvent<string>) => (this.send = event.detail)}></demo-send-form>
       <section class="devices" aria-labelledby="devices">
         <div class="row spread">
           <h2 id="devices">What users see</h2>
@@ -266,7 +283,6 @@ class DemoPage extends LitElement {
         </div>
         <div class="pair">${users.map((user, index) => this.device(user, index))}</div>
       </section>
-      <demo-send-form .hub=${this.hub} @sent=${(event: CustomEvent<string>) => (this.send = event.detail)}></demo-send-form>
       <demo-receipts .hub=${this.hub} .send=${this.send}></demo-receipts>
       <details
         class="outbox card"
@@ -282,7 +298,7 @@ class DemoPage extends LitElement {
     const kind = DEVICE_KINDS[index] ?? "phone";
     const name = `${user}'s ${kind}`;
     const locale = this.locales[index] ?? "en";
-    const address = `/app?${new URLSearchParams({ user, device: kind, locale })}`;
+    const address = addressOf(user, index, locale);
     return html`
       <div class="device card">
         <div>
@@ -303,9 +319,22 @@ class DemoPage extends LitElement {
     `;
   }
 
+  /** Fill in the form for an experiment. Show alice's settings if the experiment changed them. */
+  private async prepare({ detail: { example, showsSettings } }: CustomEvent<PrepareDetail>): Promise<void> {
+    const form = this.renderRoot.querySelector<DemoSendForm>("demo-send-form")!;
+    await form.fill(example);
+    if (!showsSettings) return;
+    const settings = `${addressOf("alice", 0, this.locales[0], "/settings")}&at=${Date.now()}#quiet`; // a new URL reloads
+    this.renderRoot.querySelector("iframe")!.src = settings;
+  }
+
   private setLanguage(index: number, event: Event): void {
     this.locales = this.locales.with(index, (event.target as HTMLSelectElement).value);
   }
+}
+
+function addressOf(user: string, index: number, locale = "en", path = ""): string {
+  return `/app${path}?${new URLSearchParams({ user, device: DEVICE_KINDS[index] ?? "phone", locale })}`;
 }
 
 const MARK = html`<svg width="28" height="28" viewBox="0 0 32 32" aria-hidden="true">

@@ -33,6 +33,7 @@ const BADGE_STATUSES: Record<string, string[]> = {
 };
 
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
+const date = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
 const time = (at: string | undefined) =>
   at ? html`<time datetime=${at}>${clock.format(new Date(at))}</time>` : html`<span class="quiet">–</span>`;
 /** Only the inbox reports SEEN and READ reliably, so the cells of other channels are empty and show no dash. */
@@ -233,7 +234,7 @@ export class DemoReceipts extends LitElement {
                   ${sent?.status === "RECALLED" ? "Recalled" : "Recall"}
                 </button>
               </div>
-              <p class="latest small quiet" role="status">${this.last ? describe(this.last) : "Waiting for receipts…"}</p>
+              <p class="latest small quiet" role="status">${this.last ? describe(this.last) : waiting(sent)}</p>
               <table aria-labelledby="receipts">
                 <thead>
                   <tr>
@@ -285,9 +286,14 @@ export class DemoReceipts extends LitElement {
   }
 }
 
-function sendLabel({ notifications, createdAt, recipients }: Sent): string {
+function sendLabel({ title, createdAt, sendAt, recipients }: Sent): string {
   const users = recipients === 1 ? "1 user" : `${recipients} users`;
-  return `${notifications.nodes[0]?.title ?? "Sent"} · ${users} · ${clock.format(new Date(createdAt))}`;
+  const at = sendAt ? `for ${date.format(new Date(sendAt))}` : clock.format(new Date(createdAt));
+  return `${title ?? "Recalled"} · ${users} · ${at}`;
+}
+
+function waiting(sent: Sent | undefined): string {
+  return sent?.sendAt ? `Scheduled for ${date.format(new Date(sent.sendAt))}.` : "Waiting for receipts…";
 }
 
 function describe({ kind, userId, channel, status, at }: Receipt): string {

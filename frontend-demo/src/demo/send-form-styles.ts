@@ -7,7 +7,7 @@ export const sendFormStyles = css`
     gap: 14px;
     padding: 18px;
   }
-  label.field,
+  .field,
   fieldset {
     display: grid;
     gap: 5px;
@@ -35,13 +35,29 @@ export const sendFormStyles = css`
     }
   }
   .actions {
+    position: sticky;
+    bottom: 0;
     display: grid;
     grid-template-columns: 1fr 1fr;
     gap: 10px;
+    margin-block: -14px -10px;
+    padding-block: 14px;
+    background: var(--card);
   }
-  .result {
-    min-height: 1.5em;
+  /* The buttons, which stay at the bottom of the window, do not cover the focused field. */
+  input,
+  textarea,
+  select,
+  summary,
+  .problem {
+    scroll-margin-block: 90px;
+  }
+  .actions p {
+    grid-column: 1 / -1;
     margin: 0;
+  }
+  .result:empty {
+    position: absolute;
   }
   .hint {
     display: flex;
@@ -53,28 +69,91 @@ export const sendFormStyles = css`
     font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace;
     font-size: 0.8125rem;
   }
-  summary {
+  [aria-invalid] {
+    border-color: var(--bad) !important;
+  }
+  .problem {
+    margin: 0;
+    color: var(--bad);
+  }
+  .check {
+    display: flex;
+    align-items: center;
+    gap: 8px;
     width: fit-content;
-    padding-block: 4px;
-    border-radius: 6px;
-    color: var(--accent);
-    font-size: 0.8125rem;
-    font-weight: 600;
+    min-height: 28px;
+    font-size: 0.875rem;
     cursor: pointer;
   }
-  @media (pointer: coarse), (max-width: 640px) {
-    summary {
-      padding-block: 12px;
-    }
-  }
-  #digest {
-    grid-column: 1 / -1;
-    margin-top: -7px;
+  .check input {
+    width: 16px;
+    height: 16px;
+    margin: 0;
+    accent-color: var(--accent);
   }
   .options {
+    border-block: 1px solid var(--line);
+  }
+  details + details {
+    border-top: 1px solid var(--line);
+  }
+  summary {
+    display: flex;
+    align-items: center;
+    gap: 8px;
+    min-height: 40px;
+    border-radius: 6px;
+    font-size: 0.8125rem;
+    font-weight: 600;
+    list-style: none;
+    cursor: pointer;
+  }
+  summary::-webkit-details-marker {
+    display: none;
+  }
+  summary::before {
+    content: "";
+    flex: none;
+    width: 6px;
+    height: 6px;
+    margin-inline: 3px 2px;
+    border: solid var(--quiet);
+    border-width: 0 1.5px 1.5px 0;
+    transform: rotate(-45deg);
+  }
+  [open] > summary::before {
+    transform: translateY(-2px) rotate(45deg);
+  }
+  summary .value {
+    flex: 1;
+    min-width: 0;
+    overflow: hidden;
+    font-weight: 400;
+    text-align: end;
+    white-space: nowrap;
+    text-overflow: ellipsis;
+  }
+  .set .value {
+    color: var(--accent);
+    font-weight: 600;
+  }
+  details .content {
     display: grid;
-    gap: 14px;
-    padding-top: 8px;
+    gap: 12px;
+    padding: 4px 0 16px;
+  }
+  .content p {
+    margin: 0;
+  }
+  @media (pointer: coarse), (max-width: 640px) {
+    summary,
+    .check {
+      min-height: 44px;
+    }
+    .check input {
+      width: 20px;
+      height: 20px;
+    }
   }
   .choices {
     display: flex;

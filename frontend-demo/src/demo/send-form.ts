@@ -1,7 +1,8 @@
 /** A form that sends a notification or simulates the send, as a back end does. */
 import { LitElement, html, nothing, type PropertyValues } from "lit";
-import type { HubConnection } from "../client/connection";
-import { CHANNEL_ORDER, channelLabel, codeLabel } from "./labels";
+import { HubError, type HubConnection } from "../client/connection";
+import { checkbox, problem, selectField, textArea, textField, type FieldProps } from "./fields";
+import { channelLabel, codeLabel } from "./labels";
 import {
   Categories,
   Send,
@@ -14,30 +15,17 @@ import {
   type Step,
 } from "./sender-api";
 import { sendFormStyles } from "./send-form-styles";
+import { sendOptions } from "./send-options";
+import { EXAMPLES, InvalidField, USERS, toSendInput, valuesOf, type Example, type Fields, type SendValues } from "./send-values";
 import { sharedStyles } from "./shared-styles";
 import "./simulation";
-import "./steps-field";
-import { dataOf, exampleData } from "./template-data";
+import { exampleData } from "./template-data";
 
-const USERS = ["alice", "bob"];
 /** The channels that the hub implements. Other channels are offered if a category contains them. */
 const IMPLEMENTED: Channel[] = ["IN_APP", "EMAIL", "WEB_PUSH", "MOBILE_PUSH", "WEBHOOK"];
+/** What can have an error, apart from `Fields`. */
+const GROUPS = ["to", "channels", "steps", "template.key"];
 const PRIORITIES = ["CRITICAL", "HIGH", "MEDIUM", "LOW"] as const;
-/** The windows of digests. */
-const WINDOWS = { PT1M: "1 minute", PT10M: "10 minutes", PT1H: "1 hour", P1D: "1 day" };
-const EXAMPLES = [
-  { category: "reviews", title: "Carol approved your change", body: "Retry failed payments: ready to merge.", url: "/app/changes/412" },
-  { category: "deploys", title: "web-9 is live", body: "Four changes, two of them yours. Errors are down by a third.", url: "/app/deploys/web-9" },
-  { category: "billing", title: "Invoice 2026-131 is ready", body: "84.00 EUR, due in 14 days.", url: "/app/invoices/2026-131" },
-  { category: "product", title: "Issues have due dates now", body: "Set a due date, and Acme reminds the assignee.", url: "" },
-  { category: "marketing", title: "Two seats for the price of one", body: "The offer ends this month.", url: "" },
-] as const;
-
-/** The browser cannot show an error in closed details. `invalid` does not bubble. */
-const OPEN_IF_INVALID = {
-  capture: true,
-  handleEvent: (event: Event) => ((event.currentTarget as HTMLDetailsElement).open = true),
-};
 
 /** Dispatches `sent` with the id of the send. */
 export class DemoSendForm extends LitElement {
@@ -45,44 +33,40 @@ export class DemoSendForm extends LitElement {
   static override properties = {
     hub: { attribute: false },
     categories: { state: true },
-    recipients: { state: true },
-    category: { state: true },
-    channels: { state: true },
+    templates: { state: true },
+    values: { state: true },
     busy: { state: true },
     simulations: { state: true },
-    error: { state: true },
+    errors: { state: true },
     result: { state: true },
-    example: { state: true },
-    templates: { state: true },
-    template: { state: true },
-    steps: { state: true },
   };
 
   declare hub: HubConnection | undefined;
   declare private categories: Category[];
-  declare private recipients: ReadonlySet<string>;
-  declare private category: string;
-  declare private channels: ReadonlySet<Channel> | undefined; // undefined means the category's channels
+  declare private templates: ReadonlyMap<string, readonly string[]>; // the variables of each key
+  declare private values: SendValues;
   declare private busy: boolean;
   declare private simulations: Simulation[] | undefined;
-  declare private error: string;
+  declare private errors: Readonly<Record<string, string>>; // by field; `form` is the error of no field
   declare private result: string;
-  declare private example: number;
-  declare private templates: ReadonlyMap<string, readonly string[]>; // the variables of each key
-  declare private template: string | undefined; // undefined means a title and a body
-  declare private steps: readonly Step[];
+  private example = 0;
 
   constructor() {
     super();
     this.categories = [];
-    this.recipients = new Set(USERS);
-    this.busy = false;
-    this.error = "";
-    this.result = "";
-    this.example = 0;
     this.templates = new Map();
-    this.steps = [];
-    this.category = EXAMPLES[0].category;
+    this.values = valuesOf(EXAMPLES[0]!);
+    this.busy = false;
+    this.errors = {};
+    this.result = "";
+  }
+
+  /** Set all values of the form, and open the groups of options that have a value. */
+  async fill(example: Example): Promise<void> {
+    this.values = valuesOf(example);
+    this.clearResult();
+    await this.updateComplete;
+    for (const group of this.renderRoot.querySelectorAll("details")) group.open = group.classList.contains("set");
   }
 
   protected override willUpdate(changed: PropertyValues): void {
@@ -96,169 +80,131 @@ export class DemoSendForm extends LitElement {
       for (const text of templates) variables.set(text.key, [...(variables.get(text.key) ?? []), ...text.variables]);
       this.templates = variables;
       this.categories = [...categories];
-      if (!this.categories.some(({ key }) => key === this.category)) this.category = this.categories[0]?.key ?? "";
+      const [first] = this.categories;
+      if (first && !this.category) this.change({ category: first.key });
     });
   }
 
+  private get category(): Category | undefined {
+    return this.categories.find(({ key }) => key === this.values.fields.category);
+  }
+
   override render() {
-    const category = this.categories.find(({ key }) => key === this.category);
-    const chosen = this.channels ?? new Set<string>(category?.defaultChannels);
+    const { steps, template } = this.values;
+    const props = { fields: this.values.fields, errors: this.errors };
     return html`
-      <form class="card" aria-labelledby="form" @submit=${this.submit} @input=${this.clearResult}>
+      <form class="card" aria-labelledby="form" @submit=${this.submit} @input=${this.onInput}>
         <div class="row spread">
           <h2 id="form">Send a notification</h2>
-          ${this.template === undefined
+          ${template === undefined
             ? html`<button type="button" class="plain" @click=${this.nextExample}>Another example</button>`
             : nothing}
         </div>
         ${this.templates.size ? this.textChoice() : nothing}
-        ${this.template === undefined ? this.contentFields() : this.templateFields(this.template)}
+        ${template === undefined ? this.contentFields(props) : this.templateFields(props, template)}
         <div class="pair">
-          <label class="field">
-            <span class="name">Category</span>
-            <select name="category" .value=${this.category} @change=${this.pickCategory}>
-              ${this.categories.map(
-                ({ key, name }) => html`<option value=${key} ?selected=${key === this.category}>${name}</option>`,
-              )}
-            </select>
-          </label>
-          <label class="field">
-            <span class="name">Priority</span>
-            <select name="priority">
-              <option value="">${category ? `${codeLabel(category.priority)} (default)` : "Default"}</option>
-              ${PRIORITIES.map((priority) => html`<option value=${priority}>${codeLabel(priority)}</option>`)}
-            </select>
-          </label>
+          ${selectField(props, "category", "Category", Object.fromEntries(this.categories.map(({ key, name }) => [key, name])))}
+          ${selectField(props, "priority", "Priority", this.priorities)}
         </div>
-        <fieldset>
-          <legend class="name">Recipients</legend>
-          <div class="choices">
-            ${USERS.map((user) => this.choice(user, user, this.recipients.has(user), () => this.pickRecipient(user)))}
-          </div>
-        </fieldset>
-        <fieldset>
-          <legend class="name">Channels</legend>
-          <div class="choices">
-            ${this.offered.map((channel) =>
-              this.choice(channel, channelLabel(channel), chosen.has(channel), () => this.pickChannel(channel, chosen)),
-            )}
-          </div>
-          <div class="hint small quiet">
-            ${this.channels
-              ? html`Custom<button type="button" class="plain" @click=${this.resetChannels}>
-                    Reset to category defaults
-                  </button>`
-              : "Category defaults"}
-          </div>
-        </fieldset>
-        ${this.moreOptions()}
-        ${this.error ? html`<p class="error small" role="alert">${this.error}</p>` : nothing}
+        ${this.recipientFields(props)} ${this.channelFields(props)}
+        ${sendOptions({ ...props, steps, channels: this.offered, changeSteps: this.changeSteps })}
         <div class="actions">
+          ${this.errors.form ? html`<p class="error small" role="alert">${this.errors.form}</p>` : nothing}
+          <p class="result small quiet" role="status">${this.result}</p>
           <button type="button" ?disabled=${this.busy || !this.hub} @click=${this.simulate}>Simulate</button>
           <button class="main" ?disabled=${this.busy || !this.hub}>Send</button>
         </div>
-        <p class="result small quiet" role="status">${this.result}</p>
         ${this.simulations
           ? html`<demo-simulation
               .simulations=${this.simulations}
               .now=${this.hub?.now()}
-              .withTitles=${this.template !== undefined}
+              .withTitles=${template !== undefined}
             ></demo-simulation>`
           : nothing}
       </form>
     `;
   }
 
+  private get priorities(): Record<string, string> {
+    const byDefault = this.category ? `${codeLabel(this.category.priority)} (default)` : "Default";
+    return { "": byDefault, ...Object.fromEntries(PRIORITIES.map((priority) => [priority, codeLabel(priority)])) };
+  }
+
   private textChoice() {
     const [first] = this.templates.keys();
-    const choose = (template: string | undefined) => () => (this.template = template);
+    const choice = (template: string | undefined, name: string) => html`<label class="choice">
+      <input
+        type="radio"
+        name="text"
+        .checked=${(this.values.template === undefined) === (template === undefined)}
+        @change=${() => this.pickTemplate(template)}
+      />${name}
+    </label>`;
     return html`<fieldset>
       <legend class="name">Text</legend>
-      <div class="choices">
-        <label class="choice">
-          <input type="radio" name="text" .checked=${this.template === undefined} @change=${choose(undefined)} />Written here
-        </label>
-        <label class="choice">
-          <input type="radio" name="text" .checked=${this.template !== undefined} @change=${choose(first)} />Template
-        </label>
-      </div>
+      <div class="choices">${choice(undefined, "Written here")} ${choice(first, "Template")}</div>
     </fieldset>`;
   }
 
-  private contentFields() {
-    const example = EXAMPLES[this.example % EXAMPLES.length]!;
+  private contentFields(props: FieldProps) {
     return html`
-      <label class="field">
-        <span class="name">Title</span>
-        <input name="title" required maxlength="256" autocomplete="off" .value=${example.title} />
-      </label>
-      <label class="field">
-        <span class="name">Body</span>
-        <textarea name="body" rows="2" maxlength="4000" .value=${example.body}></textarea>
-      </label>
-      <label class="field">
-        <span class="name">Link</span>
-        <input name="url" autocomplete="off" placeholder="/app/path or https://…" .value=${example.url} />
-      </label>
+      ${textField(props, "content.title", "Title", { required: true })}
+      <div class="field">
+        ${textArea(props, "content.body", "Body", 2)} ${checkbox(props, "content.markdown", "Markdown")}
+      </div>
+      ${textField(props, "content.actionUrl", "Link", { placeholder: "/app/path or https://…" })}
     `;
   }
 
-  private templateFields(template: string) {
-    const data = exampleData(template, this.templates.get(template) ?? []);
+  private templateFields(props: FieldProps, template: string) {
     return html`
-      <label class="field">
-        <span class="name">Stored template</span>
-        <select @change=${(event: Event) => (this.template = (event.target as HTMLSelectElement).value)}>
+      <div class="field">
+        <label class="name" for="template.key">Stored template</label>
+        <select id="template.key" @change=${(event: Event) => this.pickTemplate((event.target as HTMLSelectElement).value)}>
           ${[...this.templates.keys()].map(
             (key) => html`<option value=${key} .selected=${key === template}>${key}</option>`,
           )}
         </select>
-      </label>
-      <label class="field">
-        <span class="name">Data (JSON)</span>
-        <textarea name="data" class="code" rows="6" spellcheck="false" .value=${data}></textarea>
-      </label>
+        ${problem(props, "template.key")}
+      </div>
+      ${textArea(props, "template.data", "Data (JSON)", 6, true)}
     `;
   }
 
-  private moreOptions() {
-    return html`<details @invalid=${OPEN_IF_INVALID}>
-      <summary>More options</summary>
-      <div class="options">
-        <fieldset>
-          <legend class="name">Then, later</legend>
-          <demo-steps .steps=${this.steps} .channels=${this.offered} @steps=${this.changeSteps}></demo-steps>
-        </fieldset>
-        <label class="field">
-          <span class="name">Send at</span>
-          <input name="sendAt" type="datetime-local" aria-describedby="send-at" />
-          <span id="send-at" class="small quiet">Your local time. Empty sends now.</span>
-        </label>
-        <div class="pair">
-          <label class="field">
-            <span class="name">Digest key</span>
-            <input name="digest" maxlength="256" autocomplete="off" aria-describedby="digest" />
-          </label>
-          <label class="field">
-            <span class="name">Gather for</span>
-            <select name="window">
-              ${Object.entries(WINDOWS).map(([window, name]) => html`<option value=${window}>${name}</option>`)}
-            </select>
-          </label>
-          <span id="digest" class="small quiet">Gathers messages with the same key in one.</span>
-        </div>
-        <label class="field">
-          <span class="name">Collapse key</span>
-          <input name="collapseKey" maxlength="256" autocomplete="off" aria-describedby="collapse-key" />
-          <span id="collapse-key" class="small quiet">Replaces the older notification with the same key.</span>
-        </label>
+  private recipientFields(props: FieldProps) {
+    const { recipients } = this.values;
+    return html`<fieldset>
+      <legend class="name">Recipients</legend>
+      <div class="choices">
+        ${USERS.map((user) =>
+          this.choice(user, user, recipients.has(user), () => this.set({ recipients: toggled(recipients, user) })),
+        )}
       </div>
-    </details>`;
+      ${problem(props, "to")}
+    </fieldset>`;
   }
 
-  private changeSteps(event: CustomEvent<readonly Step[]>): void {
-    this.steps = event.detail;
-    this.clearResult();
+  private channelFields(props: FieldProps) {
+    const { channels } = this.values;
+    const chosen = channels ?? new Set(this.category?.defaultChannels);
+    return html`<fieldset>
+      <legend class="name">Channels</legend>
+      <div class="choices">
+        ${this.offered.map((channel) =>
+          this.choice(channel, channelLabel(channel), chosen.has(channel), () =>
+            this.set({ channels: toggled(chosen, channel) }),
+          ),
+        )}
+      </div>
+      <div class="hint small quiet">
+        ${channels
+          ? html`Custom<button type="button" class="plain" @click=${() => this.set({ channels: undefined })}>
+                Reset to category defaults
+              </button>`
+          : "Category defaults"}
+      </div>
+      ${problem(props, "channels")}
+    </fieldset>`;
   }
 
   private get offered(): Channel[] {
@@ -271,95 +217,67 @@ export class DemoSendForm extends LitElement {
     </label>`;
   }
 
-  private nextExample(): void {
-    this.example++;
-    this.category = EXAMPLES[this.example % EXAMPLES.length]!.category;
-    this.channels = undefined;
+  /** Every change of a field. */
+  private onInput(event: Event): void {
+    const { name, type, checked, value } = event.composedPath()[0] as HTMLInputElement;
+    if (name in this.values.fields) this.change({ [name]: type === "checkbox" ? checked : value });
+  }
+
+  private change(fields: Partial<Fields>): void {
+    this.set({ fields: { ...this.values.fields, ...fields } });
+  }
+
+  /** A change of the form invalidates the simulation and the errors. */
+  private set(values: Partial<SendValues>): void {
+    this.values = { ...this.values, ...values };
     this.clearResult();
   }
 
-  /** A change of the form invalidates the simulation. */
   private clearResult(): void {
     this.simulations = undefined;
-    this.error = this.result = "";
+    this.errors = {};
+    this.result = "";
   }
 
-  private pickCategory(event: Event): void {
-    this.category = (event.target as HTMLSelectElement).value;
+  private nextExample(): void {
+    this.example = (this.example + 1) % EXAMPLES.length;
+    void this.fill(EXAMPLES[this.example]!);
   }
 
-  private pickRecipient(user: string): void {
-    this.recipients = toggled(this.recipients, user);
+  private pickTemplate(template: string | undefined): void {
+    this.set({ template });
+    if (template !== undefined)
+      this.change({ "template.data": exampleData(template, this.templates.get(template) ?? []) });
   }
 
-  private pickChannel(channel: Channel, chosen: ReadonlySet<string>): void {
-    this.channels = toggled(chosen as ReadonlySet<Channel>, channel);
-  }
-
-  private resetChannels(): void {
-    this.channels = undefined;
-    this.clearResult();
-  }
-
-  /** Return the values of the form. If a value is missing, show an error and return undefined. */
-  private input(): SendInput | undefined {
-    try {
-      return this.validInput();
-    } catch (error) {
-      this.error = (error as Error).message;
-      return undefined;
-    }
-  }
-
-  private validInput(): SendInput | undefined {
-    const form = this.renderRoot.querySelector("form")!;
-    if (!form.reportValidity()) return undefined;
-    const values = new FormData(form);
-    const text = (name: string) => String(values.get(name) ?? "").trim();
-    if (!this.recipients.size || this.channels?.size === 0) {
-      throw new Error(this.recipients.size ? "Choose at least one channel." : "Choose at least one recipient.");
-    }
-    const content = { title: text("title"), body: text("body"), actionUrl: text("url") || null };
-    const defaults = this.categories.find(({ key }) => key === this.category)?.defaultChannels ?? [];
-    // With steps and without channels, the steps would be the only deliveries.
-    const chosen = this.channels ?? (this.steps.length ? new Set(defaults) : undefined);
-    return {
-      to: { users: [...this.recipients] },
-      category: this.category,
-      ...(this.template === undefined
-        ? { content }
-        : { template: { key: this.template, data: dataOf(text("data")) } }),
-      steps: this.steps.length ? [...this.steps] : null,
-      requireAck: this.steps.some(({ unless }) => unless === "ACKNOWLEDGED"),
-      sendAt: text("sendAt") ? new Date(text("sendAt")).toISOString() : null,
-      digest: text("digest") ? { key: text("digest"), window: text("window") } : null,
-      collapseKey: text("collapseKey") || null,
-      priority: (text("priority") || null) as SendInput["priority"],
-      channels: chosen ? (CHANNEL_ORDER as Channel[]).filter((channel) => chosen.has(channel)) : null,
-      idempotencyKey: crypto.randomUUID(), // `mutate` may send the request again
-    };
-  }
+  private readonly changeSteps = ({ detail: steps }: CustomEvent<readonly Step[]>): void => {
+    this.set({ steps });
+    if (steps.some(({ unless }) => unless === "ACKNOWLEDGED")) this.change({ requireAck: true });
+  };
 
   private async simulate(): Promise<void> {
-    this.clearResult();
-    const input = this.input();
-    if (!input) return;
-    await this.attempt(async () => {
-      this.simulations = [...(await this.hub!.query(Simulate, { input })).simulate];
+    await this.withInput(async (hub, input) => {
+      this.simulations = [...(await hub.query(Simulate, { input })).simulate];
       this.result = "Nothing was sent. This is what would happen:";
+      await this.updateComplete;
+      this.renderRoot.querySelector("demo-simulation")?.scrollIntoView({ block: "nearest" });
     });
   }
 
   private async submit(event: SubmitEvent): Promise<void> {
     event.preventDefault();
-    this.clearResult();
-    const input = this.input();
-    if (!input) return;
-    await this.attempt(async () => {
-      const { id } = (await this.hub!.mutate(Send, { input })).send.send;
-      this.result = `${input.sendAt ? "Scheduled for" : "Sent to"} ${[...this.recipients].join(" and ")}.`;
+    await this.withInput(async (hub, input) => {
+      const { id } = (await hub.mutate(Send, { input })).send.send;
+      this.result = `${input.sendAt ? "Scheduled for" : "Sent to"} ${[...this.values.recipients].join(" and ")}.`;
       this.dispatchEvent(new CustomEvent("sent", { detail: id }));
     });
+  }
+
+  /** Call `step` with the values of the form if they are valid. */
+  private async withInput(step: (hub: HubConnection, input: SendInput) => Promise<void>): Promise<void> {
+    this.clearResult();
+    if (!this.renderRoot.querySelector("form")!.reportValidity()) return;
+    await this.attempt(() => step(this.hub!, toSendInput(this.values, this.categories)));
   }
 
   private async attempt(step: () => Promise<void>): Promise<void> {
@@ -367,10 +285,34 @@ export class DemoSendForm extends LitElement {
     try {
       await step();
     } catch (error) {
-      this.error = (error as Error).message;
+      await this.showError(error as Error);
     } finally {
       this.busy = false;
     }
+  }
+
+  /** Show the error next to its field. */
+  private async showError(error: Error): Promise<void> {
+    const field = this.fieldOf(error);
+    this.errors = { [field]: error.message };
+    await this.updateComplete;
+    const message = this.renderRoot.querySelector(`[id="${field}-error"]`);
+    if (!message) {
+      this.errors = { form: error.message };
+      return;
+    }
+    const group = message.closest("details");
+    if (group) group.open = true;
+    this.renderRoot.querySelector<HTMLElement>(`[id="${field}"]`)?.focus();
+    message.scrollIntoView({ block: "nearest" });
+  }
+
+  /** Return the field of the path in the error, which may be a part of it: `steps` for `input.steps.0.after`. */
+  private fieldOf(error: Error): string {
+    const path = error instanceof InvalidField || error instanceof HubError ? (error.field ?? "") : "";
+    const names = path.replace(/^input\./, "").split(".");
+    while (names.length && !(names.join(".") in this.values.fields || GROUPS.includes(names.join(".")))) names.pop();
+    return names.join(".") || "form";
   }
 }
 

@@ -1,7 +1,7 @@
 /** The operations of the send form and the receipts table, called with a service token. */
 import { join, type HubConnection } from "../client/connection";
 import { graphql, type ResultOf, type VariablesOf } from "../client/graphql";
-import { getDemoToken } from "./tokens";
+import { getDemoToken, type DemoRole } from "./tokens";
 
 export const Categories = graphql(`
   query Categories { categories { key name defaultChannels priority required } }
@@ -26,7 +26,7 @@ export const Recall = graphql(`
 `);
 
 export const Sends = graphql(`
-  query Sends { sends(first: 20) { nodes { id status createdAt recipients notifications(first: 1) { nodes { title } } } } }
+  query Sends { sends(first: 20) { nodes { id status title createdAt sendAt recipients } } }
 `);
 
 export const Receipts = graphql(`
@@ -35,16 +35,32 @@ export const Receipts = graphql(`
   }
 `);
 
+const SetPreferences = graphql(`
+  mutation SetPreferences($input: PreferencesInput!) { updatePreferences(input: $input) { dailyLimit } }
+`);
+
 export type Category = ResultOf<typeof Categories>["categories"][number];
 export type Simulation = ResultOf<typeof Simulate>["simulate"][number];
 export type Sent = ResultOf<typeof Sends>["sends"]["nodes"][number];
 export type Receipt = ResultOf<typeof Receipts>["receipts"];
 export type SendInput = VariablesOf<typeof Send>["input"];
 export type Step = NonNullable<SendInput["steps"]>[number];
+export type Preferences = VariablesOf<typeof SetPreferences>["input"];
 export type Channel = Receipt["channel"] & string;
 
 /** Connect with a service token. Rejects with `TokensUnavailable` if the hub does not issue tokens. */
 export async function connect(): Promise<HubConnection> {
   await getDemoToken("service");
   return join("/graphql", (refused) => getDemoToken("service", refused));
+}
+
+/** Change the preferences of a user, as `<hub-preferences>` does with the user's token. */
+export async function setPreferences(user: DemoRole, input: Preferences): Promise<void> {
+  const getToken = (refused?: string) => getDemoToken(user, refused);
+  const hub = await join("/graphql", getToken);
+  try {
+    await hub.mutate(SetPreferences, { input });
+  } finally {
+    hub.leave(getToken);
+  }
 }

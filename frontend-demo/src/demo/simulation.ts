@@ -124,7 +124,6 @@ export class DemoSimulation extends LitElement {
 
   override render() {
     return this.simulations.map(({ userId, decisions }) => {
-      const notRequested = decisions.filter(({ reason }) => reason === NOT_REQUESTED);
       const title = this.withTitles && decisions.find((decision) => decision.title)?.title;
       return html`
         <section aria-labelledby="user-${userId}">
@@ -133,10 +132,8 @@ export class DemoSimulation extends LitElement {
           <ol role="list">
             ${entriesOf(decisions).map((entry) => this.row(entry))}
           </ol>
-          ${notRequested.length
-            ? html`<p class="small quiet">
-                Not requested: ${notRequested.map(({ channel }) => channelLabel(channel)).join(", ")}.
-              </p>`
+          ${decisions.some(({ reason }) => reason === NOT_REQUESTED)
+            ? html`<p class="small quiet">The other channels were not requested.</p>`
             : nothing}
         </section>
       `;

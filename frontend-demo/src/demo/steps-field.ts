@@ -4,7 +4,7 @@ import { channelLabel } from "./labels";
 import type { Channel, Step } from "./sender-api";
 import { sharedStyles } from "./shared-styles";
 
-const MAX_STEPS = 2;
+const MAX_STEPS = 10;
 const FIRST_STEP: Step = { channels: ["EMAIL"], after: "PT10M", unless: "READ" };
 const DELAYS = { PT1M: "1 minute", PT10M: "10 minutes", PT1H: "1 hour", P1D: "1 day" } as const;
 const STOPS = { SEEN: "seen", READ: "read", ACKNOWLEDGED: "acknowledged", NEVER: "no condition" } as const;

@@ -52,13 +52,12 @@ function explain(explanation: Explanation, props: SectionProps, close: () => voi
     <p dir="auto">${explanation.because}</p>
     <p class="muted-text">${named.category} · ${t("when", { time: i18n.ago(explanation.createdAt, now) })}</p>
     <dl>
-      ${explanation.deliveries.map(
-        ({ channel, status, reason, dueAt }) =>
-          html`<dt>${i18n.label(channel)}</dt>
-            <dd class=${status === "SKIPPED" || status === "FAILED" ? "muted-text" : ""}>
-              ${i18n.label(status)}${reason && reason !== status ? html`: ${i18n.label(reason)}` : nothing}${dueAt
-                ? html` · ${t("expected", { time: i18n.when(dueAt, now) })}`
-                : nothing}
+      ${rowsOf(explanation).map(
+        ({ channels, status, reason, dueAt }) =>
+          html`<dt>${i18n.list([...channels].map((channel) => i18n.label(channel)))}</dt>
+            <dd>
+              ${i18n.label(`STATUS_${status}`)}${dueAt ? html` · ${t("expected", { time: i18n.when(dueAt, now) })}` : nothing}
+              ${reason ? html`<p class="muted-text">${i18n.label(reason)}</p>` : nothing}
             </dd>`,
       )}
     </dl>
@@ -79,4 +78,17 @@ function explain(explanation: Explanation, props: SectionProps, close: () => voi
               </button>
             </div>`
           : nothing}`;
+}
+
+/** Deliveries with the same explanation are one row. Channels that nobody asked for are last. */
+function rowsOf({ deliveries }: Explanation) {
+  const rows = new Map<string, Omit<Explanation["deliveries"][number], "channel"> & { channels: Set<string> }>();
+  for (const delivery of deliveries) {
+    const key = [delivery.status, delivery.reason, delivery.dueAt].join();
+    const row = rows.get(key) ?? { ...delivery, channels: new Set() };
+    rows.set(key, row);
+    row.channels.add(delivery.channel);
+  }
+  const isLast = ({ reason }: { reason: string | null }) => Number(reason === "NOT_REQUESTED");
+  return [...rows.values()].sort((a, b) => isLast(a) - isLast(b));
 }

@@ -2,7 +2,7 @@
 import { html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
 import type { HubConnection } from "../client/connection";
 import { ConnectedElement } from "../connected-element";
-import { createPreferencesI18n, type Messages, type PreferencesI18n } from "../locales/preferences";
+import { PreferencesI18n, type Messages } from "../locales/preferences";
 import { pageLocale } from "../page";
 import { devices } from "./devices";
 import { renderDialog } from "./dialogs";
@@ -35,6 +35,7 @@ export class HubPreferences extends ConnectedElement<Messages> {
   };
 
   declare worker: string;
+  declare protected i18n: PreferencesI18n;
   declare why: string | null;
   declare onlyWhy: boolean;
   declare theme: "light" | "dark" | "auto" | null;
@@ -68,7 +69,7 @@ export class HubPreferences extends ConnectedElement<Messages> {
   }
 
   protected override createI18n(): PreferencesI18n {
-    return createPreferencesI18n(this.locale || pageLocale());
+    return new PreferencesI18n(this.locale || pageLocale());
   }
 
   protected override onConnect(hub: HubConnection): void {

@@ -2,7 +2,7 @@
 import { html, nothing, type PropertyDeclarations, type TemplateResult } from "lit";
 import type { HubConnection } from "../client/connection";
 import { ConnectedElement } from "../connected-element";
-import { createPreferencesI18n, type Messages, type PreferencesI18n } from "../locales/preferences";
+import { PreferencesI18n, type Messages } from "../locales/preferences";
 import { pageLocale } from "../page";
 import { styles } from "../preferences/styles";
 import { PushSubscriber, type PushState } from "./subscription";
@@ -60,7 +60,7 @@ export class HubPush extends ConnectedElement<Messages> {
   }
 
   protected override createI18n(): PreferencesI18n {
-    return createPreferencesI18n(this.locale || pageLocale());
+    return new PreferencesI18n(this.locale || pageLocale());
   }
 
   protected override onConnect(hub: HubConnection): void {
