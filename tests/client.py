@@ -190,6 +190,9 @@ class Tenant:
 class Socket:
     """A graphql-transport-ws connection with one subscription at a time."""
 
+    read_timeout_s: float | None = 60.0
+    """None for a reader in the background, which may have nothing to read for long."""
+
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
 
@@ -197,7 +200,12 @@ class Socket:
         await self.connection.send(json.dumps(message))
 
     async def read(self) -> Json:
-        message: Json = json.loads(await self.connection.recv())
+        """Return the next message. Raise AssertionError if there is none within `read_timeout_s`."""
+        try:
+            async with asyncio.timeout(self.read_timeout_s):
+                message: Json = json.loads(await self.connection.recv())
+        except TimeoutError as error:
+            raise AssertionError(f"the hub sent no message within {self.read_timeout_s} s") from error
         return message
 
     async def subscribe(

@@ -41,6 +41,7 @@ class Watcher:
         else:
             await self.replica.load(self.tenant, self.user, self.url)
         async with self.tenant.socket(self.user, url=self.url) as socket:
+            socket.read_timeout_s = None
             self._events = await socket.subscribe(FEED, after=self.replica.cursor)
             self._reading = asyncio.create_task(self._read())
             try:

@@ -41,6 +41,7 @@ class FollowingClient:
         while True:
             left = cut.randint(0, max_events) if cut else None
             async with self.tenant.feed(self.user, self.replica.cursor) as feed:
+                feed.socket.read_timeout_s = None
                 while left is None or left > 0:
                     event = await anext(feed)
                     if event["kind"] == "RESYNC":

@@ -112,12 +112,10 @@ async def test_feed_that_selects_deliveries_includes_external_channels(
     tenant: Tenant, receiver: WebhookReceiver
 ) -> None:
     await connect_webhook(tenant, receiver, "alice")
-    query = "subscription { inbox { kind notification { title deliveries { channel status } } } }"
-    async with tenant.socket("alice") as socket:
-        await socket.subscribe(query)
-        await asyncio.sleep(0.5)
+    query = "subscription ($after: Cursor) { inbox(after: $after) { notification { title deliveries { channel status } } } }"
+    async with tenant.feed("alice", (await tenant.inbox("alice"))["position"], query=query) as feed:
         await tenant.send("alice", title="Live", channels=["IN_APP", "WEBHOOK"])
-        event = (await asyncio.wait_for(socket.read(), 10))["payload"]["data"]["inbox"]
+        [event] = await feed.take(1)
     assert event["notification"]["title"] == "Live"
     assert [row["channel"] for row in event["notification"]["deliveries"]] == ["IN_APP", "WEBHOOK"]
 

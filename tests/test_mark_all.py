@@ -12,7 +12,7 @@ from hub.ids import new_id
 from hub.model import InboxState, Mailbox, Notification, Priority, document, mailbox_of
 from hub.platform.connections import Database
 from tests.client import Replica, Tenant, eventually
-from tests.conftest import scaled
+from tests.conftest import SLOWEST_S, scaled
 
 MANY = scaled(5_000, 300_000)
 MEANWHILE = 5  # sends into the inbox that is being changed
@@ -80,6 +80,7 @@ class InboxClient:
             self.listening = False
             await self.replica.load(tenant, user, url)
             async with tenant.feed(user, self.replica.cursor, url=url) as feed:
+                feed.socket.read_timeout_s = None
                 self.listening = True
                 async for event in feed:
                     self.kinds.append(event["kind"])
@@ -161,7 +162,7 @@ async def test_mark_all_in_a_large_inbox_counts_correctly_and_does_not_block_oth
                     f" median {middle_s * 1000:.0f} ms, worst {worst_s * 1000:.0f} ms"
                 )
             assert len(took_s) >= 5 * lasted_s
-            assert worst_s < 2
+            assert worst_s < scaled(SLOWEST_S, 2.0)
             expected += MEANWHILE
         fresh = Replica()
         await fresh.load(tenant, "alice")

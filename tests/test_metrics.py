@@ -15,8 +15,9 @@ from tests.telemetry import log_lines, metric_value, scrape_metrics
 
 async def test_metrics_count_operations(tenant: Tenant) -> None:
     url = tenant.urls[0]
-    await tenant.send("ann", url=url)
-    async with tenant.feed("ann", url=url) as feed:
+    async with tenant.feed("ann", (await tenant.inbox("ann", url=url))["position"], url=url) as feed:
+        await tenant.send("ann", url=url)
+        await feed.take(1)
         before = await scrape_metrics(url)
         await tenant.send("ann", url=url)
         await feed.take(1)

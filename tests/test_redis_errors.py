@@ -100,7 +100,7 @@ async def test_connection_cut_during_a_write_ends_no_process_and_loses_nothing(
                 await asyncio.sleep(0.3)
                 return False
 
-            async with tenant.feed("alice") as feed:
+            async with tenant.feed("alice", (await tenant.inbox("alice"))["position"]) as feed:
                 await eventually(everywhere, 60)
                 received = await feed.take(sent, 20)
             assert [event["notification"]["title"] for event in received] == [str(n) for n in range(sent)]

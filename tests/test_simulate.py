@@ -120,6 +120,7 @@ async def test_simulate_predicts_the_arrivals_and_the_reasons_of_skipped_deliver
         deployment_with_channels(mongod.url, redis.url, workers=1) as (_, tenant, fakes),
         tenant.socket() as socket,
     ):
+        socket.read_timeout_s = None
         receipts = await socket.subscribe(RECEIPTS)
         received: dict[Row, str] = {}
 
