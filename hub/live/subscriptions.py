@@ -238,5 +238,5 @@ async def _retry_until_ok(step: Callable[..., Awaitable[None]], *args: str) -> N
             log.warning("reconcile_failed", error=error)
             await asyncio.sleep(RETRY_DELAY_S)
         except Exception:
-            log.exception("reconcile_crashed", of=args)
+            log.exception("reconcile_crashed", mailboxes=args)
             return None

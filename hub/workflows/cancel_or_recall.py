@@ -63,7 +63,7 @@ class SendCancellation:
             await self._inbox_actions.recall(chunk)
             after = chunk[-1][1]
         if recalled and (left := await self._sends.list_to_recall(send, CHUNK)):
-            mailbox, notification = left[0]
-            log.warning("recall_incomplete", send=send.id, mailbox=mailbox, notification=notification)
+            _, notification = left[0]
+            log.warning("recall_incomplete", send=send.id, notification=notification)
             return
         await self._sends.finish_cancellation(send)

@@ -124,7 +124,7 @@ class Releases:
             if isinstance(result, Unavailable):
                 continue  # still due
             if isinstance(result, BaseException):
-                log.warning("release_failed", mailbox=work.mailboxes[0], error=result)
+                log.warning("release_failed", deliveries=len(work.deliveries), first=min(work.deliveries), error=result)
                 failed += work.deliveries
             else:
                 failed += result
