@@ -112,7 +112,9 @@ async def make_indexes(database: Database, *indexes: Indexes) -> None:
 
 
 async def _create_indexes(database: Database, collection: str, models: list[IndexModel]) -> None:
-    """Create the indexes that do not exist. If a setting changed how long documents are kept, change the index."""
+    """Create the indexes that do not exist. If a setting changed how long documents are kept, change the index.
+
+    MongoDB refuses to create an index that exists with another TTL. The command `collMod` changes a TTL."""
     try:
         await database[collection].create_indexes(models)
     except OperationFailure as error:

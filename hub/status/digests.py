@@ -147,7 +147,7 @@ class Digests:
 
     async def lock_ended(self, digest: Document, session: AsyncClientSession) -> bool:
         """Return True if a digest did not change since it was read. Then a replay of it conflicts with this
-        transaction."""
+        transaction, because the count changes the document."""
         match = {"_id": digest["_id"], "status": digest["status"], "updated_at": digest["updated_at"]}
         locked = await self._deliveries.update_one(match, {"$inc": {"slices": 1}}, session=session)
         return locked.matched_count > 0
