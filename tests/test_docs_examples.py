@@ -1,6 +1,7 @@
 """The examples in docs/examples/ run. `make check` compares them with the pages; `make front` checks their types."""
 
 import asyncio
+import re
 import shutil
 import subprocess
 import sys
@@ -10,9 +11,10 @@ import pytest
 
 from docs.examples.read_marks import test_read_notification_is_not_unread  # noqa: F401 - pytest runs it
 from docs.examples.setting import ExampleSettings
+from hub.model import Role
 from tests.client import Tenant
 from tests.conftest import NODE
-from tests.doc_pages import DOCS, ROOT
+from tests.doc_pages import DOCS, ROOT, example_pages, text_of
 
 EXAMPLES = DOCS / "examples"
 SCRIPT = ROOT / "infra" / "checks" / "examples.py"
@@ -39,6 +41,16 @@ async def test_example_client_prints_a_new_notification(tenant: Tenant, node: st
     finally:
         process.kill()
         await process.wait()
+
+
+async def test_graphql_examples_succeed_for_the_role_that_they_require(tenant: Tenant) -> None:
+    blocks = re.findall(r"```graphql\n(.*?)```", text_of(*example_pages()), re.DOTALL)
+    assert len(blocks) > 5
+    await tenant.send("alice")
+    tokens = [tenant.token("alice"), tenant.token(), tenant.token(role=Role.ADMIN)]
+    for block in blocks:
+        responses = [await tenant.execute_raw(block, headers={"authorization": f"Bearer {token}"}) for token in tokens]
+        assert any("errors" not in response for response in responses), (block, responses)
 
 
 def _replace(path: Path, old: str, new: str) -> None:
