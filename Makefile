@@ -61,7 +61,7 @@ compat:  ## run some of the tests under Python 3.12 and 3.13, if installed
 		.venv-$$version/bin/python -m pytest -p no:cacheprovider $(COMPAT_TESTS) || exit 1; \
 	done
 
-check: $(INSTALLED)  ## lint, types, imports, dependencies, generated pages, examples, sizes and wording
+check: $(INSTALLED)  ## lint, types, imports, dependencies, owners of data, generated pages, examples, wording
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
@@ -76,6 +76,7 @@ check: $(INSTALLED)  ## lint, types, imports, dependencies, generated pages, exa
 	@$(BIN)/python infra/checks/examples.py
 	@$(BIN)/python infra/checks/sizes.py
 	@$(BIN)/python infra/checks/prose.py
+	@$(BIN)/pytest --quiet tests/test_architecture.py
 
 docs: $(INSTALLED)  ## build the documentation into site/; broken links and anchors are errors
 	@$(BIN)/zensical build --strict --clean
