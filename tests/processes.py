@@ -6,14 +6,17 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 import weakref
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hub.settings import Settings
+from tests.hub_process import ForkedProcess
+
+if TYPE_CHECKING:
+    import subprocess
 
 SECRET = "a-secret-for-tests-that-is-long-enough"
 READY_S = 90.0
@@ -50,7 +53,7 @@ class Process:
         os.close(descriptor)
         self._log = Path(name)
         weakref.finalize(self, self._log.unlink, missing_ok=True)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ForkedProcess | subprocess.Popen[bytes] | None = None
         self.port = 0
 
     @property
@@ -89,11 +92,8 @@ class Process:
         self.kill()
         raise AssertionError(f"hub {self._command} did not start:\n{self.log[-3000:]}")
 
-    def _spawn(self) -> "subprocess.Popen[bytes]":
-        with self._log.open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "hub", self._command], env=self._environment, stdout=log, stderr=log
-            )
+    def _spawn(self) -> "ForkedProcess | subprocess.Popen[bytes]":
+        return ForkedProcess(self._command, self._environment, self._log)
 
     def kill(self) -> None:
         """Send SIGKILL."""
