@@ -75,7 +75,7 @@ class CommitHooks(Protocol):
         """Return additional updates that new mailboxes require, such as creating their users, by collection."""
         ...
 
-    def add_follow_ups(self, unit: UnitOfWork) -> None:
+    async def add_follow_ups(self, unit: UnitOfWork, session: AsyncClientSession) -> None:
         """Add documents of other stages to a unit before it is written."""
         ...
 
@@ -175,7 +175,7 @@ class TransactionRunner:
                         results.append((job, await job.work.apply(unit, session)))
                     except HubError as error:
                         results.append((job, error))
-                self._hooks.add_follow_ups(unit)
+                await self._hooks.add_follow_ups(unit, session)
                 await self._write(unit, session)
                 on_written()
                 await _commit(session)

@@ -35,6 +35,8 @@ class UnitOfWork:
     - `decision_data`: data that another stage has loaded for the works, outside the transaction.
     - `deliveries`: the deliveries that works need, which another stage has loaded in the transaction.
     - `digests`: the open digests that works join, which another stage has loaded in the transaction.
+    - `held_inserts`: the new deliveries that quiet hours or do-not-disturb hold. `held_updates`: the stored ones. Each
+      has its `due_at`.
     - `deliveries_to_end`: the removed notifications whose waiting deliveries are obsolete, by id, with the reason.
     - `stopping`: the notifications with deliveries that a mark of the recipient may stop.
     - `receipt_subjects`: the deliveries that receipts concern, by receipt id. Other receipts concern notifications.
@@ -62,6 +64,8 @@ class UnitOfWork:
         self.decision_data: Any = None
         self.deliveries: Any = None
         self.digests: Any = None
+        self.held_inserts: list[Delivery] = []
+        self.held_updates: list[Delivery] = []
         self.deliveries_to_end: dict[str, Reason] = {}
         self.stopping: list[Notification] = []
         self.receipt_subjects: dict[str, Delivery] = {}

@@ -2,7 +2,7 @@
 message."""
 
 from hub.model.channels import Channel, DeviceKind, Priority
-from hub.model.digests import ITEMS_SHOWN, DigestMode
+from hub.model.digests import ITEMS_SHOWN, DigestKind, DigestMode
 from hub.model.inbox_events import Backlog, InboxEvent, InboxEventKind, MailboxChange, Position
 from hub.model.mailboxes import InboxState, InboxView, Interruptions, Mailbox, mailbox_of, tenant_of, user_of
 from hub.model.notifications import (
@@ -53,6 +53,7 @@ __all__ = (
     "DeliveryStatus",
     "Device",
     "DeviceKind",
+    "DigestKind",
     "DigestMode",
     "InboxEvent",
     "InboxEventKind",

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from hub.model.channels import Channel, Priority
+from hub.model.digests import DigestKind
 from hub.model.mailboxes import user_of
 from hub.model.record import Record
 from hub.model.statuses import DeliveryStatus
@@ -40,6 +41,8 @@ class Delivery(Record, frozen=True, rename={"id": "_id"}):
       it cannot be claimed.
     - `digest_key`: set if the delivery is a digest, which carries other deliveries. It has neither `notification` nor
       `send`. `newest_notification` and `newest_send` are those of the item that joined last.
+    - `digest_kind`: DIGEST, or BRIEFING for what quiet hours and do-not-disturb held. A briefing has items of several
+      categories, and no category of its own.
     - `open`: True while items may join. `joined`: the number of items that joined. `item_count`: the number of items in
       the message.
     - `items_pending`: True until the items have the final status of the digest.
@@ -88,6 +91,7 @@ class Delivery(Record, frozen=True, rename={"id": "_id"}):
     revision: int = 0
     digest_id: str | None = None
     digest_key: str | None = None
+    digest_kind: DigestKind = DigestKind.DIGEST
     open: bool = False
     joined: int = 0
     item_count: int | None = None

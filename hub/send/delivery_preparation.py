@@ -17,7 +17,7 @@ from hub.outbox.lanes import scheduler_lane
 from hub.send.delivery_data import DeliveryData, DeliveryStores
 from hub.send.delivery_texts import SendTexts, TemplateTexts
 from hub.send.digest_content import DigestMessages
-from hub.send.digest_preparation import Collected, Item, collect_items
+from hub.send.digest_preparation import Collected, Item, collect_items, grouped
 from hub.send.email_layout import EmailLayouts, with_layout
 from hub.send.job_kind import ReadyToSend
 from hub.send.message import Message, Provider
@@ -27,7 +27,7 @@ from hub.send.state_after_outcome import Transition
 from hub.status.deliveries import SENT_STATUSES
 
 RENDER_SLICE_S = 0.005  # time of rendering after which other tasks run
-DIGESTS_AT_ONCE = 8  # digests of one batch whose items are in memory
+GROUPS_AT_ONCE = 8  # groups of digests of one batch whose items are in memory
 ADDRESS_LOST_REASONS = {Reason.NO_ADDRESS: Reason.ADDRESS_GONE, Reason.SUPPRESSED: Reason.SUPPRESSED}
 
 
@@ -58,10 +58,10 @@ class DeliveryHandler:
         plain = [job for job in jobs if not job.digest_key]
         prepared = await self._prepare_plain(plain, now) if plain else {}
         if len(plain) < len(jobs):
-            digests = [job for job in jobs if job.digest_key]
-            slots = asyncio.Semaphore(DIGESTS_AT_ONCE)
-            results = await asyncio.gather(*(self._prepare_digest(job, now, slots) for job in digests))
-            prepared |= {job.id: result for job, result in zip(digests, results, strict=True)}
+            slots = asyncio.Semaphore(GROUPS_AT_ONCE)
+            groups = grouped([job for job in jobs if job.digest_key])
+            for results in await asyncio.gather(*(self._prepare_digests(group, now, slots) for group in groups)):
+                prepared |= results
         return [prepared[job.id] for job in jobs]
 
     async def _prepare_plain(self, jobs: Sequence[Delivery], now: datetime) -> dict[str, ReadyToSend | Transition]:
@@ -86,6 +86,8 @@ class DeliveryHandler:
         now: datetime,
     ) -> ReadyToSend | Transition:
         if end := self._final_check(job, data, now):
+            if end.status is DeliveryStatus.HELD and not job.attempts:  # the scheduler adds it to a briefing
+                return replace(end, due_at=now)
             return end
         n, user, tenant = data.notifications[job.notification], data.users[job.mailbox], data.tenants[job.tenant]
         rendered = None
@@ -102,27 +104,41 @@ class DeliveryHandler:
                 return _template_error(error)
         return ReadyToSend(message, self._providers, user.id, job.traceparent, texts.note if texts else None)
 
-    async def _prepare_digest(self, job: Delivery, now: datetime, slots: asyncio.Semaphore) -> ReadyToSend | Transition:
-        """Return the message of a digest. If one item is left, it is the message of that item with the digest's id."""
+    async def _prepare_digests(
+        self, jobs: Sequence[Delivery], now: datetime, slots: asyncio.Semaphore
+    ) -> dict[str, ReadyToSend | Transition]:
+        """Return the messages of digests. If one item is left, it is the message of that item with the digest's id."""
         async with slots:
-            collected = await collect_items(job, self._stores, self._final_check, now)
-            if isinstance(collected, Transition):
-                return collected
-            if collected.count > 1:
-                collected = await self._render_items(job, collected, now)
-            if isinstance(collected, Transition):
-                return collected
-            if collected.count > 1:
-                try:
-                    message, note = await self._digests.build(job, collected)
-                except TemplateError as error:
-                    return _template_error(error)
-                return ReadyToSend(message, self._providers, job.mailbox, job.traceparent, note)
-            item = collected.newest[0].delivery
-            ready = (await self._prepare_plain([item], now))[item.id]
-        if isinstance(ready, Transition):
-            return ready
-        return replace(ready, message=replace(ready.message, id=job.id, created_at=job.accepted_at))
+            prepared: dict[str, ReadyToSend | Transition] = {}
+            alone: dict[str, Delivery] = {}
+            all_collected = await collect_items(jobs, self._stores, self._final_check, now)
+            for job in jobs:
+                collected = all_collected[job.id]
+                if isinstance(collected, Collected) and collected.count > 1:
+                    collected = await self._render_items(job, collected, now)
+                if isinstance(collected, Transition):
+                    prepared[job.id] = collected
+                elif collected.count > 1:
+                    prepared[job.id] = await self._build_digest(job, collected)
+                else:
+                    alone[job.id] = collected.newest[0].delivery
+            ready = await self._prepare_plain(list(alone.values()), now) if alone else {}
+            for job in jobs:
+                if item := alone.get(job.id):
+                    result = ready[item.id]
+                    if isinstance(result, ReadyToSend):
+                        result = replace(result, message=replace(result.message, id=job.id, created_at=job.accepted_at))
+                    prepared[job.id] = result
+        return prepared
+
+    async def _build_digest(self, job: Delivery, collected: Collected) -> ReadyToSend | Transition:
+        """Return the message of a digest with several items."""
+        await asyncio.sleep(0)
+        try:
+            message, note = await self._digests.build(job, collected)
+        except TemplateError as error:
+            return _template_error(error)
+        return ReadyToSend(message, self._providers, job.mailbox, job.traceparent, note)
 
     async def _render_items(self, digest: Delivery, collected: Collected, now: datetime) -> Collected | Transition:
         """Return the items with the texts that their templates have for the channel. An item whose texts cannot be
@@ -144,7 +160,7 @@ class DeliveryHandler:
             await asyncio.sleep(0)
         if failed:
             await self._stores.digest_items.end(failed, DeliveryStatus.FAILED, Reason.TEMPLATE_ERROR)
-            await self._stores.digests.set_item_count(digest.id, collected.count - len(failed))
+            await self._stores.digests.set_item_counts({digest.id: collected.count - len(failed)})
         if not newest:  # prepared again with the older items, or ended if there are none
             return Transition(DeliveryStatus.ACCEPTED, None, now)
         return Collected(newest, collected.count - len(failed), collected.data)

@@ -1,18 +1,19 @@
 """The preparation of digests: read the items, end those that are no longer wanted, and keep the newest."""
 
 from collections import ChainMap, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hub.model import ITEMS_SHOWN, Delivery, DeliveryStatus, Notification, Reason
+from hub.model import ITEMS_SHOWN, Delivery, DeliveryStatus, DigestKind, Notification, Reason
 from hub.send.delivery_data import DeliveryData, DeliveryStores
 from hub.send.state_after_outcome import Transition
 
 SLICE_SIZE = 500  # items in memory
+GROUP_SIZE = 100  # digests whose items are read together
 INCOMPLETE_PAUSE = timedelta(seconds=2)
 
 FinalCheck = Callable[[Delivery, DeliveryData, datetime], Transition | None]
@@ -38,23 +39,77 @@ class Collected(Struct, frozen=True):
     data: DeliveryData
 
 
-async def collect_items(
-    digest: Delivery, stores: DeliveryStores, check: FinalCheck, now: datetime
-) -> Collected | Transition:
-    """Return the items of a closed digest that are still wanted, and end the others with their reasons. If all items
-    have to wait, such as for the end of quiet hours, the digest waits.
+class _Items:
+    """The items of a digest that were found so far."""
 
-    Each item joined before the digest was closed, so a majority read finds exactly the items that joined. If it does
+    def __init__(self, digest: Delivery) -> None:
+        self.digest = digest
+        self.waiting: list[str] = []  # items that leave the digest because they have to wait
+        self._splits = digest.digest_kind is DigestKind.BRIEFING and not digest.attempts
+        self._newest: list[Item] = []
+        self._count = 0
+        self._hold: Transition | None = None
+        self._ready = False
+        self._slices: list[DeliveryData] = []
+
+    def add(self, item: Delivery, hold: Transition | None, data: DeliveryData) -> None:
+        self._hold, self._ready = hold or self._hold, self._ready or hold is None
+        if hold and self._splits:
+            self.waiting.append(item.id)
+            return
+        self._count += 1
+        if len(self._newest) < ITEMS_SHOWN:
+            self._newest.append(Item(item, data.notifications[item.notification]))
+            if not self._slices or self._slices[-1] is not data:
+                self._slices.append(data)
+
+    def result(self) -> Collected | Transition:
+        if self._hold and not self._ready:
+            return self._hold
+        if not self._slices:
+            return Transition(DeliveryStatus.SKIPPED, Reason.EMPTY)
+        data = replace(
+            self._slices[0],
+            notifications=ChainMap(*(dict(data.notifications) for data in self._slices)),
+            template_sends=ChainMap(*(dict(data.template_sends) for data in self._slices)),
+        )
+        return Collected(self._newest, self._count, data)
+
+
+def grouped(digests: Sequence[Delivery]) -> Iterator[list[Delivery]]:
+    """Yield groups of digests whose items are read together."""
+    group: list[Delivery] = []
+    size = 0
+    for digest in digests:
+        if group and (size + digest.joined > SLICE_SIZE or len(group) == GROUP_SIZE):
+            yield group
+            group, size = [], 0
+        group.append(digest)
+        size += digest.joined
+    if group:
+        yield group
+
+
+async def collect_items(
+    digests: Sequence[Delivery], stores: DeliveryStores, check: FinalCheck, now: datetime
+) -> dict[str, Collected | Transition]:
+    """Return the items of closed digests that are still wanted, and end the others with their reasons. If all items
+    have to wait, such as for the end of quiet hours, the digest waits. If only some of the items of a briefing have to
+    wait, the scheduler decides them again, unless the briefing was tried before: the first call may have arrived.
+
+    Each item joined before its digest was closed, so a majority read finds exactly the items that joined. If it does
     not, the digest waits."""
-    joined = await stores.digests.count_joined(digest.id)
-    if joined != digest.joined:
-        log.warning("digest_incomplete", delivery=digest.id, joined=digest.joined, found=joined)
-        return Transition(DeliveryStatus.ACCEPTED, None, now + INCOMPLETE_PAUSE)
-    newest: list[Item] = []
-    count, last = 0, None
-    slices: list[DeliveryData] = []
-    hold, ready = None, False
-    while items := await stores.digests.list_waiting(digest.id, last, SLICE_SIZE):
+    joined = await stores.digests.count_joined([digest.id for digest in digests])
+    results: dict[str, Collected | Transition] = {}
+    found: dict[str, _Items] = {}
+    for digest in digests:
+        if joined.get(digest.id, 0) == digest.joined:
+            found[digest.id] = _Items(digest)
+            continue
+        log.warning("digest_incomplete", delivery=digest.id, joined=digest.joined, found=joined.get(digest.id, 0))
+        results[digest.id] = Transition(DeliveryStatus.ACCEPTED, None, now + INCOMPLETE_PAUSE)
+    last = None
+    while found and (items := await stores.digests.list_waiting(found.keys(), last, SLICE_SIZE)):
         last = items[-1].id
         data = await stores.load(items)
         left_out: defaultdict[tuple[DeliveryStatus, Reason | None], list[Delivery]] = defaultdict(list)
@@ -62,23 +117,13 @@ async def collect_items(
             end = check(item, data, now)
             if end and end.due_at is None:
                 left_out[end.status, end.reason].append(item)
-                continue
-            hold, ready = end or hold, ready or end is None
-            count += 1
-            if len(newest) < ITEMS_SHOWN:
-                newest.append(Item(item, data.notifications[item.notification]))
-                if not slices or slices[-1] is not data:
-                    slices.append(data)
+            else:
+                found[item.digest_id or ""].add(item, end, data)
         for (status, reason), ended in left_out.items():
             await stores.digest_items.end(ended, status, reason)
-    if not slices:
-        return Transition(DeliveryStatus.SKIPPED, Reason.EMPTY)
-    if hold and not ready:
-        return hold
-    await stores.digests.set_item_count(digest.id, count)
-    data = replace(
-        slices[0],
-        notifications=ChainMap(*(dict(data.notifications) for data in slices)),
-        template_sends=ChainMap(*(dict(data.template_sends) for data in slices)),
-    )
-    return Collected(newest, count, data)
+    results |= {id: items_of.result() for id, items_of in found.items()}
+    for id, items_of in found.items():
+        if items_of.waiting and isinstance(results[id], Collected):
+            await stores.digests.take_out(items_of.digest, items_of.waiting)
+    await stores.digests.set_item_counts({id: one.count for id, one in results.items() if isinstance(one, Collected)})
+    return results

@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from hub.decide.templates.parts import Rendered
-from hub.model import Delivery, Mailbox, Notification, Tenant, User
+from hub.model import Delivery, DigestKind, Mailbox, Notification, Tenant, User
 from hub.platform.signed_links import LinkPurpose, SignedLinks, absolute_url, http_url
 from hub.send.digest_preparation import Item
 from hub.send.message import DigestItem, Message
@@ -47,11 +47,15 @@ class MessageBuilder:
         )
 
     def unsubscribe_url(self, job: Delivery, tenant: Tenant) -> str:
-        """Return the unsubscribe link of a delivery. Return an empty text for required categories, and without
-        HUB_PUBLIC_URL."""
+        """Return the unsubscribe link of a delivery. Return an empty text for required categories, for briefings, which
+        have several categories, and without HUB_PUBLIC_URL."""
         category = tenant.category(job.category)
         required = category is not None and category.required
-        return "" if required else self._links.url(LinkPurpose.UNSUBSCRIBE, job.id)
+        return (
+            ""
+            if required or job.digest_kind is DigestKind.BRIEFING
+            else self._links.url(LinkPurpose.UNSUBSCRIBE, job.id)
+        )
 
     def digest_item(self, item: Item) -> DigestItem:
         """Return an item with a URL that records a click on it, if possible."""

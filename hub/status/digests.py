@@ -4,6 +4,7 @@ import asyncio
 import functools
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import datetime
 
 import pymongo
 from msgspec.structs import replace
@@ -12,7 +13,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.read_concern import ReadConcern
 
-from hub.model import ITEMS_SHOWN, Delivery, DeliveryStatus, Reason, document
+from hub.model import ITEMS_SHOWN, Delivery, DeliveryStatus, DigestKind, Priority, Reason, document
 from hub.outbox.lanes import SCHEDULER_LANES
 from hub.outbox.states import FINAL
 from hub.platform.connections import DURABLE, SNAPSHOT, Document
@@ -20,6 +21,7 @@ from hub.platform.tolerant_decoding import decode_all, decode_by_id
 from hub.utc_time import Clock
 
 TRANSACTION_TIMEOUT_S = 10.0
+BRIEFING_SLOT = ""  # the key of the slot that all briefings of a device share
 JOIN_FIELDS = ("due_at", "priority", "lane", "newest_notification", "newest_send", "updated_at")
 CALL_FIELDS = ("tries", "lease_expirations", "reason", "enqueue_count", "claim")  # of earlier calls
 TEMPLATE_FIELDS = ("template_version", "layout_version")
@@ -27,7 +29,10 @@ RELEASE_BATCH_SIZE = 500  # items
 PENDING_AT_ONCE = 20  # digests whose items are settled in one round
 
 Slot = tuple[str, str, str | None, str]
-"""The mailbox, channel, device, and key of a digest. At most one digest of a slot is open."""
+"""The mailbox, channel, device, and key of a digest. At most one digest of a slot is open, or one briefing for each end
+of a quiet time."""
+ItemKind = tuple[Priority, str]
+"""The priority and category of an item."""
 
 
 def indexes() -> list[IndexModel]:
@@ -54,7 +59,13 @@ def indexes() -> list[IndexModel]:
 
 
 def slot_of(digest: Delivery) -> Slot:
-    return digest.mailbox, digest.channel, digest.device, digest.digest_key or ""
+    key = BRIEFING_SLOT if digest.digest_kind is DigestKind.BRIEFING else digest.digest_key or ""
+    return digest.mailbox, digest.channel, digest.device, key
+
+
+def briefing_key(id: str) -> str:
+    """Return the key of a briefing. It is unlike the key of any digest, which begins with a category."""
+    return f"/{id}"
 
 
 class Digests:
@@ -72,26 +83,42 @@ class Digests:
         docs = self._deliveries.find({"open": True, "$or": slots}, session=session)
         return await decode_all(docs, Delivery)
 
+    async def load_open_briefings(self, mailboxes: Collection[str], session: AsyncClientSession) -> list[Delivery]:
+        """Return the open briefings of mailboxes, read in a transaction."""
+        match = {"open": True, "mailbox": {"$in": list(mailboxes)}, "digest_key": {"$gte": "/", "$lt": "0"}}
+        docs = self._deliveries.find(match | {"digest_kind": DigestKind.BRIEFING}, session=session, hint="open_digest")
+        return await decode_all(docs, Delivery)
+
     async def list_open(self, key: str, mailboxes: Collection[str]) -> list[Delivery]:
         """Return the open digests of mailboxes with this key."""
         match = {"open": True, "mailbox": {"$in": list(mailboxes)}, "digest_key": key}
         return await decode_all(self._deliveries.find(match, hint="open_digest"), Delivery)
 
-    async def find_with_items(self, ids: Collection[str], session: AsyncClientSession) -> set[str]:
-        """Return the digests in `ids` that have items that wait, read in a transaction."""
+    async def find_item_kinds(self, ids: Collection[str], session: AsyncClientSession) -> dict[str, list[ItemKind]]:
+        """Return the kinds of the items that wait in the digests in `ids`, read in a transaction."""
+        group = {"digest": "$digest_id", "priority": "$priority", "category": "$category"}
         stages: list[Document] = [
             {"$match": {"digest_id": {"$in": list(ids)}, "status": DeliveryStatus.HELD}},
-            {"$group": {"_id": "$digest_id"}},
+            {"$group": {"_id": group}},
         ]
-        return {doc["_id"] async for doc in await self._deliveries.aggregate(stages, session=session, hint="items")}
+        kinds: dict[str, list[ItemKind]] = {}
+        async for doc in await self._deliveries.aggregate(stages, session=session, hint="items"):
+            kind = doc["_id"]
+            priority = Priority.__members__.get(kind["priority"], Priority.LOW)  # of a later version
+            kinds.setdefault(kind["digest"], []).append((priority, kind["category"]))
+        return kinds
 
-    async def count_joined(self, id: str) -> int:
-        """Count all items of a digest, which no write after a failover can change."""
-        return await self._majority.count_documents({"digest_id": id}, hint="items")
+    async def count_joined(self, ids: Collection[str]) -> dict[str, int]:
+        """Count all items of each digest, which no write after a failover can change."""
+        stages: list[Document] = [
+            {"$match": {"digest_id": {"$in": list(ids)}}},
+            {"$group": {"_id": "$digest_id", "count": {"$sum": 1}}},
+        ]
+        return {doc["_id"]: doc["count"] async for doc in await self._majority.aggregate(stages, hint="items")}
 
-    async def list_waiting(self, id: str, before: str | None, limit: int) -> list[Delivery]:
-        """Return items that wait, newest first, with ids before `before`."""
-        match: Document = {"digest_id": id, "status": DeliveryStatus.HELD}
+    async def list_waiting(self, ids: Collection[str], before: str | None, limit: int) -> list[Delivery]:
+        """Return items of digests that wait, newest first, with ids before `before`."""
+        match: Document = {"digest_id": {"$in": list(ids)}, "status": DeliveryStatus.HELD}
         if before:
             match["_id"] = {"$lt": before}
         docs = self._majority.find(match, hint="items").sort("_id", DESCENDING).limit(limit)
@@ -103,15 +130,29 @@ class Digests:
         match = {"digest_id": id, "status": DeliveryStatus.HELD}
         docs = self._deliveries.find(match, {"_id": 1}, hint="items").limit(RELEASE_BATCH_SIZE)
         if ids := [doc["_id"] async for doc in docs]:
-            now = self._clock()
-            lane = {"$concat": [SCHEDULER_LANES[0], "$priority", "/", "$tenant"]}
-            values = {"lane": lane, "due_at": now, "updated_at": now}
-            released: list[Document] = [{"$set": values}, {"$unset": "digest_id"}]
-            await self._deliveries.update_many({"_id": {"$in": ids}, **match}, released)
+            await self._deliveries.update_many({"_id": {"$in": ids}, **match}, released_update(self._clock()))
         return len(ids)
 
-    async def set_item_count(self, id: str, count: int) -> None:
-        await self._deliveries.update_one({"_id": id}, {"$set": {"item_count": count}})
+    async def take_out(self, digest: Delivery, items: Sequence[str]) -> None:
+        """Take items that wait out of a claimed digest, so the scheduler decides each of them. If the claim was lost,
+        another worker may be sending them, and they stay."""
+        for start in range(0, len(items), RELEASE_BATCH_SIZE):
+            batch = items[start : start + RELEASE_BATCH_SIZE]
+            await self._in_transaction(functools.partial(self._take_out_waiting, digest, batch))
+
+    async def _take_out_waiting(self, digest: Delivery, items: Sequence[str], session: AsyncClientSession) -> None:
+        claimed = {"_id": digest.id, "claim": digest.claim}
+        match = {"_id": {"$in": list(items)}, "digest_id": digest.id, "status": DeliveryStatus.HELD}
+        count = await self._deliveries.count_documents(match, session=session)
+        fewer = await self._deliveries.update_one(claimed, {"$inc": {"joined": -count}}, session=session)
+        if fewer.matched_count:
+            await self._deliveries.update_many(match, released_update(self._clock()), session=session)
+
+    async def set_item_counts(self, counts: Mapping[str, int]) -> None:
+        """Store the number of items in the message of each digest."""
+        updates = [UpdateOne({"_id": id}, {"$set": {"item_count": count}}) for id, count in counts.items()]
+        if updates:
+            await self._deliveries.bulk_write(updates, ordered=False)
 
     async def record_template_versions(self, digest: Delivery) -> None:
         values = {"template_version": digest.template_version, "layout_version": digest.layout_version}
@@ -141,21 +182,21 @@ class Digests:
         docs = self._deliveries.find(match, fields, hint="items_pending").sort("updated_at", ASCENDING)
         return await docs.limit(PENDING_AT_ONCE).to_list()
 
-    async def find_pending(self, id: str) -> Document | None:
-        """Return a digest that ended and whose items have another status."""
-        return await self._deliveries.find_one({"_id": id, "items_pending": True, "status": {"$in": FINAL}})
+    async def find_pending(self, ids: Collection[str]) -> list[Document]:
+        """Return the digests in `ids` that ended and whose items have another status."""
+        match = {"_id": {"$in": list(ids)}, "items_pending": True, "status": {"$in": FINAL}}
+        fields = {"status": 1, "reason": 1, "updated_at": 1}
+        return await self._deliveries.find(match, fields).to_list()
 
-    async def lock_ended(self, digest: Document, session: AsyncClientSession) -> bool:
-        """Return True if a digest did not change since it was read. Then a replay of it conflicts with this
-        transaction, because the count changes the document."""
-        match = {"_id": digest["_id"], "status": digest["status"], "updated_at": digest["updated_at"]}
-        locked = await self._deliveries.update_one(match, {"$inc": {"slices": 1}}, session=session)
-        return locked.matched_count > 0
+    async def lock_ended(self, digests: Sequence[Document], session: AsyncClientSession) -> bool:
+        """Return True if no digest changed since it was read. Then a replay of one conflicts with this transaction,
+        because the count changes the document."""
+        locked = await self._deliveries.update_many(_unchanged(digests), {"$inc": {"slices": 1}}, session=session)
+        return locked.matched_count == len(digests)
 
-    async def mark_settled(self, digest: Document) -> None:
-        """Record that all items have the status of the digest, unless it changed in the meantime."""
-        match = {"_id": digest["_id"], "status": digest["status"], "updated_at": digest["updated_at"]}
-        await self._deliveries.update_one(match, {"$unset": {"items_pending": ""}})
+    async def mark_settled(self, digests: Sequence[Document]) -> None:
+        """Record that all items have the status of their digest, except for digests that changed in the meantime."""
+        await self._deliveries.update_many(_unchanged(digests), {"$unset": {"items_pending": ""}})
 
     async def replay(self, failed: Sequence[Document]) -> None:
         """Send FAILED digests again, and the digests of FAILED items, with all items that failed with their digest.
@@ -217,11 +258,19 @@ def end_of_items(status: DeliveryStatus) -> DeliveryStatus:
     return DeliveryStatus.SENT if status is DeliveryStatus.READ else status
 
 
+def _unchanged(digests: Sequence[Document]) -> Document:
+    """Return the match of digests that did not change since they were read."""
+    return {"$or": [{name: digest[name] for name in ("_id", "status", "updated_at")} for digest in digests]}
+
+
 def _as_shown(delivery: Delivery, digest: Delivery | None) -> Delivery:
     if digest is None or delivery.status is not DeliveryStatus.HELD:
         return delivery
     if digest.status not in FINAL:
-        return replace(delivery, due_at=None if digest.enqueue_count else digest.due_at)
+        due_at, reason = None if digest.enqueue_count else digest.due_at, delivery.reason
+        if digest.digest_kind is DigestKind.BRIEFING:  # do-not-disturb may be followed by quiet hours
+            reason = digest.reason or reason
+        return replace(delivery, due_at=due_at, reason=reason)
     return replace(
         delivery,
         status=end_of_items(digest.status),
@@ -235,5 +284,11 @@ def joined_update(digest: Delivery, joined_before: int) -> Document:
     doc = document(digest)
     return {
         "$inc": {"joined": digest.joined - joined_before},
-        "$set": {name: doc[name] for name in JOIN_FIELDS},
+        "$set": {name: doc[name] for name in JOIN_FIELDS} | {"revision": digest.revision},
     }
+
+
+def released_update(now: datetime) -> list[Document]:
+    """Return the update that takes items out of their digest, so they are due on their lanes of the scheduler."""
+    lane = {"$concat": [SCHEDULER_LANES[0], "$priority", "/", "$tenant"]}
+    return [{"$set": {"lane": lane, "due_at": now, "updated_at": now}}, {"$unset": "digest_id"}]

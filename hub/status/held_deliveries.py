@@ -20,6 +20,7 @@ from hub.status.deliveries import COLLECTION, finish_update
 OUTDATED_BATCH_SIZE = 1000  # deliveries of one user
 PREFERENCE_REASONS = [Reason.QUIET_HOURS, Reason.DO_NOT_DISTURB]
 """The reasons of deliveries that wait because of their user's preferences."""
+ITEM_FIELDS = ("digest_id", "device", "reason", "revision", "updated_at")
 RELEASED_FIELDS = (
     "status", "lane", "enqueue_count", "device", "due_at", "released_at", "updated_at", "counted", "template_version",
     "layout_version",
@@ -69,6 +70,7 @@ class HeldDeliveries:
             "reason": {"$in": PREFERENCE_REASONS},
             "status": DeliveryStatus.HELD,
             "revision": {"$not": {"$gte": revision}},
+            "digest_id": None,  # an item waits with its digest
         }
         docs = self._deliveries.find(outdated, {"_id": 1}, hint="held").limit(OUTDATED_BATCH_SIZE)
         if ids := [doc["_id"] async for doc in docs]:
@@ -111,6 +113,13 @@ def held_update(id: str, reason: Reason | None, due_at: datetime | None, revisio
     """Return the update that holds a delivery longer. `revision` is that of the preferences that decided."""
     values = {"reason": reason, "due_at": due_at, "revision": revision, "updated_at": now}
     return UpdateOne({"_id": id}, {"$set": values})
+
+
+def item_update(item: Delivery) -> UpdateOne:
+    """Return the update that makes a delivery that waits by itself an item of a digest."""
+    doc = document(item)
+    values = {name: doc[name] for name in ITEM_FIELDS if name in doc}
+    return UpdateOne({"_id": item.id}, {"$set": values, "$unset": {"lane": "", "due_at": ""}})
 
 
 def ended_update(id: str, status: DeliveryStatus, reason: Reason | None, now: datetime) -> UpdateOne:

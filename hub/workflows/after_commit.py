@@ -33,7 +33,7 @@ from hub.status.obsolete_deliveries import ObsoleteDeliveries, ObsoleteGroup
 from hub.status.receipt_builder import webhook_calls_for
 from hub.status.sends import Sends
 from hub.webhooks import webhook_calls
-from hub.workflows.digest_joins import DigestJoins
+from hub.workflows.digest_joins import DigestJoins, join_briefings
 from hub.workflows.release import WaitingDeliveries
 from hub.workflows.send_request import DecisionData
 
@@ -75,7 +75,7 @@ class AfterCommit:
         waiting = await self._held.load(ids, session)
         cancelled = await self._sends.find_cancelled({one.send for one in waiting.values() if one.send})
         digests = [id for id, one in waiting.items() if one.digest_key]
-        with_items = await self._digests.find_with_items(digests, session) if digests else ()
+        item_kinds = await self._digests.find_item_kinds(digests, session) if digests else {}
         interrupting = {
             one.notification
             for one in waiting.values()
@@ -83,7 +83,7 @@ class AfterCommit:
         }
         counted = await self._held.find_counted(interrupting, session) if interrupting else ()
         interruptions = {interruption_of(notification, step) for notification, step in counted}
-        return WaitingDeliveries(waiting, cancelled, interruptions, with_items)
+        return WaitingDeliveries(waiting, cancelled, interruptions, item_kinds)
 
     async def load_digests(self, mailboxes: Mapping[str, Collection[str]], session: AsyncClientSession) -> DigestJoins:
         """Return the open digests of mailboxes by digest key."""
@@ -93,9 +93,11 @@ class AfterCommit:
         """Return the updates that create the users of new mailboxes by collection."""
         return {USERS: create_missing(mailboxes, unit.now)}
 
-    def add_follow_ups(self, unit: UnitOfWork) -> None:
-        """Cancel the new deliveries of notifications that were replaced in the same unit. Add the webhook calls that
-        the receipts of `unit` cause."""
+    async def add_follow_ups(self, unit: UnitOfWork, session: AsyncClientSession) -> None:
+        """Add held deliveries to briefings. Cancel the new deliveries of notifications that were replaced in the same
+        unit. Add the webhook calls that the receipts of `unit` cause."""
+        if unit.held_inserts or unit.held_updates:
+            await join_briefings(unit, self._digests, session)
         _cancel_replaced(unit)
         if unit.digests:
             unit.digests.write(unit)

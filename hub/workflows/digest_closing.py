@@ -1,6 +1,6 @@
 """The closing of a digest that is due."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 
 from msgspec.structs import replace
@@ -19,9 +19,10 @@ from hub.decide.timing import (
     when,
 )
 from hub.inbox.unit_of_work import UnitOfWork
-from hub.model import Delivery, DeliveryStatus, Reason
+from hub.model import Delivery, DeliveryStatus, DigestKind, Reason, Tenant
 from hub.model.mailboxes import tenant_of
 from hub.status import deliveries, held_deliveries
+from hub.status.digests import ItemKind
 
 TemplateSets = Mapping[tuple[str, str], TemplateSet]
 """The current texts of the templates of digests, by tenant and key."""
@@ -34,29 +35,36 @@ async def read_templates(templates: Templates, mailboxes: Iterable[str]) -> Temp
 
 
 def close_digest(
-    unit: UnitOfWork, digest: Delivery, templates: TemplateSets, requeue_after: timedelta, *, has_items: bool
+    unit: UnitOfWork,
+    digest: Delivery,
+    items: Collection[ItemKind],
+    templates: TemplateSets,
+    requeue_after: timedelta,
 ) -> None:
     """Close a digest, so no item can join, and record the versions of its templates. It becomes ACCEPTED, or ends if it
-    has no items or the daily limit is reached. In quiet hours, it stays as it is until they end.
+    has no items or the daily limit is reached. In quiet hours, it stays as it is until they end. `items`: the kinds of
+    the items that wait.
 
     The mailbox is written because joins also write it."""
     now, user = unit.now, unit.decision_data.users.get(digest.mailbox)
-    if not has_items:
+    if not items:
         _end(unit, digest, Reason.EMPTY)
         return
     if user and digest.channel in INTERRUPTING:
         tenant = unit.decision_data.tenants[digest.tenant]
-        category = tenant.category(digest.category) or default_category(digest.category)
         availability = availability_of(user, tenant)
-        question = Question(digest.mailbox, digest.priority, category.required)
-        answer = when(availability, question, now)
-        if answer.status is DeliveryStatus.HELD:
-            held = held_deliveries.held_update(digest.id, answer.reason, answer.due_at, user.revision, now)
-            unit.update(deliveries.COLLECTION, digest.id, held)
+        questions = _questions(digest, items, tenant)
+        answers = [when(availability, question, now) for question in questions]
+        held = [answer for answer in answers if answer.status is DeliveryStatus.HELD and answer.due_at]
+        if len(held) == len(answers):
+            first = min(held, key=lambda answer: answer.due_at or now)
+            update = held_deliveries.held_update(digest.id, first.reason, first.due_at, user.revision, now)
+            unit.update(deliveries.COLLECTION, digest.id, update)
             return
-        if availability and is_counted(availability, question) and not digest.counted:
+        free = [one for one, answer in zip(questions, answers, strict=True) if answer not in held]
+        if availability and not digest.counted and any(is_counted(availability, one) for one in free):
             mailbox = unit.get_mailbox(digest.mailbox)
-            counted = count_interruption(availability, mailbox, now, interruption_of(digest.id, 0))
+            counted = count_interruption(availability, mailbox, now, _interruption(digest))
             if counted is None:
                 _end(unit, digest, Reason.DAILY_LIMIT)
                 return
@@ -67,6 +75,23 @@ def close_digest(
     after = held_deliveries.accepted(digest, digest.id, digest.device, requeue_after, now)
     unit.update(deliveries.COLLECTION, digest.id, held_deliveries.accepted_update(after))
     unit.released.append((after.lane, after.id))
+
+
+def _questions(digest: Delivery, items: Collection[ItemKind], tenant: Tenant) -> list[Question]:
+    """Return the questions when a digest leaves: one for its category, or one for each kind of the items of a briefing.
+    A briefing leaves if one of its items may leave. The worker takes the others out."""
+    kinds = items if digest.digest_kind is DigestKind.BRIEFING else [(digest.priority, digest.category)]
+    return [
+        Question(digest.mailbox, priority, (tenant.category(category) or default_category(category)).required)
+        for priority, category in kinds
+    ]
+
+
+def _interruption(digest: Delivery) -> str:
+    """Return what identifies an interruption. The briefings of several devices that leave together are one."""
+    if digest.digest_kind is DigestKind.BRIEFING and digest.due_at:
+        return f"briefing/{digest.due_at.isoformat()}"
+    return interruption_of(digest.id, 0)
 
 
 def _end(unit: UnitOfWork, digest: Delivery, reason: Reason) -> None:

@@ -7,6 +7,7 @@ Guarantees
 - What leaves counts against the daily limit of its user. Over the limit, the notification is shown in the inbox.
 - A step without a device becomes one delivery for each device that the user has now.
 - A digest is closed before it is sent. A digest without items ends.
+- What quiet hours or do-not-disturb hold joins a briefing, except what was tried before.
 - A user who was erased is not created again.
 
 The works have the rank LOW, and each changes one mailbox. A worker sends what this version cannot decode to its end.
@@ -48,6 +49,7 @@ from hub.model import (
 from hub.outbox.lanes import SCHEDULER_LANES, Lanes
 from hub.settings import Settings
 from hub.status import deliveries, held_deliveries, receipt_change_stream
+from hub.status.digests import ItemKind
 from hub.status.held_deliveries import HeldDeliveries, HeldEntry
 from hub.status.receipt_builder import REPORTED_STATUSES
 from hub.utc_time import Clock
@@ -63,13 +65,13 @@ log = structlog.get_logger(__name__)
 
 class WaitingDeliveries(Struct, frozen=True):
     """The deliveries of a batch that still wait, by id, and the cancelled ones among their sends with the reason.
-    `interruptions`: those of their notifications that have been counted against a daily limit. `with_items`: the
-    digests with items that wait."""
+    `interruptions`: those of their notifications that have been counted against a daily limit. `item_kinds`: the kinds
+    of the items that wait in their digests."""
 
     deliveries: Mapping[str, Delivery]
     cancelled: Mapping[str, Reason]
     interruptions: set[str]
-    with_items: Collection[str] = ()
+    item_kinds: Mapping[str, Collection[ItemKind]] = {}
 
 
 class _Subject(Struct, frozen=True):
@@ -175,8 +177,8 @@ class _ReleaseWork(WorkDefaults):
             if not delivery.due_at or delivery.due_at > unit.now:
                 continue
             if delivery.digest_key:
-                has_items = id in waiting.with_items
-                close_digest(unit, delivery, self._templates, self._requeue_after, has_items=has_items)
+                items = waiting.item_kinds.get(id, ())
+                close_digest(unit, delivery, items, self._templates, self._requeue_after)
                 continue
             decision = self._decide(unit, delivery, waiting.cancelled.get(delivery.send))
             if decision.outcome is DeliveryStatus.ACCEPTED:
@@ -263,13 +265,27 @@ def _show(unit: UnitOfWork, n: Notification, step: int) -> None:
     unit.insert(receipt_change_stream.COLLECTION, receipt)
 
 
+def _hold(unit: UnitOfWork, delivery: Delivery, decision: Decision) -> None:
+    """Hold a delivery until a quiet time ends. It joins a briefing for each device. A delivery that was tried before
+    waits by itself, because the first call may have arrived."""
+    user, reason, due_at = unit.decision_data.users.get(delivery.mailbox), decision.reason, decision.due_at
+    revision = user.revision if user else delivery.revision
+    if delivery.attempts or delivery.mailbox in unit.new_mailboxes:  # a new mailbox: the user was erased
+        update = held_deliveries.held_update(delivery.id, reason, due_at, revision, unit.now)
+        unit.update(deliveries.COLLECTION, delivery.id, update)
+        return
+    held = replace(delivery, reason=reason, due_at=due_at, revision=revision, updated_at=unit.now)
+    first, *others = (delivery.device,) if delivery.device else decision.devices or (None,)
+    unit.held_updates.append(replace(held, device=first))
+    for device in others:
+        id = delivery_id(delivery.notification, delivery.channel, device, delivery.step)
+        unit.held_inserts.append(replace(held, id=id, device=device))
+
+
 def _hold_or_end(unit: UnitOfWork, delivery: Delivery, decision: Decision) -> None:
     status, reason, now = decision.outcome, decision.reason, unit.now
     if status is DeliveryStatus.HELD:
-        user = unit.decision_data.users.get(delivery.mailbox)
-        revision = user.revision if user else delivery.revision
-        update = held_deliveries.held_update(delivery.id, reason, decision.due_at, revision, now)
-        unit.update(deliveries.COLLECTION, delivery.id, update)
+        _hold(unit, delivery, decision)
         return
     unit.update(deliveries.COLLECTION, delivery.id, held_deliveries.ended_update(delivery.id, status, reason, now))
     if status in REPORTED_STATUSES:

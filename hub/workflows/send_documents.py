@@ -28,6 +28,7 @@ from hub.model import (
 )
 from hub.outbox.lanes import lane_of, scheduler_lane
 from hub.status import deliveries, receipt_change_stream, sends
+from hub.status.held_deliveries import PREFERENCE_REASONS
 from hub.status.virtual_deliveries import failed_rendering
 from hub.workflows.removal import remove
 from hub.workflows.send_request import SendRequest
@@ -164,6 +165,9 @@ class SendDocuments(Struct, frozen=True):
                     delivery = replace(delivery, attempts=(failed_rendering(error, n.created_at),))
                 if decision.reason is Reason.DIGEST:
                     delivery = self._joined(unit, delivery, decision)
+                elif delivery.status is DeliveryStatus.HELD and decision.reason in PREFERENCE_REASONS:
+                    unit.held_inserts.append(replace(delivery, revision=user.revision))
+                    continue
                 elif delivery.status is DeliveryStatus.HELD:
                     delivery = replace(delivery, revision=user.revision)
                 elif timed.interruptions and interrupts(decision):
@@ -180,8 +184,7 @@ class SendDocuments(Struct, frozen=True):
         assert self.digest
         assert decision.due_at
         key = digest_key(delivery.category, self.digest.key)
-        waiting = replace(delivery, lane="", due_at=None)
-        item: Delivery = unit.digests.join(waiting, key, self.digest, decision.due_at, unit.now)
+        item: Delivery = unit.digests.join(delivery, key, self.digest, decision.due_at, unit.now)
         return item
 
     def _delivery(self, n: Notification, decision: Decision, device: str | None) -> Delivery:

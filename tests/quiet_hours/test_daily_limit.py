@@ -87,25 +87,29 @@ async def test_critical_and_required_notifications_pass_and_do_not_count(acme: T
     await wait_for_pushes(acme, 5)
 
 
-async def test_delivery_that_waited_counts_when_it_leaves(acme: Tenant, channels: FakeChannels) -> None:
-    """Two of three held notifications leave, each on two browsers; the third is shown in the inbox."""
+async def test_briefing_counts_once_when_it_leaves(acme: Tenant, channels: FakeChannels) -> None:
+    """Three held notifications leave together on two browsers. The next two are over the limit, and are shown."""
     for _ in range(2):
         await channels.add_browser(acme, "alice")
-    await set_times(acme, "alice", dailyLimit=2, doNotDisturbUntil=later(hours=5))
+    await set_times(acme, "alice", dailyLimit=1, doNotDisturbUntil=later(hours=5))
     for _ in range(3):
         await acme.send("alice", channels=["WEB_PUSH"])
     assert {one["status"] for one in await list_all_deliveries(acme)} == {"HELD"}
     assert await inbox_of(acme, "alice") == []
     await set_times(acme, "alice", doNotDisturbUntil=None)
+    await wait_for_pushes(acme, 8)
+    await set_times(acme, "alice", doNotDisturbUntil=later(hours=5))
+    over = [(await acme.send("alice", channels=["WEB_PUSH"]))["send"]["id"] for _ in range(2)]
+    await set_times(acme, "alice", doNotDisturbUntil=None)
 
     async def decided() -> bool:
         found = Counter((one["status"], one["reason"]) for one in await list_all_deliveries(acme))
-        return found == {("SENT", None): 4, ("SKIPPED", "DAILY_LIMIT"): 2}
+        return found == {("SENT", None): 8, ("SKIPPED", "DAILY_LIMIT"): 6} and len(await inbox_of(acme, "alice")) == 2
 
     await eventually(decided, 20)
-    [shown] = await inbox_of(acme, "alice")
-    skipped = [one for one in shown["deliveries"] if one["reason"] == "DAILY_LIMIT"]
-    assert {one["channel"] for one in skipped} == {"WEB_PUSH"}
+    skipped = await list_all_deliveries(acme, statuses=["SKIPPED"])
+    assert {one["sendId"] for one in skipped} == set(over)
+    assert {one["notificationId"] for one in skipped} == {n["id"] for n in await inbox_of(acme, "alice")}
 
 
 async def test_later_step_is_another_interruption(acme: Tenant, channels: FakeChannels) -> None:

@@ -132,12 +132,12 @@ class Delivery:
     id: ID
     notification_id: ID = strawberry.field(
         resolver=_notification_id,
-        description="The id of the notification. For a digest, the notification of its newest item.",
+        description="The id of the notification. For a digest or briefing, the notification of its newest item.",
     )
     send_id: ID = strawberry.field(
         resolver=_send_id,
-        description="The id of the send. For a digest, the send of its newest item. A digest is not counted in the "
-        "counts of a send; its items are.",
+        description="The id of the send. For a digest or briefing, the send of its newest item. A digest is not "
+        "counted in the counts of a send; its items are.",
     )
     user_id: ID = strawberry.field(description="The id of the recipient.")
     channel: model.Channel
@@ -171,15 +171,16 @@ class Delivery:
     items: list[model.Notification] = strawberry.field(
         resolver=_items,
         graphql_type=list[Annotated["Notification", strawberry.lazy("hub.api.schema.notifications")]],
-        description=f"The notifications that a digest carries, newest first, at most {ITEMS_SHOWN}. Empty for other "
-        "deliveries.",
+        description=f"The notifications that a digest or briefing carries, newest first, at most {ITEMS_SHOWN}. Empty "
+        "for other deliveries.",
     )
     item_count: int = strawberry.field(
         resolver=_item_count,
-        description="The number of notifications that a digest carries. 0 for other deliveries.",
+        description="The number of notifications that a digest or briefing carries. 0 for other deliveries.",
     )
     digest_id: ID | None = strawberry.field(
-        description="The id of the digest that carries this delivery. Its `attempts` are those of the digest."
+        description="The id of the digest or briefing that carries this delivery. Its `attempts` are those of the "
+        "digest."
     )
     created_at: datetime
     updated_at: datetime = strawberry.field(description="The time of the last change.")

@@ -15,7 +15,7 @@ from hub.decide.templates.built_in import BRIEFING, DIGEST, LAYOUT
 from hub.decide.templates.errors import TemplateError
 from hub.decide.templates.lookup import TemplateSet
 from hub.decide.templates.render_input import STAND_IN
-from hub.model import ITEMS_SHOWN, Delivery, Notification
+from hub.model import ITEMS_SHOWN, Delivery, DigestKind, Notification
 from hub.platform.translations import Language, marked
 from hub.unicode_text import single_line
 from hub.utc_time import rfc3339
@@ -160,9 +160,9 @@ def more_text(number: int, reader: Language) -> str:
     return reader.plural(ONE_MORE, MANY_MORE, number)
 
 
-def template_key(digest: Delivery) -> str:  # noqa: ARG001
-    """Return the key of the template of a digest."""
-    return DIGEST
+def template_key(digest: Delivery) -> str:
+    """Return the key of the template of a digest or briefing."""
+    return BRIEFING if digest.digest_kind is DigestKind.BRIEFING else DIGEST
 
 
 def with_template_versions(digest: Delivery, current: Mapping[tuple[str, str], TemplateSet]) -> Delivery:
