@@ -1,13 +1,15 @@
 """The texts of one send: each is rendered once for all recipients for whom everything that it reads is equal."""
 
 import asyncio
+import threading
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from msgspec.structs import replace
 
-from hub.decide.templates import recipient_texts
+from hub.decide.templates import parts, recipient_texts
 from hub.decide.templates.errors import MissingValue, TemplateError
 from hub.decide.templates.lookup import TemplateSet
 from hub.decide.templates.parts import Rendered, StoredTemplate, TextLimits, render
@@ -15,6 +17,7 @@ from hub.decide.templates.recipient_texts import RecipientTexts
 from hub.markdown import MARKDOWN_MAX_CHARS
 from hub.model import Channel, TemplateTexts, Tenant, User
 from hub.platform.batched_reads import BATCH_MAX_KEYS, BatchedReads
+from hub.workflows.send_texts import RenderTime
 
 NOW = datetime(2026, 11, 20, 8, 15, 30, tzinfo=UTC)
 TENANT = Tenant(id="acme", name="Acme")
@@ -127,6 +130,22 @@ def test_markdown_is_cut_to_the_length_that_is_parsed_in_time(markdown: bool) ->
     result = RecipientTexts(stored, TENANT, {}, NOW, TextLimits(256, 50_000)).render(Channel.IN_APP, ALICE, ("n", NOW))
     assert isinstance(result, Rendered)
     assert len(result.body.encode()) == (MARKDOWN_MAX_CHARS if markdown else 50_000)
+
+
+async def test_template_that_was_slow_is_rendered_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts, render_time = texts_of("{{ user.name }}"), RenderTime(3, "input")
+    threads: list[str] = []
+
+    def render_for(name: str) -> Rendered | TemplateError:
+        threads.append(threading.current_thread().name)
+        return texts.render(Channel.IN_APP, replace(ALICE, name=name), ("n", NOW))
+
+    for name, slow_s in (("a", parts.SLOW_S), ("b", 0.0), ("c", 0.0)):
+        monkeypatch.setattr(parts, "SLOW_S", slow_s)
+        rendered = await render_time.run(texts, partial(render_for, name))
+        assert isinstance(rendered, Rendered)
+        assert rendered.body == name
+    assert [thread.startswith("slow-templates") for thread in threads] == [False, False, True]
 
 
 async def test_concurrent_reads_are_one_query_that_begins_after_each_call() -> None:

@@ -1,7 +1,5 @@
 """`simulate`: the decisions for a send that is neither stored nor sent."""
 
-import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
@@ -132,11 +130,7 @@ async def _render(
     texts: SendTexts, render_time: RenderTime, user: model.User, notification: str, channel: model.Channel
 ) -> model.Content | TemplateError:
     """Return the content of a notification on a channel, or the error. Let other calls run if rendering takes long."""
-    began_s = time.thread_time()
-    content = texts.content(user, notification, channel)
-    if render_time.spend(began_s):
-        await asyncio.sleep(0)
-    return content
+    return await render_time.run(texts.recipient_texts, lambda: texts.content(user, notification, channel))
 
 
 def _scheduled(decision: PlannedDecision, at: datetime | None) -> PlannedDecision:

@@ -26,6 +26,7 @@ LABEL_MAX_CHARS = 256
 WHATSAPP_VARIABLE_MAX_CHARS = 1024
 EMAIL_CLIPPED_BYTES = 102 * 1024  # Gmail hides the rest of a longer email behind a link
 ELLIPSIS = "…"
+SLOW_S = 0.005  # processor time of one text
 WITHOUT_TITLE = frozenset({Channel.SMS, Channel.WHATSAPP})
 """The channels whose messages have no title."""
 SAMPLE_CHANNELS = (Channel.IN_APP, Channel.EMAIL, Channel.WHATSAPP)
@@ -71,11 +72,13 @@ class Reads(Struct, frozen=True):
 
 
 class StoredTemplate:
-    """The texts of a template, each parsed when it is first used. `version`: 0 if the texts are not stored."""
+    """The texts of a template, each parsed when it is first used. `version`: 0 if the texts are not stored. `slow`: a
+    text took longer than SLOW_S."""
 
     def __init__(self, texts: TemplateTexts, version: int = 0) -> None:
         self.texts = texts
         self.version = version
+        self.slow = False
         self._sources = {name: (source, syntax) for name, source, syntax in _sources(texts)}
         self._parsed: dict[str, ParsedTemplate] = {}
         self._parts_for: dict[Channel, tuple[str, ...]] = {}
@@ -115,7 +118,11 @@ class StoredTemplate:
         return None
 
     def _render(self, parsed: ParsedTemplate, given: RenderInput) -> str:
-        return parsed.render(given.values, locale=given.locale, timezone=given.timezone, now=given.now)
+        began_s = time.thread_time()
+        try:
+            return parsed.render(given.values, locale=given.locale, timezone=given.timezone, now=given.now)
+        finally:
+            self.slow = self.slow or time.thread_time() - began_s > SLOW_S
 
     @property
     def heading(self) -> str | None:

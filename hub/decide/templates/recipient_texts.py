@@ -33,6 +33,11 @@ class RecipientTexts:
         self._found: dict[tuple[Channel, str, str], tuple[StoredTemplate, tuple[str, str] | None]] = {}
         self._rendered: dict[tuple[object, ...], Rendered | TemplateError] = {}
 
+    @property
+    def slow(self) -> bool:
+        """True if the template took long before: rendering it should not block the event loop."""
+        return self._templates.slow
+
     def missing(self, channels: Iterable[Channel]) -> list[Channel]:
         """Return the channels for which the template has no text in the tenant's locale."""
         locales = locale_chain(self._tenant.locale, self._tenant.locale)
