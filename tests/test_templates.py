@@ -159,7 +159,7 @@ async def test_concurrent_changes_of_a_key_get_different_versions(tenant: Tenant
             "limit reached (with 100 items).",
         ),
         ({"key": "_digest", "body": "{{ data.order }}"}, None, "input.body", "data.order has no value."),
-        ({"key": "_briefing"}, {"items": [], "order": 1}, "input.sample", "unknown field `order`"),
+        ({"key": "_briefing"}, {"items": [{"title": "A"}], "order": 1}, "input.sample", "unknown field `order`"),
         (
             {"key": "_briefing"},
             {"items": [{"title": "A"}] * 2, "count": 1},
