@@ -26,6 +26,7 @@ from tests.client import Json, Tenant, eventually
 from tests.digest_setup import HOUR, Running, digest_deployment, end_windows, find, mails_to, text_of, wait_for_ends
 from tests.fake_providers import HANG
 from tests.provider_setup import new_message
+from tests.quiet_hours.times import quiet_now, set_times
 from tests.template_sends import DELETE, UPSERT_USERS, store_template
 
 REPLAY = "mutation ($ids: [ID!]!) { replay(ids: $ids) }"
@@ -46,7 +47,7 @@ async def running(servers: tuple[Mongod, Redis]) -> AsyncIterator[Running]:
 @pytest.fixture
 async def tenant(running: Running) -> AsyncIterator[Tenant]:
     yield running[1]
-    for key in ("_digest", "_layout"):
+    for key in ("_digest", "_briefing", "_layout"):
         await running[1].execute_as_admin(DELETE, key=key)
 
 
@@ -176,6 +177,20 @@ async def test_recipient_without_a_text_in_their_language_gets_that_of_the_hub(
     shown = html_of(found["fr"]).partition("class='list'")[2] or html_of(found["fr"]).partition('class="list"')[2]
     assert "item-2 &lt;b&gt;</a>" in shown
     assert shown.count('href="https://hub.example/r/') == 2
+
+
+async def test_briefing_has_the_template_for_briefings(running: Running, tenant: Tenant) -> None:
+    _, _, fakes, _ = running
+    await fakes.add_addresses(tenant, "eva", channels=["WEB_PUSH"])
+    body = "{% for item in items %}{{ item.categoryName }} {% endfor %}"
+    await store_template(tenant, "_briefing", title="You missed {{ count }}", body=body)
+    await set_times(tenant, "eva", quietHours=quiet_now())
+    for category in ("news", "other"):
+        await tenant.send("eva", category=category, channels=["WEB_PUSH"])
+    await set_times(tenant, "eva", quietHours=None)
+    await wait_for_ends(tenant, "eva", 3)
+    [push] = [push for push, _ in fakes.push.pushes if push["title"] == "You missed 2"]
+    assert push["body"] == "other news "
 
 
 @pytest.mark.parametrize(("title", "shown"), [("Maria commented on the quarterly report", 100), ("報<" * 128, None)])
