@@ -10,17 +10,11 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from hub.decide.templates.built_in import BRIEFING
 from hub.decide.templates.lookup import canonical_locale
 from hub.decide.templates.parts import compiled
 from hub.model import Action, Channel, TemplateTexts
 
 STARTERS = Path(__file__).parent / "starters"
-BRIEFING_TEXTS = {
-    "{{ items[0].categoryName }}": "While you were away",
-    "{{ item.createdAt |": "{{ item.categoryName }} · {{ item.createdAt |",
-}
-"""The differences between the starters of `_digest`, whose items have one category, and of `_briefing`."""
 
 
 class TemplateFileError(ValueError):
@@ -107,8 +101,6 @@ def copy_starter(starter: str, key: str, folder: Path) -> list[Path]:
         raise TemplateFileError(f"{existing[0]} exists already. Choose another key, or remove the file.")
     for source, path in zip(sources, created, strict=True):
         text = source.read_text(encoding="utf-8")
-        for digest_text, briefing_text in BRIEFING_TEXTS.items() if key == BRIEFING else ():
-            text = text.replace(digest_text, briefing_text)
         path.write_text(text.replace(f'"{starter}', f'"{key}') if source.suffix == ".json" else text, encoding="utf-8")
     return created
 

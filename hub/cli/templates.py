@@ -37,9 +37,10 @@ class Starter(StrEnum):
     ANNOUNCEMENT = "announcement"
     LAYOUT = "layout"
     DIGEST = "digest"
+    BRIEFING = "briefing"
 
 
-STARTER_KEYS = {Starter.LAYOUT: ("_layout",), Starter.DIGEST: ("_digest", "_briefing")}
+STARTER_KEYS = {Starter.LAYOUT: "_layout", Starter.DIGEST: "_digest", Starter.BRIEFING: "_briefing"}
 """The keys of starters that replace a template of the hub."""
 
 app = typer.Typer(
@@ -63,10 +64,9 @@ def new(
     """
     from hub.cli.template_files import TemplateFileError, copy_starter
 
-    keys = STARTER_KEYS.get(starter, ())
-    if keys and key not in keys:
-        fail(f"The key of the starter {starter} must be {' or '.join(keys)}.", 2)
-    if not keys and key.startswith(RESERVED_PREFIX):
+    if key != STARTER_KEYS.get(starter, key):
+        fail(f"The key of the starter {starter} must be {STARTER_KEYS[starter]}.", 2)
+    if starter not in STARTER_KEYS and key.startswith(RESERVED_PREFIX):
         fail(f"The starter {starter} cannot have a key that begins with {RESERVED_PREFIX}.", 2)
     if not KEY.fullmatch(key):
         fail("A key for files must have letters, digits, underscores, dots, and dashes.", 2)
