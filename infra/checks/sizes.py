@@ -14,9 +14,8 @@ FUNCTION_MAX_LINES = 60
 
 def main(folders: list[str]) -> int:
     faults = 0
-    for path in sorted(
-        path for folder in folders or FOLDERS for kind in ("*.py", "*.ts") for path in Path(folder).rglob(kind)
-    ):
+    found = (path for folder in folders or FOLDERS for kind in ("*.py", "*.ts") for path in Path(folder).rglob(kind))
+    for path in sorted(path for path in found if "node_modules" not in path.parts):
         source = path.read_text(encoding="utf-8")
         if (lines := source.count("\n")) > FILE_MAX_LINES:
             faults += 1
