@@ -16,8 +16,6 @@ from tests.channel_setup import CHANNELS, WORKER_DIED, deployment_with_channels,
 from tests.client import Json, eventually
 from tests.conftest import fresh_servers, scaled
 
-pytestmark = pytest.mark.serial
-
 DELIVERIES = scaled(600, 10_000)
 KILLS = scaled(8, 100)
 FLUSHED = scaled(300, 2_000)
@@ -37,6 +35,7 @@ def count_unfinished(delivery: Json) -> bool:
     return bool(last) and not last[0]["ok"] and last[0]["error"] is None
 
 
+@pytest.mark.serial
 @pytest.mark.timeout(1800)
 async def test_workers_killed_during_calls_lose_nothing_and_repeat_only_their_own_calls(
     servers: tuple[Mongod, Redis],
@@ -91,6 +90,7 @@ async def test_workers_killed_during_calls_lose_nothing_and_repeat_only_their_ow
         assert fakes.receiver.invalid_signatures == 0
 
 
+@pytest.mark.serial
 async def test_flushed_redis_is_refilled_within_two_scheduler_intervals() -> None:
     """Only the flush detection of the scheduler can restore them: by the clock they are due in ten minutes. The test
     measures until they are on their lanes again, not until the receiver has them."""
@@ -176,6 +176,7 @@ async def test_delivery_taken_while_mongodb_is_away_is_sent_when_it_is_back() ->
             assert sum(map(len, fakes.arrivals().values())) == 2
 
 
+@pytest.mark.serial
 async def test_sigterm_during_sending_finishes_running_calls_and_repeats_none(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     users = [f"user-{number}" for number in range(10)]

@@ -19,8 +19,6 @@ from tests.channel_setup import FakeChannels, deployment_with_channels, wait_unt
 from tests.client import Tenant, eventually
 from tests.conftest import scaled
 
-pytestmark = pytest.mark.serial
-
 FLOOD = scaled(3_000, 100_000)
 AT_ONCE = 1000  # sends of one sendMany
 SEND_MANY = "mutation ($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { send { id } } }"
@@ -150,6 +148,7 @@ def p50_p95_ms(waits: list[float]) -> tuple[int, int]:
     return round(cuts[9] * 1000), round(cuts[18] * 1000)
 
 
+@pytest.mark.serial
 @pytest.mark.timeout(1800)
 async def test_flood_and_hanging_endpoints_of_one_tenant_do_not_delay_another(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers

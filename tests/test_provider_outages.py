@@ -25,8 +25,6 @@ from tests.client import Json, Tenant, eventually
 from tests.conftest import scaled
 from tests.provider_setup import SENDER
 
-pytestmark = pytest.mark.serial
-
 SENDS_PER_PHASE = scaled(30, 300)  # sends of a phase
 SLOTS = 4
 OPEN_S = 1
@@ -67,6 +65,7 @@ def failed(emails: list[Json]) -> int:
     return sum(not attempt["ok"] for email in emails for attempt in email["attempts"])
 
 
+@pytest.mark.serial
 @pytest.mark.timeout(600)
 async def test_outage_of_one_provider_does_not_affect_others_and_uses_no_attempts(
     servers: tuple[Mongod, Redis],
@@ -127,6 +126,7 @@ async def test_outage_of_one_provider_does_not_affect_others_and_uses_no_attempt
             assert now[channel] < then[channel] + 500
 
 
+@pytest.mark.serial
 async def test_email_falls_back_to_the_second_provider_immediately(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     users = [f"user-{number}" for number in range(5)]
