@@ -107,7 +107,7 @@ async def test_steps_are_in_the_timeline_in_order(open_demo: Any) -> None:
         [
             re.compile(r"Now\s+Inbox"),
             re.compile(r"\d\d:\d\d\s+in 10 min\.\s+Email\s+Step 2, unless read by then"),
-            re.compile(r"in 24 hr\.\s+Email\s+Step 1, unless seen by then"),
+            re.compile(r"in 1 day\s+Email\s+Step 1, unless seen by then"),
             re.compile(r"Not\s+Web push, Webhook\s+The user has no address"),
         ]
     )

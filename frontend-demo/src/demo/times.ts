@@ -1,7 +1,6 @@
 /** Times of the timeline, such as `14:10` and `in 10 min`. */
 const MINUTE_MS = 60_000;
-const HOUR_MS = 60 * MINUTE_MS;
-const DAY_MS = 24 * HOUR_MS;
+const DAY_MS = 24 * 60 * MINUTE_MS;
 
 const relative = new Intl.RelativeTimeFormat("en", { style: "short" });
 
@@ -16,8 +15,8 @@ export function clockTime(at: string, now: number): string {
 
 /** Return the time from now, such as `in 10 min.` */
 export function untilText(at: string, now: number): string {
-  const ms = Date.parse(at) - now;
-  if (ms < HOUR_MS) return relative.format(Math.max(1, Math.round(ms / MINUTE_MS)), "minute");
-  if (ms < DAY_MS) return relative.format(Math.round(ms / HOUR_MS), "hour");
-  return relative.format(Math.round(ms / DAY_MS), "day");
+  const minutes = Math.max(1, Math.round((Date.parse(at) - now) / MINUTE_MS));
+  const hours = Math.round(minutes / 60);
+  if (minutes < 60) return relative.format(minutes, "minute");
+  return hours < 24 ? relative.format(hours, "hour") : relative.format(Math.round(hours / 24), "day");
 }
