@@ -90,6 +90,23 @@ async def test_sliding_window_moves_with_each_delivery(running: Running) -> None
     assert timedelta(hours=2) <= third - second < timedelta(hours=2, minutes=5)
 
 
+async def test_simulate_shows_the_end_that_the_joining_delivery_moves(running: Running) -> None:
+    _, tenant, fakes, _ = running
+    await fakes.add_addresses(tenant, "gina", channels=["EMAIL"])
+    await tenant.send("gina", channels=["EMAIL"], digest=HOUR)
+    [digest], _ = await find(tenant, userId="gina")
+    query = "query ($input: SendInput!) { simulate(input: $input) { decisions { channel dueAt } } }"
+    fields = {"to": {"users": ["gina"]}, "category": "news", "content": {"title": "T", "body": ""}}
+
+    async def end_with(**more: object) -> str:
+        found = await tenant.execute(query, input={**fields, "channels": ["EMAIL"], "digest": {**HOUR, **more}})
+        return next(str(one["dueAt"]) for one in found["simulate"][0]["decisions"] if one["channel"] == "EMAIL")
+
+    assert await end_with() == digest["dueAt"]
+    assert await end_with(window="PT4H", mode="SLIDING", max="PT6H") > digest["dueAt"]
+    assert await end_with(maxItems=2) < digest["dueAt"]
+
+
 async def test_digest_leaves_early_with_max_items(running: Running) -> None:
     _, tenant, fakes, _ = running
     await fakes.add_addresses(tenant, "ben", channels=["EMAIL"])

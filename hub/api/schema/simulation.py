@@ -14,7 +14,7 @@ from hub.api.schema.send_input import SendInput, to_send_request
 from hub.api.schema.validation import valid_page_size
 from hub.audience.tenants import default_category
 from hub.audience.users import unknown_user
-from hub.decide.digest import Digest, digest_key, effective_digest, gathered
+from hub.decide.digest import Digest, digest_key, effective_digest, end_after_join, gathered
 from hub.decide.plan import Decision as PlannedDecision
 from hub.decide.plan import Plan, plan
 from hub.decide.plan_times import with_times
@@ -27,8 +27,8 @@ from hub.workflows.send_request import SendRequest
 from hub.workflows.send_texts import RenderTime, SendTexts
 
 DEFAULT_RECIPIENTS = 20
-OpenDigests = Mapping[tuple[str, model.Channel], datetime | None]
-"""The ends of open digests by mailbox and channel."""
+OpenDigests = Mapping[tuple[str, model.Channel], model.Delivery]
+"""The open digests by mailbox and channel. Those of several devices of a channel are joined together."""
 MARKDOWN_CHANNELS = {model.Channel.IN_APP, model.Channel.WEBHOOK}
 """The channels that receive the body with its markup."""
 
@@ -91,7 +91,7 @@ class SimulationQuery:
         throttle, digest = request.throttle, effective_digest(request.digest, category)
         if throttle or (digest and digest.lookback_s):
             counts = await services.window_counts.get_many(_count_ids(id, request, digest, users))
-        digests = await _open_digests(info.context, request.category, digest, users)
+        digests = await _open_digests(info.context, request.category, digest, users, later_at)
         mailboxes = await services.inboxes.get_mailboxes([mailbox_of(id, user) for user in users])
 
         render_time = RenderTime(len(users), "input")
@@ -114,7 +114,7 @@ class SimulationQuery:
             if digest:
                 mark_id = lookback_id(user.id, digest_key(request.category, digest.key))
                 planned, _ = gathered(digest, planned, counts.get(mark_id) or empty_count(mark_id, at), at)
-                planned = _with_open_digests(planned, digests, user.id)
+                planned = _with_open_digests(planned, digests, user.id, digest, at)
             mailbox = mailboxes.get(user.id)
             planned = with_times(planned, category, tenant, user, at, request.expires_at, mailbox).plan
             notification = new_id(now)
@@ -149,25 +149,32 @@ def _count_ids(tenant: str, request: SendRequest, digest: Digest | None, users: 
     return ids
 
 
-async def _open_digests(context: Context, category: str, digest: Digest | None, users: Sequence[str]) -> OpenDigests:
-    """Return the ends of the open digests that the deliveries of a send would join."""
+async def _open_digests(
+    context: Context, category: str, digest: Digest | None, users: Sequence[str], later_at: datetime | None
+) -> OpenDigests:
+    """Return the open digests that the deliveries of a send would join, now or at `later_at`."""
     if not digest:
         return {}
     mailboxes = [mailbox_of(context.caller.tenant, user) for user in users]
     key = digest_key(category, digest.key)
     found = await context.services.digests.list_open(key, mailboxes)
-    return {(one.mailbox, one.channel): one.due_at for one in found}
+    still_open = [one for one in found if later_at is None or (one.due_at and one.due_at > later_at)]
+    return {(one.mailbox, one.channel): one for one in still_open}
 
 
-def _with_open_digests(plan: Plan, digests: OpenDigests, mailbox: str) -> Plan:
-    """Return the plan with the times of the digests that are open."""
-    return replace(
-        plan,
-        decisions=tuple(
-            replace(one, due_at=digests.get((mailbox, one.channel), one.due_at)) if one.reason is Reason.DIGEST else one
-            for one in plan.decisions
-        ),
-    )
+def _with_open_digests(plan: Plan, digests: OpenDigests, mailbox: str, rules: Digest, at: datetime) -> Plan:
+    """Return the plan with the times at which the digests leave after its deliveries have joined."""
+    joining = [one.channel for one in plan.decisions if one.reason is Reason.DIGEST]
+
+    def joined(decision: PlannedDecision) -> PlannedDecision:
+        if decision.reason is not Reason.DIGEST:
+            return decision
+        end, opened_at, joined = decision.due_at, at, joining.count(decision.channel)
+        if found := digests.get((mailbox, decision.channel)):
+            end, opened_at, joined = found.due_at, found.created_at, joined + found.joined
+        return replace(decision, due_at=end_after_join(rules, end or at, opened_at, joined, at))
+
+    return replace(plan, decisions=tuple(joined(decision) for decision in plan.decisions))
 
 
 def _to_decision(decision: PlannedDecision, content: model.Content | TemplateError | None) -> Decision:
