@@ -23,7 +23,7 @@ from tests.channel_setup import (
     wait_until_settled,
 )
 from tests.cli_commands import base_url, run_command
-from tests.client import FEED, Json, Tenant, eventually
+from tests.client import FEED, GraphQLErrors, Json, Tenant, eventually
 from tests.processes import SECRET, Deployment, Process
 from tests.webhook_receiver import WebhookReceiver
 
@@ -233,10 +233,11 @@ async def test_invalid_requests_do_not_move_the_clock(servers: tuple[Mongod, Red
     async with (
         AsyncMongoClient(mongod.url) as client,
         Deployment(
-            mongod.url, redis.url, apis=1, workers=0, mongo_database=database, redis_prefix=f"{database}:", **SETTINGS
+            mongod.url, redis.url, apis=1, workers=0, mongo_database=database, redis_prefix=f"{database}:",
+            rate_limit_per_user="5", rate_limit_window_s="3600", **SETTINGS,
         ) as running,
         Tenant("default", running.urls) as tenant,
-    ):
+    ):  # fmt: skip
         [url] = running.urls
         for by in ("24h", "PT0S", "-PT1H", "P1Y", "P4000D", 5, None, ["PT1H"]):
             status, body = await request_clock(tenant, "POST", url, advance=by)
@@ -248,7 +249,12 @@ async def test_invalid_requests_do_not_move_the_clock(servers: tuple[Mongod, Red
         assert (status, "an empty database" in body["errors"][0]["message"]) == (409, True)
         status, shown = await request_clock(tenant, "GET", url)
         assert (status, shown["aheadMs"]) == (200, 0)
+        for _ in range(5):
+            await tenant.inbox("alice")
         await advance(tenant, url, "P3600D")
+        with pytest.raises(GraphQLErrors) as refused:
+            await tenant.inbox("alice")
+        assert refused.value.code == "RATE_LIMITED", "rate limits keep real time"
         assert (await request_clock(tenant, "POST", url, advance="P100D"))[0] == 400, "too far ahead in total"
         assert await running.apis[0].stop() == 0
         await running.apis[0].start()

@@ -9,9 +9,11 @@ from msgspec.structs import replace
 
 from hub.decide.plan import Plan, is_stored, plan
 from hub.decide.plan_times import TimedPlan, with_times
+from hub.decide.recheck import recheck
 from hub.decide.timing import INTERRUPTING
 from hub.model import (
     Channel,
+    Delivery,
     DeliveryStatus,
     Interruptions,
     Mailbox,
@@ -22,7 +24,10 @@ from hub.model import (
     StepStop,
     Tenant,
 )
+from tests.strategies import new_notification
 from tests.test_delivery_plan import NOW, Case, cases, properties
+from tests.test_timing import CHANGES
+from tests.test_timing import schedules as quiet_schedules
 
 TIME_REASONS = {Reason.QUIET_HOURS, Reason.DO_NOT_DISTURB, Reason.DAILY_LIMIT}
 schedules = st.none() | st.just(()) | st.just((QuietHours(start="11:00", end="14:00"),))
@@ -69,6 +74,10 @@ def test_every_channel_and_step_has_exactly_one_decision(
     shown = {(Channel.IN_APP, 0)} if over and before.hidden and not after.hidden else set()
     assert set(rows) == {(decision.channel, decision.step) for decision in before.decisions} | shown
     assert list(after.external) == [decision for decision in after.decisions if is_stored(decision)]
+    devices = {(decision.channel, decision.step): decision.devices for decision in before.decisions}
+    for decision in after.external:
+        if decision.outcome is not DeliveryStatus.SKIPPED:
+            assert decision.devices == devices[decision.channel, decision.step]
     for decision in after.decisions:
         assert (decision.outcome is DeliveryStatus.HELD) == (decision.due_at is not None)
         if decision.due_at:
@@ -107,6 +116,43 @@ def test_what_leaves_now_counts_once_and_what_is_over_the_limit_is_shown(
         assert not after.hidden or not _inbox_on(case)
     if not over:
         assert after.hidden == before.hidden
+
+
+@properties
+@given(cases, quiet_schedules, disturbed, expiries, steps, st.sampled_from(sorted(CHANGES)))
+def test_no_chain_of_answers_is_endless(
+    case: Case,
+    schedule: tuple[QuietHours, ...],
+    disturbed_until: datetime | None,
+    expires_at: datetime | None,
+    later: tuple[Step, ...],
+    zone: str,
+) -> None:
+    """What waits is decided again when it is due. Only a step may then wait once more, for the end of a quiet time."""
+    requested, category, defaults, user, configured = case
+    own = replace(user.preferences, quiet_schedule=schedule, do_not_disturb_until=disturbed_until)
+    case = requested, category, defaults, replace(user, preferences=own, timezone=zone), configured
+    tenant, user = Tenant(id="t", preferences=defaults), case[3]
+    planned = plan(replace(requested, steps=later), category, defaults, user, configured, NOW)
+    timed = with_times(planned, category, tenant, user, NOW, expires_at, None).plan
+    n = replace(new_notification("n", user.id, hidden=False), category=category.key, expires_at=expires_at)
+    for decision in timed.external:
+        if decision.outcome is not DeliveryStatus.HELD:
+            continue
+        waiting = Delivery(
+            id="d", tenant="t", mailbox=user.id, notification="n", channel=decision.channel, category=category.key,
+            status=decision.outcome, reason=decision.reason, priority=timed.priority, unless=decision.unless,
+            step=decision.step, device=next(iter(decision.devices), None), created_at=NOW, updated_at=NOW,
+        )  # fmt: skip
+        reasons, again = [decision.reason], decision
+        while again.outcome is DeliveryStatus.HELD:
+            assert again.due_at
+            at = again.due_at
+            again = recheck(waiting, n, category, tenant, user, configured, at)
+            assert again.due_at is None or again.due_at > at
+            reasons.append(again.reason)
+            assert len(reasons) <= (3 if decision.reason is Reason.STEP else 2)
+        assert again.outcome is not DeliveryStatus.SKIPPED or decision.reason is Reason.STEP
 
 
 def _inbox_on(case: Case) -> bool:

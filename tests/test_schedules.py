@@ -7,8 +7,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from pymongo import AsyncMongoClient
 from redis.asyncio import Redis as RedisClient
 
+from hub import utc_time
+from hub.platform import hub_clock
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.channel_setup import FakeChannels, deployment_with_channels
 from tests.client import GraphQLErrors, Json, Tenant, eventually
@@ -16,7 +19,7 @@ from tests.conftest import fresh_servers, scaled
 from tests.processes import Deployment
 from tests.telemetry import log_lines
 from tests.template_sends import DELETE, send_template, store_template
-from tests.test_moved_clock import SETTINGS, advance
+from tests.test_moved_clock import SETTINGS
 
 SEND = "id status sendAt recipients reason title counts { channel status count }"
 GET = f"query ($id: ID!) {{ send(id: $id) {{ {SEND} }} }}"
@@ -27,7 +30,7 @@ DELETE_USER = "mutation ($id: ID!) { deleteUser(id: $id) }"
 USER = "query ($id: ID!) { user(id: $id) { id } }"
 MUTE = "mutation ($input: PreferencesInput!) { updatePreferences(input: $input) { channels { channel } } }"
 SIMULATE = "query ($i: SendInput!) { simulate(input: $i) { decisions { channel outcome reason dueAt } } }"
-KILLS = scaled(6, 30)
+KILLS = scaled(4, 30)
 
 Running = tuple[Tenant, FakeChannels]
 
@@ -179,7 +182,8 @@ async def test_time_in_the_past_sends_at_once(tenant: Tenant) -> None:
 
 
 async def test_schedules_half_a_year_ahead_survive_restarts_and_a_redis_flush() -> None:
-    """They become due while nothing runs, and each goes out once although workers are killed. One has expired."""
+    """MongoDB, Redis, and all processes are killed. The sends become due while no process runs, and each goes out once
+    although workers are killed. One has expired."""
     name = f"later{uuid4().hex[:8]}"
     users = [f"user-{number}" for number in range(20)]
     async with fresh_servers() as (mongod, redis):
@@ -187,24 +191,30 @@ async def test_schedules_half_a_year_ahead_survive_restarts_and_a_redis_flush() 
         async with (
             Deployment(mongod.url, redis.url, apis=1, workers=2, **options) as running,
             Tenant("default", running.urls) as tenant,
-            RedisClient.from_url(redis.url) as client,
         ):
             at = after(days=180)
             ids = [await schedule(tenant, *users, at=at, title=f"{number}") for number in range(10)]
             expired = await schedule(tenant, "late", at=at, expiresAt=after(days=181))
+            async with RedisClient.from_url(redis.url) as client:
+                await client.flushall()
             for process in [*running.apis, *running.workers]:
                 process.kill()
-            await client.flushall()
+            for server in (mongod, redis):
+                server.kill()
+                await server.start()
             await running.apis[0].start()
             for id in ids:
                 assert (await get(tenant, id))["status"] == "SCHEDULED"
-            await advance(tenant, running.urls[0], "P182D")
+            running.apis[0].kill()
+            async with AsyncMongoClient(mongod.url) as store:
+                moved = {"at": utc_time.now(), "ahead_ms": timedelta(days=182) // timedelta(milliseconds=1)}
+                await store[name][hub_clock.COLLECTION].insert_one({"_id": hub_clock.ID, "advances": [moved]})
             for kill in range(KILLS):
                 worker = running.workers[kill % 2]
                 await worker.start()
                 await asyncio.sleep(0.05 * kill)
                 worker.kill()
-            await asyncio.gather(*(worker.start() for worker in running.workers))
+            await asyncio.gather(*(process.start() for process in [*running.apis, *running.workers]))
             for id in ids:
                 send = await published(tenant, id)
                 assert (send["status"], send["counts"]) == (

@@ -136,6 +136,20 @@ async def test_retry_does_not_count_again(acme: Tenant, channels: FakeChannels) 
     assert len(sent["attempts"]) == 3
 
 
+async def test_counted_message_that_is_skipped_afterwards_still_counts(acme: Tenant, channels: FakeChannels) -> None:
+    path = await channels.add_browser(acme, "alice")
+    channels.push.replies[path] = [503] * 3
+    await set_times(acme, "alice", dailyLimit=1)
+    await acme.send("alice", channels=["IN_APP", "WEB_PUSH"])
+    await acme.mark("alice", "markRead", (await inbox_of(acme, "alice"))[0]["id"])
+
+    async def skipped() -> bool:
+        return [one["reason"] for one in await list_all_deliveries(acme)] == ["ALREADY_READ"]
+
+    await eventually(skipped, 20)
+    assert await simulate(acme, "alice", "WEB_PUSH", channels=["WEB_PUSH"]) == ("SKIPPED", "DAILY_LIMIT", None)
+
+
 async def test_parts_of_an_interruption_that_leave_in_different_transactions_count_once(
     acme: Tenant, channels: FakeChannels, database: Database
 ) -> None:
