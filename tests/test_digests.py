@@ -2,14 +2,25 @@
 
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub import utc_time
+from hub.audience.tenants import Tenants
+from hub.inbox.notification_lookup import Notifications
+from hub.platform.connections import Document, make_indexes
 from hub.platform.embedded_servers import Mongod, Redis
+from hub.status import deliveries
+from hub.status.digest_items import DigestItems
+from hub.status.digests import Digests
+from hub.status.receipt_builder import ReceiptBuilder
+from hub.utc_time import HubTime
 from tests.client import GraphQLErrors, Json, eventually
 from tests.conftest import scaled
 from tests.digest_setup import (
@@ -321,6 +332,45 @@ async def test_bad_digest_is_refused(running: Running, digest: Json, field: str)
         await running[1].send("lea", digest=digest)
     assert raised.value.code == "BAD_USER_INPUT"
     assert raised.value.errors[0]["extensions"]["field"] == field
+
+
+class ClickedDigests(Digests):
+    """A click changes the digest `b` before each transaction that settles items."""
+
+    async def lock_ended(self, digests: Sequence[Document], session: AsyncClientSession) -> bool:
+        clicked = {"$set": {"status": "READ", "updated_at": utc_time.now() + timedelta(days=1)}}
+        await self._deliveries.update_one({"_id": "b", "status": "SENT"}, clicked)
+        return await super().lock_ended(digests, session)
+
+
+async def test_digest_that_changes_while_others_are_settled_with_it_delays_them_only(
+    servers: tuple[Mongod, Redis],
+) -> None:
+    """A click changes one of two digests between the query and the transaction."""
+    now = HubTime(utc_time.now())
+    ended: Json = {
+        "mailbox": "acme/nora",
+        "tenant": "acme",
+        "channel": "WEB_PUSH",
+        "category": "news",
+        "priority": "LOW",
+    }
+    ended |= {"created_at": now, "updated_at": now}
+    async with AsyncMongoClient(servers[0].url, tz_aware=True) as client:
+        database = client[f"settled{uuid4().hex[:8]}"]
+        await make_indexes(database, deliveries.indexes())
+        for id in ("a", "b"):
+            digest = ended | {"_id": id, "digest_key": "news/x", "status": "SENT", "items_pending": True}
+            item = ended | {"_id": f"item-{id}", "digest_id": id, "status": "HELD", "notification": id, "send": id}
+            await database.deliveries.insert_many([digest, item])
+        digests = ClickedDigests(database.deliveries, lambda: now)
+        builder = ReceiptBuilder(Tenants(database, 10, 5))
+        stored = deliveries.Deliveries(database, lambda: now, builder, Notifications(database), digests)
+        items = DigestItems(digests, stored, None)  # type: ignore[arg-type]
+        for _ in range(2):
+            await items.begin(["a", "b"])
+        assert await database.deliveries.count_documents({"status": "SENT", "digest_id": {"$exists": True}}) == 2
+        assert await database.deliveries.count_documents({"items_pending": True}) == 0
 
 
 async def test_large_digest_is_sent_once_and_all_its_items_end(running: Running) -> None:

@@ -90,7 +90,7 @@ class ReplayPreview(Struct, frozen=True):
 
 
 class FinishedSlice(Struct, frozen=True):
-    """The number of deliveries that ended. `more` is True if others may match."""
+    """The number of deliveries that ended. `more` is True if others may match, or if the guard refused."""
 
     finished: int
     more: bool
@@ -329,15 +329,17 @@ class Deliveries:
         if not deliveries:
             return FinishedSlice(finished, more)
 
+        refused = False
+
         async def finish_batch(session: AsyncClientSession) -> int:
-            if guard and not await guard(session):
-                return 0
-            return await self._finish_batch(deliveries, status, reason, before, session)
+            nonlocal refused
+            refused = guard is not None and not await guard(session)
+            return 0 if refused else await self._finish_batch(deliveries, status, reason, before, session)
 
         with pymongo.timeout(FINISH_TIMEOUT_S):
             async with self._database.client.start_session(causal_consistency=False) as session:
                 finished += await session.with_transaction(finish_batch, read_concern=SNAPSHOT, write_concern=DURABLE)
-        return FinishedSlice(finished, more)
+        return FinishedSlice(finished, more or refused)
 
     async def _finish_batch(
         self,
