@@ -27,7 +27,9 @@ from hub.unicode_text import is_blank, is_single_line
 
 NOW = datetime(2026, 11, 29, 12, 30, tzinfo=UTC)
 LIMITS = TextLimits(title_max_chars=20, body_max_bytes=50)
-VALUES = st.text(max_size=80) | st.sampled_from(["javascript:alert(1)", "\r\nBcc: x@example.org", "//host/x", "/a"])
+VALUES = st.text(max_size=80) | st.sampled_from(
+    ["x" * 80, "javascript:alert(1)", "\r\nBcc: x@example.org", "//host/x", "/a"]
+)
 
 
 def template(**texts: Any) -> StoredTemplate:
@@ -89,13 +91,13 @@ WITH_VALUE = template(
     title="a{{ x }}",
     body="{{ x }}",
     preheader="{{ x }}",
-    action_url="{{ x }}",
+    action_url="{{ u }}",
     actions=(Action(key="a", label="{{ x }}", url="/{{ x }}"),),
     html='<a href="https://example.org/{{ x }}">{{ x }}</a>',
 )
 
 
-@given(st.fixed_dictionaries({"x": VALUES}))
+@given(st.fixed_dictionaries({"x": VALUES, "u": st.just("/a") | VALUES}))
 def test_no_value_breaks_a_limit_or_makes_a_link_run_code(data: dict[str, Any]) -> None:
     try:
         rendered = render(WITH_VALUE, Channel.EMAIL, input_for(data), LIMITS)

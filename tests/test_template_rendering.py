@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hub.decide.templates import Syntax, TemplateError, parse
+from hub.decide.templates import Syntax, TemplateError, liquid_rendering, parse
 
 NOW = datetime(2026, 11, 29, 12, 30, tzinfo=UTC)
 RENDER_BOUND_S = 0.2  # processor time
@@ -49,6 +49,7 @@ def error(source: str, values: dict[str, Any] | None = None, syntax: Syntax = Sy
         ("{{ 'a b c' | split: ' ' | last }}", {}, "c"),
         ("{{ '<p>a &amp; b</p><script>c</script>' | strip_html }}", {}, "a & b"),
         ("{{ 3 | times: 4 | plus: 0.5 }}", {}, "12.5"),
+        ("{{ 9223372036854775806 | plus: 1 }}", {}, "9223372036854775807"),
         ("{{ partial }} {{ now }}", {"partial": "p", "now": "n"}, "p n"),
         ("{% assign _hub_locale = 'de' %}{{ 1234.5 | decimal }}", {}, "1,234.5"),
     ],
@@ -92,10 +93,18 @@ def test_dates_and_numbers_are_formatted_for_the_recipient(
         ("{{ 5 | currency: 'euro' }}", {}, "line 1: `currency` requires an ISO 4217 code"),
         ("{{ 'x' | safe }}", {}, "line 1: the filter `safe` does not exist"),
         ("{% if %}", {}, "line 1: missing expression"),
+        ("{{ 9223372036854775807 | plus: 1 }}", {}, "line 1: an integer does not fit into 64 bits"),
     ],
 )
 def test_template_error_names_the_line_and_the_reason(source: str, values: dict[str, Any], expected: str) -> None:
     assert error(source, values).startswith(expected)
+
+
+def test_template_renders_20_000_nodes_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(liquid_rendering, "RENDER_MAX_S", 60.0)
+    assert rendered("{% for i in (1..100) %}" + "{{ i }}" * 190 + "{% endfor %}").startswith("1111")
+    source = "{% for i in (1..100) %}" + "{{ i }}" * 201 + "{% endfor %}"
+    assert error(source).endswith("the template renders more than 20000 nodes")
 
 
 def test_values_are_escaped_for_the_syntax_of_the_template() -> None:
