@@ -68,7 +68,7 @@ def test_delivery_that_none_preceded_leaves_alone(lookback: int, pauses: list[in
     at, last = 0, None
     for pause in pauses:
         at += pause
-        planned, mark = gathered(digest, EMAIL_PLAN, mark, after(at))
+        planned, mark = gathered(digest, {}, EMAIL_PLAN, mark, after(at))
         leaves = last is None or at - last >= lookback
         [email] = planned.external
         assert (email.outcome is DeliveryStatus.ACCEPTED) is leaves

@@ -1,4 +1,4 @@
-"""The preferences for quiet hours, do-not-disturb, and the daily limit."""
+"""The preferences for quiet hours, do-not-disturb, the daily limit, and digests."""
 
 from typing import Any
 
@@ -8,6 +8,11 @@ from tests.client import GraphQLErrors, Json, Tenant
 from tests.preference_calls import update_preferences
 from tests.quiet_hours.times import UPDATE, UPDATE_DEFAULTS, later, set_default_times, set_times
 
+DIGESTS = "categories { category { key } channels { channel digest digestAt digestDays } }"
+UPDATE_DIGESTS = f"mutation ($input: PreferencesInput!) {{ updatePreferences(input: $input) {{ {DIGESTS} }} }}"
+UPDATE_DEFAULT_DIGESTS = (
+    f"mutation ($input: TenantInput!) {{ updateTenant(input: $input) {{ preferences {{ {DIGESTS} }} }} }}"
+)
 UPSERT = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
 EVERY_DAY = [1, 2, 3, 4, 5, 6, 7]
 NIGHT = {"start": "22:00", "end": "07:00", "timezone": "UTC", "days": EVERY_DAY, "allow": "CRITICAL"}
@@ -58,6 +63,85 @@ async def test_do_not_disturb_that_has_ended_is_not_shown(tenant: Tenant) -> Non
     assert (await set_times(tenant, "alice", doNotDisturbUntil=later(hours=-1)))["doNotDisturbUntil"] is None
 
 
+async def change_digest(tenant: Tenant, *cells: Json, defaults: bool = False) -> dict[str, Json]:
+    """Change cells of the category `news`. Return the digests of its channels that have one."""
+    fields = {"categories": [{"category": "news", **cell} for cell in cells]}
+    if defaults:
+        found = (await tenant.execute_as_admin(UPDATE_DEFAULT_DIGESTS, input={"preferences": fields}))["updateTenant"]
+        found = found["preferences"]
+    else:
+        found = (await tenant.execute(UPDATE_DIGESTS, user="alice", input=fields))["updatePreferences"]
+    [news] = [row for row in found["categories"] if row["category"]["key"] == "news"]
+    digests = {cell.pop("channel"): cell for cell in news["channels"]}
+    return {channel: cell for channel, cell in digests.items() if any(value is not None for value in cell.values())}
+
+
+def cell(window: str | None = None, at: str | None = None, days: list[int] | None = None) -> Json:
+    return {"digest": window, "digestAt": at, "digestDays": days}
+
+
+async def test_digest_is_chosen_per_channel(tenant: Tenant) -> None:
+    """A window replaces a local time, and the other way round. An absent field is unchanged, and null clears."""
+    await tenant.define_category("news", "IN_APP", "EMAIL", "WEB_PUSH")
+    await tenant.define_category("other", "EMAIL")
+    assert await change_digest(tenant) == {}
+    everything = await change_digest(tenant, {"digest": "PT1H"})
+    assert everything == dict.fromkeys(everything, cell("PT1H"))
+    assert everything.keys() >= {"EMAIL", "WEB_PUSH"}
+    assert "IN_APP" not in everything
+    await change_digest(tenant, {"digest": None})
+    await change_digest(tenant, {"channel": "WEB_PUSH", "digest": "P31D"})
+    daily = {"channel": "EMAIL", "digestAt": "08:00", "digestDays": [5, 1, 1]}
+    both = {"WEB_PUSH": cell("P31D"), "EMAIL": cell(at="08:00", days=[1, 5])}
+    assert await change_digest(tenant, daily) == both
+    for kept in ({"enabled": True}, {"digest": None}, {"mutedUntil": None}, {"digestAt": "08:00"}):
+        assert await change_digest(tenant, {"channel": "EMAIL", **kept}) == both
+    assert (await change_digest(tenant, {"channel": "EMAIL", "digestDays": None}))["EMAIL"] == cell(at="08:00")
+    assert (await change_digest(tenant, {"channel": "EMAIL", "digest": "PT10S"}))["EMAIL"] == cell("PT10S")
+    assert (await change_digest(tenant, {"channel": "EMAIL", "digest": "PT0S"}))["EMAIL"] == cell("PT0S")
+    assert (await change_digest(tenant, daily | {"digestDays": EVERY_DAY}))["EMAIL"] == cell(at="08:00")
+    assert await change_digest(tenant, {"channel": "EMAIL", "digestAt": None}) == {"WEB_PUSH": cell("P31D")}
+    assert await change_digest(tenant, {"digest": None, "digestAt": None, "digestDays": None}) == {}
+
+
+async def test_users_inherit_the_digests_of_the_tenant(tenant: Tenant) -> None:
+    await tenant.define_category("news", "IN_APP", "EMAIL", "WEB_PUSH")
+    email, push = ({"channel": channel, "digestAt": "18:00"} for channel in ("EMAIL", "WEB_PUSH"))
+    assert await change_digest(tenant, email, push, defaults=True) == dict.fromkeys(
+        ("EMAIL", "WEB_PUSH"), cell(at="18:00")
+    )
+    own = await change_digest(tenant, {"channel": "EMAIL", "digest": "PT0S"})
+    assert own == {"EMAIL": cell("PT0S"), "WEB_PUSH": cell(at="18:00")}
+    assert (await change_digest(tenant, {"channel": "EMAIL", "digest": None}))["EMAIL"] == cell(at="18:00")
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"digest": "PT1H", "digestAt": "08:00"}, "digest"),
+        ({"digest": "PT0S", "digestAt": "08:00"}, "digest"),
+        ({"digest": "PT9S"}, "digest"),
+        ({"digest": "P31DT1S"}, "digest"),
+        ({"digestAt": "24:00"}, "digestAt"),
+        ({"digestAt": ""}, "digestAt"),
+        ({"digestAt": "08:00", "digestDays": []}, "digestDays"),
+        ({"digestAt": "08:00", "digestDays": [8]}, "digestDays"),
+        ({"digest": "PT1H", "digestDays": [1]}, "digestDays"),
+        ({"digestDays": [1]}, "digestDays"),
+        ({"digest": "PT1H", "channel": "IN_APP"}, "channel"),
+        ({"digestAt": "08:00", "channel": "IN_APP"}, "channel"),
+    ],
+)
+async def test_invalid_digest_is_rejected(tenant: Tenant, fields: Json, field: str) -> None:
+    await tenant.define_category("news", "EMAIL")
+    for defaults in (False, True):
+        with pytest.raises(GraphQLErrors) as refused:
+            await change_digest(tenant, {"enabled": True}, fields, defaults=defaults)
+        path = f"input{'.preferences' if defaults else ''}.categories.1.{field}"
+        assert refused.value.errors[0]["extensions"] == {"code": "BAD_USER_INPUT", "field": path}
+    assert await change_digest(tenant) == {}
+
+
 def night(**more: Any) -> Json:
     return {"start": "22:00", "end": "07:00", **more}
 
@@ -102,9 +186,15 @@ async def test_seven_windows_that_leave_one_minute_of_the_week_free_are_accepted
 
 async def test_export_contains_the_times(tenant: Tenant) -> None:
     await set_times(tenant, "alice", quietHours=night(days=[5]), dailyLimit=2)
+    await tenant.define_category("news", "EMAIL")
+    daily = {"channel": "EMAIL", "digestAt": "08:00", "digestDays": [1]}
+    await change_digest(tenant, daily, {"channel": "WEB_PUSH", "digest": "PT90M"})
     exported = (await tenant.execute_as_admin('mutation { exportUser(id: "alice") }'))["exportUser"]
     assert exported["preferences"] == {
         "quietSchedule": [{"start": "22:00", "end": "07:00", "days": [5]}],
         "dailyLimit": 2,
+        "categories": [
+            {"category": "news", "digests": {"EMAIL": {"at": "08:00", "days": [1]}, "WEB_PUSH": {"window": "PT1H30M"}}}
+        ],
     }
     assert not {"revision", "revisedAt", "redecideAt"} & exported["profile"].keys()

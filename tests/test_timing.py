@@ -1,4 +1,4 @@
-"""Quiet hours, do-not-disturb, and the daily limit, compared with a slow second implementation, minute by minute."""
+"""Quiet hours, do-not-disturb, the daily limit, and the times of daily digests, compared with a slow second implementation, minute by minute."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
@@ -9,6 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from hub.decide.digest_choices import chosen_ends, next_time
 from hub.decide.quiet_windows import NEVER, has_free_minute, minutes_of, quiet_until
 from hub.decide.timing import (
     NOW,
@@ -20,7 +21,22 @@ from hub.decide.timing import (
     is_counted,
     when,
 )
-from hub.model import EVERY_DAY, DeliveryStatus, Interruptions, Mailbox, Priority, QuietHours, Reason
+from hub.model import (
+    EVERY_DAY,
+    Category,
+    CategoryPreference,
+    Channel,
+    DeliveryStatus,
+    DigestChoice,
+    Interruptions,
+    Mailbox,
+    Preferences,
+    Priority,
+    QuietHours,
+    Reason,
+    Tenant,
+    User,
+)
 from tests.conftest import scaled
 
 CHANGES = {  # the days on which the clock is changed in 2026, in spring and in autumn
@@ -41,11 +57,12 @@ night_minutes = st.integers(0, 20).map(lambda quarter: quarter * 15)  # from 00:
 clock_times = (night_minutes | night_minutes | st.integers(0, 1439)).map(
     lambda minutes: f"{minutes // 60:02}:{minutes % 60:02}"
 )
+weekdays = st.just(EVERY_DAY) | st.lists(st.integers(1, 7), min_size=1, max_size=7, unique=True).map(tuple)
 windows = st.builds(
     QuietHours,
     start=clock_times,
     end=clock_times,
-    days=st.just(EVERY_DAY) | st.lists(st.integers(1, 7), min_size=1, max_size=7, unique=True).map(tuple),
+    days=weekdays,
     timezone=st.none() | st.none() | st.sampled_from(sorted(CHANGES)),
     allow=st.sampled_from(Priority),
 )
@@ -174,6 +191,69 @@ def test_delivery_waits_until_a_free_time_and_then_leaves(
 
 
 @properties
+@given(clock_times, weekdays, nearby, minutes_from_change, st.integers(0, 59_999))
+def test_daily_digest_leaves_at_the_next_local_time(
+    at: str, days: tuple[int, ...], change: tuple[str, date], minutes: int, ms: int
+) -> None:
+    zone, middle = change
+    every_minute = calendar(zone, middle).minutes
+    asked = every_minute[DAYS * 1440 + minutes] + timedelta(milliseconds=ms)
+    around = [middle + timedelta(days=offset) for offset in range(1 - DAYS, DAYS - 1)]
+    leaves = [
+        every_minute[calendar(zone, middle).first(datetime.combine(day, time.fromisoformat(at)))]
+        for day in around
+        if day.isoweekday() in days
+    ]
+    found = next_time(at, days, zone, asked)
+    later = [instant for instant in leaves if instant > asked]
+    if later:
+        assert found == later[0]
+    else:
+        assert found > every_minute[(2 * DAYS - 3) * 1440]
+
+
+@properties
+@given(clock_times, weekdays, nearby, minutes_from_change, st.integers(0, 59_999), st.text(max_size=5))
+def test_deliveries_of_a_day_have_one_end(
+    at: str, days: tuple[int, ...], change: tuple[str, date], minutes: int, ms: int, mailbox: str
+) -> None:
+    """The end is in the two minutes after a local time. Until it, every delivery gets the same end."""
+    zone, middle = change
+    choice = CategoryPreference(category="c", digests={Channel.EMAIL: DigestChoice(at=at, days=days)})
+    user = replace(user_of(mailbox), timezone=zone, preferences=Preferences(categories=(choice,)))
+    now = calendar(zone, middle).minutes[DAYS * 1440 + minutes] + timedelta(milliseconds=ms)
+
+    def end_at(now: datetime) -> datetime:
+        end = chosen_ends(user, Tenant(id="t"), Category(key="c", name="c"), Priority.HIGH, now)[Channel.EMAIL]
+        assert end
+        return end
+
+    end = end_at(now)
+    assert end > now
+    spread = end - next_time(at, days, zone, end - timedelta(milliseconds=SPREAD_MS + 1))
+    assert timedelta() <= spread <= timedelta(milliseconds=SPREAD_MS)
+    for passed in (0.01, 0.5, 0.99):
+        assert end_at(now + (end - now) * passed) == end
+    assert end_at(end) > end
+
+
+@pytest.mark.parametrize(
+    ("at", "days", "after", "expected"),
+    [
+        ("02:30", EVERY_DAY, "2026-03-28T12:00:00Z", "2026-03-29T01:00:00Z"),  # does not exist: 03:00 summer time
+        ("02:30", EVERY_DAY, "2026-10-24T12:00:00Z", "2026-10-25T00:30:00Z"),  # the first of two
+        ("02:30", EVERY_DAY, "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"),  # not the second
+        ("08:00", (1,), "2026-06-01T05:59:59Z", "2026-06-01T06:00:00Z"),
+        ("08:00", (1,), "2026-06-01T06:00:00Z", "2026-06-08T06:00:00Z"),  # the same weekday, a week later
+        ("08:00", (6, 7), "2026-06-01T06:00:00Z", "2026-06-06T06:00:00Z"),
+    ],
+)
+def test_daily_digest_in_berlin(at: str, days: tuple[int, ...], after: str, expected: str) -> None:
+    found = next_time(at, days, "Europe/Berlin", datetime.fromisoformat(after))
+    assert found == datetime.fromisoformat(expected)
+
+
+@properties
 @given(schedules, st.sampled_from(sorted(CHANGES)))
 def test_week_is_free_if_one_of_its_minutes_is(schedule: tuple[QuietHours, ...], zone: str) -> None:
     schedule = tuple(replace(window, timezone=None) for window in schedule)
@@ -276,6 +356,11 @@ def test_priority_and_required_category_pass(priority: str, required: bool, allo
     disturbed = Availability((), now + timedelta(hours=1), None, "UTC")
     assert (when(disturbed, question, now) is NOW) is (DISTURBED in passes)
     assert is_counted(Availability((), None, 5, "UTC"), question) is (LIMITED not in passes)
+
+
+def user_of(mailbox: str) -> User:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    return User(id=f"t/{mailbox}", created_at=now, updated_at=now)
 
 
 def mailbox_with(interruptions: Interruptions | None) -> Mailbox:

@@ -7,7 +7,16 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from hub.decide.effective_preferences import EffectivePreferences
-from hub.model import Category, CategoryPreference, Channel, Preferences, Priority, QuietHours
+from hub.model import (
+    EVERY_DAY,
+    Category,
+    CategoryPreference,
+    Channel,
+    DigestChoice,
+    Preferences,
+    Priority,
+    QuietHours,
+)
 
 
 class CellChange(Struct, frozen=True, kw_only=True):
@@ -17,6 +26,9 @@ class CellChange(Struct, frozen=True, kw_only=True):
     channel: Channel | None = None
     enabled: bool | UnsetType | None = UNSET
     muted_until: datetime | UnsetType | None = UNSET
+    digest_s: int | UnsetType | None = UNSET
+    digest_at: str | UnsetType | None = UNSET
+    digest_days: tuple[int, ...] | UnsetType | None = UNSET
 
 
 class Changes(Struct, frozen=True, kw_only=True):
@@ -35,11 +47,28 @@ class ChannelSwitch(Struct, frozen=True):
 
 
 class Cell(Struct, frozen=True):
-    """One channel of one category. `locked`: the category is required, so the channel is always on."""
+    """One channel of one category. `locked`: the category is required, so the channel is always on. `digest`: how its
+    deliveries are gathered, if the user or the tenant chose it."""
 
     channel: Channel
     enabled: bool
     locked: bool
+    digest: DigestChoice | None = None
+
+    @property
+    def digest_s(self) -> int | None:
+        """The window in seconds. 0 if nothing is gathered."""
+        return self.digest.window_s if self.digest else None
+
+    @property
+    def digest_at(self) -> str | None:
+        """The local time at which gathered deliveries leave."""
+        return self.digest.at if self.digest else None
+
+    @property
+    def digest_days(self) -> list[int] | None:
+        """The weekdays on which gathered deliveries leave, or None for every day."""
+        return list(self.digest.days) if self.digest and self.digest.days != EVERY_DAY else None
 
 
 class Row(Struct, frozen=True):
@@ -114,7 +143,7 @@ def apply_changes(stored: Preferences, changes: Changes) -> Preferences:
             preference = _apply_cell_change(
                 preferences.get(change.category, CategoryPreference(category=change.category)), change
             )
-            if preference.channels or preference.muted_until:
+            if preference.channels or preference.muted_until or preference.digests:
                 preferences[change.category] = preference
             else:
                 preferences.pop(change.category, None)
@@ -127,14 +156,31 @@ def apply_changes(stored: Preferences, changes: Changes) -> Preferences:
 
 
 def _apply_cell_change(preference: CategoryPreference, change: CellChange) -> CategoryPreference:
-    cells = dict(preference.channels)
+    cells, digests = dict(preference.channels), dict(preference.digests)
     for channel in Channel if change.channel is None else (change.channel,):
+        digest = _apply_digest_change(digests.pop(channel, None), change)
+        if digest and channel is not Channel.IN_APP:
+            digests[channel] = digest
         if change.enabled is None:
             cells.pop(channel, None)
         elif change.enabled is not UNSET:
             cells[channel] = change.enabled
     until = preference.muted_until if change.muted_until is UNSET else change.muted_until
-    return CategoryPreference(category=preference.category, channels=cells, muted_until=until)
+    return CategoryPreference(category=preference.category, channels=cells, muted_until=until, digests=digests)
+
+
+def _apply_digest_change(stored: DigestChoice | None, change: CellChange) -> DigestChoice | None:
+    """Return the choice after a change. A window replaces a local time, and the other way round."""
+    if isinstance(change.digest_s, int):
+        return DigestChoice(window_s=change.digest_s)
+    days = change.digest_days if isinstance(change.digest_days, tuple) else EVERY_DAY
+    if stored and change.digest_days is UNSET:
+        days = stored.days
+    if isinstance(change.digest_at, str):
+        return DigestChoice(at=change.digest_at, days=days)
+    if stored is None or (change.digest_s if stored.at is None else change.digest_at) is None:
+        return None
+    return replace(stored, days=days)
 
 
 def matrix(
@@ -171,5 +217,8 @@ def _row(category: Category, preference: CategoryPreference, columns: Sequence[C
         muted_until=preference.muted_until
         if preference.muted_until and preference.muted_until > now and not locked
         else None,
-        channels=[Cell(channel, locked or preference.channels.get(channel, True), locked) for channel in columns],
+        channels=[
+            Cell(channel, locked or preference.channels.get(channel, True), locked, preference.digests.get(channel))
+            for channel in columns
+        ],
     )

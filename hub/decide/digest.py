@@ -1,5 +1,6 @@
 """Digests: deliveries of several sends are gathered per recipient, channel, and device. Performs no I/O."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
@@ -25,34 +26,44 @@ class Digest(Record, frozen=True):
     max_items: int = 0
 
 
+CHOSEN = Digest(key="", window_s=0)
+"""The digest of a category for which the recipient chose the end."""
+
+
 def digest_key(category: str, key: str) -> str:
     """Return the key of a stored digest. A digest has one category, so it has one unsubscribe link and one mute."""
     return f"{category}/{key}"
 
 
 def effective_digest(digest: Digest | None, category: Category) -> Digest | None:
-    """Return the digest of a send, or else the one of its category, which has an empty key."""
+    """Return the digest of a send, or else the one of its category, which has an empty key. The choice of a recipient
+    takes precedence over both."""
     return digest or (Digest(key="", window_s=category.digest_s) if category.digest_s else None)
 
 
-def gathered(digest: Digest, plan: Plan, mark: WindowCount, now: datetime) -> tuple[Plan, WindowCount]:
-    """Return the plan with the deliveries that wait in a digest, and the new mark. `due_at` is the end of a window that
-    starts now. `mark` shows whether a delivery preceded, and is empty if none did.
+def gathered(
+    digest: Digest | None, chosen: Mapping[Channel, datetime | None], plan: Plan, mark: WindowCount, now: datetime
+) -> tuple[Plan, WindowCount]:
+    """Return the plan with the deliveries that wait in a digest, and the new mark.
+
+    - `digest`: the digest of the send. `due_at` is the end of a window that starts now.
+    - `chosen`: the ends that the recipient chose by channel. On a channel with None, nothing is gathered.
+    - `mark`: shows whether a delivery preceded, and is empty if none did.
 
     The inbox, later steps, and CRITICAL sends are not gathered."""
-    if plan.priority is Priority.CRITICAL or not any(_is_gathered(decision) for decision in plan.external):
+    if plan.priority is Priority.CRITICAL:
         return plan, mark
-    if digest.lookback_s:
-        first = not mark.count or mark.expires_at <= now
-        mark = replace(mark, count=mark.count + 1, expires_at=now + timedelta(seconds=digest.lookback_s))
-        if first:
-            return plan, mark
-    due_at = now + timedelta(seconds=digest.window_s)
+    end = None
+    if digest and any(_is_gathered(decision) and decision.channel not in chosen for decision in plan.external):
+        end, mark = _window_end(digest, mark, now)
+    if not (end or chosen):
+        return plan, mark
 
     def hold(decision: Decision) -> Decision:
-        if not _is_gathered(decision):
+        due_at, by_choice = chosen.get(decision.channel, end), decision.channel in chosen
+        if due_at is None or not _is_gathered(decision):
             return decision
-        return replace(decision, outcome=DeliveryStatus.HELD, reason=Reason.DIGEST, due_at=due_at)
+        return replace(decision, outcome=DeliveryStatus.HELD, reason=Reason.DIGEST, due_at=due_at, chosen=by_choice)
 
     decisions, external = (tuple(hold(decision) for decision in group) for group in (plan.decisions, plan.external))
     return replace(plan, decisions=decisions, external=external), mark
@@ -66,6 +77,17 @@ def end_after_join(digest: Digest, end: datetime, opened_at: datetime, joined: i
         return end
     latest = opened_at + timedelta(seconds=digest.max_s)
     return max(end, min(now + timedelta(seconds=digest.window_s), latest))
+
+
+def _window_end(digest: Digest, mark: WindowCount, now: datetime) -> tuple[datetime | None, WindowCount]:
+    """Return the end of a window that starts now, or None if no delivery preceded within `lookback`. Return the new
+    mark."""
+    if digest.lookback_s:
+        first = not mark.count or mark.expires_at <= now
+        mark = replace(mark, count=mark.count + 1, expires_at=now + timedelta(seconds=digest.lookback_s))
+        if first:
+            return None, mark
+    return now + timedelta(seconds=digest.window_s), mark
 
 
 def _is_gathered(decision: Decision) -> bool:

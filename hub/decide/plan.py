@@ -60,7 +60,8 @@ class Decision(Struct, frozen=True):
     """The decision for one channel: ACCEPTED, HELD until `due_at`, or an end. HELD and SKIPPED have a reason.
 
     `devices` are the ids of the target devices, if the channel delivers to devices. Each device gets a delivery. `step`
-    and `unless` have the same meaning as those of a delivery."""
+    and `unless` have the same meaning as those of a delivery. `chosen`: the recipient chose the digest in which the
+    delivery waits."""
 
     channel: Channel
     outcome: DeliveryStatus
@@ -69,6 +70,7 @@ class Decision(Struct, frozen=True):
     due_at: datetime | None = None
     step: int = 0
     unless: StepStop = StepStop.READ
+    chosen: bool = False
 
 
 class Plan(Struct, frozen=True):

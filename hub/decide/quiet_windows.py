@@ -88,10 +88,10 @@ def _span(start: str, end: str, timezone: str, day: int) -> tuple[datetime, date
     ends_at = midnight + minutes_of(end) * MINUTE
     if end <= start:
         ends_at += timedelta(days=1)
-    return _instant(midnight + minutes_of(start) * MINUTE, zone, 0), _instant(ends_at, zone, 1)
+    return instant_of(midnight + minutes_of(start) * MINUTE, zone, 0), instant_of(ends_at, zone, 1)
 
 
-def _instant(local: datetime, zone: ZoneInfo, fold: int) -> datetime:
+def instant_of(local: datetime, zone: ZoneInfo, fold: int) -> datetime:
     """Return the instant of a local time: of one that occurs twice, the first or second (`fold` 0 or 1)."""
     first, second = (local.replace(tzinfo=zone, fold=which).astimezone(UTC) for which in (0, 1))
     if first <= second:

@@ -99,9 +99,9 @@ def when(availability: Availability | None, question: Question, now: datetime) -
     reason = Reason.DO_NOT_DISTURB if disturbed_at and disturbed_at > now else Reason.QUIET_HOURS
     if free_at is NEVER:
         return Answer(DeliveryStatus.SKIPPED, reason)
-    due_at = free_at + _spread(question.mailbox, SPREAD_MS)
+    due_at = free_at + spread_of(question.mailbox)
     if quiet_until(windows, availability.timezone, due_at):
-        due_at = free_at + _spread(question.mailbox, _ms_left(free_at) - 1)
+        due_at = free_at + spread_of(question.mailbox, _ms_left(free_at) - 1)
     if question.expires_at and question.expires_at <= due_at:
         return Answer(DeliveryStatus.SKIPPED, reason)
     return Answer(DeliveryStatus.HELD, reason, due_at)
@@ -135,6 +135,11 @@ def count_interruption(
     return Interruptions(day=counted.day, count=counted.count + 1, last=interruption)
 
 
+def spread_of(mailbox: str, most_ms: int = SPREAD_MS) -> timedelta:
+    """Return a delay of up to `most_ms` milliseconds that is always the same for a mailbox."""
+    return timedelta(milliseconds=crc32(mailbox.encode()) % (most_ms + 1))
+
+
 def _windows(availability: Availability, question: Question) -> tuple[QuietHours, ...]:
     """Return the windows in which the delivery waits."""
     if question.is_important:
@@ -151,8 +156,3 @@ def _free_at(windows: tuple[QuietHours, ...], timezone: str, disturbed_at: datet
 def _ms_left(at: datetime) -> int:
     """Return the milliseconds to the end of the minute. If `at` is free, so are they: windows begin with a minute."""
     return MINUTE_MS - at.second * 1000 - at.microsecond // 1000
-
-
-def _spread(mailbox: str, most_ms: int) -> timedelta:
-    """Return a delay of up to `most_ms` milliseconds that is always the same for a mailbox."""
-    return timedelta(milliseconds=crc32(mailbox.encode()) % (most_ms + 1))

@@ -204,6 +204,8 @@ class TransactionRunner:
         loading.add_done_callback(_ignore_error)  # not cancelled if `_read` fails: that would close a connection
         unit = await self._read(batch, session)
         unit.decision_data = await loading
+        if digest_keys := _by_digest_key(batch, unit.decision_data):
+            unit.digests = await self._hooks.load_digests(digest_keys, session)
         return unit
 
     async def _read(self, batch: Batch, session: AsyncClientSession) -> UnitOfWork:
@@ -229,8 +231,6 @@ class TransactionRunner:
             unit.counts = await decode_by_id(docs, WindowCount)
         if deliveries := list({id for job in batch for id in job.work.deliveries}):
             unit.deliveries = await self._hooks.load_deliveries(deliveries, mailboxes, session)
-        if digest_keys := _by_digest_key(batch):
-            unit.digests = await self._hooks.load_digests(digest_keys, session)
         if idempotency := list({key for job in batch for key in job.work.keys}):
             records = self._database[idempotency_records.COLLECTION]
             async for doc in records.find({"_id": {"$in": idempotency}}, session=session):
@@ -286,12 +286,12 @@ def _match_live(batch: Batch) -> Document:
     }
 
 
-def _by_digest_key(batch: Batch) -> dict[str, set[str]]:
+def _by_digest_key(batch: Batch, decision_data: Any) -> dict[str, set[str]]:
     """Return the mailboxes whose open digests the works of a batch need, by digest key."""
     mailboxes: dict[str, set[str]] = defaultdict(set)
     for job in batch:
-        if job.work.digest_key:
-            mailboxes[job.work.digest_key].update(job.work.mailboxes)
+        for key, ids in job.work.digest_keys(decision_data).items():
+            mailboxes[key].update(ids)
     return mailboxes
 
 

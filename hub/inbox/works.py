@@ -1,7 +1,7 @@
 """The interface of the works that the group commit applies."""
 
-from collections.abc import Collection
-from typing import Protocol, TypeVar
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol, TypeVar
 
 from pymongo.asynchronous.client_session import AsyncClientSession
 
@@ -38,10 +38,6 @@ class Work(Protocol[T_co]):
         """The ids of the counts that the work needs (see `window_counts`)."""
 
     @property
-    def digest_key(self) -> str | None:
-        """The key of the open digests in `mailboxes` that the work needs, as `unit.digests`."""
-
-    @property
     def documents(self) -> int:
         """The approximate number of notifications, deliveries, and webhook calls to write."""
 
@@ -61,6 +57,11 @@ class Work(Protocol[T_co]):
     def low(self) -> bool:
         """True if the work has the rank LOW: it is committed in transactions of such works, after other works."""
 
+    def digest_keys(self, decision_data: Any) -> Mapping[str, Collection[str]]:
+        """Return the mailboxes whose open digests the work needs, as `unit.digests`, by digest key. `decision_data` is
+        that of the unit."""
+        ...
+
     async def apply(self, unit: UnitOfWork, session: AsyncClientSession) -> T_co:
         """Apply the work to the unit. This method is called once per attempt, each time with a new unit."""
         ...
@@ -74,8 +75,10 @@ class WorkDefaults:
     keys: Collection[str] = ()
     collapse_key: str | None = None
     counts: Collection[str] = ()
-    digest_key: str | None = None
     size = 0
     needs_recipients = False
     exclusive = False
     low = False
+
+    def digest_keys(self, decision_data: Any) -> Mapping[str, Collection[str]]:  # noqa: ARG002 - most works need none
+        return {}

@@ -17,7 +17,7 @@ from hub.model.notifications import (
     notification_from,
 )
 from hub.model.outbox_jobs import Attempt, Delivery, WebhookCall, delivery_id
-from hub.model.preferences import EVERY_DAY, NO_PREFERENCES, CategoryPreference, Preferences, QuietHours
+from hub.model.preferences import EVERY_DAY, NO_PREFERENCES, CategoryPreference, DigestChoice, Preferences, QuietHours
 from hub.model.principals import Principal, Role
 from hub.model.receipts import Receipt, ReceiptKind
 from hub.model.record import Record, document
@@ -53,6 +53,7 @@ __all__ = (
     "DeliveryStatus",
     "Device",
     "DeviceKind",
+    "DigestChoice",
     "DigestKind",
     "DigestMode",
     "InboxEvent",

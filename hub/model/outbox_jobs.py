@@ -43,6 +43,7 @@ class Delivery(Record, frozen=True, rename={"id": "_id"}):
       `send`. `newest_notification` and `newest_send` are those of the item that joined last.
     - `digest_kind`: DIGEST, or BRIEFING for what quiet hours and do-not-disturb held. A briefing has items of several
       categories, and no category of its own.
+    - `chosen`: True if the user chose the end of the digest.
     - `open`: True while items may join. `joined`: the number of items that joined. `item_count`: the number of items in
       the message.
     - `items_pending`: True until the items have the final status of the digest.
@@ -92,6 +93,7 @@ class Delivery(Record, frozen=True, rename={"id": "_id"}):
     digest_id: str | None = None
     digest_key: str | None = None
     digest_kind: DigestKind = DigestKind.DIGEST
+    chosen: bool = False
     open: bool = False
     joined: int = 0
     item_count: int | None = None

@@ -8,12 +8,23 @@ from hub.model.record import Record
 EVERY_DAY = (1, 2, 3, 4, 5, 6, 7)
 
 
+class DigestChoice(Record, frozen=True):
+    """How deliveries are gathered: for `window_s`, where 0 gathers nothing, or until the local time `at` (HH:MM) on the
+    ISO weekdays `days`. Exactly one of `window_s` and `at` is set."""
+
+    window_s: int | None = None
+    at: str | None = None
+    days: tuple[int, ...] = EVERY_DAY
+
+
 class CategoryPreference(Record, frozen=True):
-    """A preference for one category. For a channel that is not in `channels`, the default applies."""
+    """A preference for one category. For a channel that is not in `channels`, the default applies. `digests`: the
+    channels whose deliveries are gathered in another way than the sender says."""
 
     category: str
     channels: dict[Channel, bool] = {}
     muted_until: datetime | None = None
+    digests: dict[Channel, DigestChoice] = {}
 
     def with_defaults(self, defaults: "CategoryPreference") -> "CategoryPreference":
         """Return this preference with unset values taken from `defaults`."""
@@ -21,6 +32,7 @@ class CategoryPreference(Record, frozen=True):
             category=self.category,
             channels=defaults.channels | self.channels,
             muted_until=defaults.muted_until if self.muted_until is None else self.muted_until,
+            digests=defaults.digests | self.digests,
         )
 
 
@@ -57,8 +69,9 @@ class Preferences(Record, frozen=True):
 
     @property
     def times(self) -> tuple[object, ...]:
-        """The preferences that decide when a notification may interrupt the user."""
-        return self.quiet_schedule, self.do_not_disturb_until, self.daily_limit
+        """The preferences that decide when a delivery leaves."""
+        digests = {one.category: one.digests for one in self.categories if one.digests}
+        return self.quiet_schedule, self.do_not_disturb_until, self.daily_limit, digests
 
     @property
     def limits_interruptions(self) -> bool:

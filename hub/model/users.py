@@ -37,7 +37,7 @@ class User(Record, frozen=True, rename={"id": "_id"}):
     """A user. `id` is the mailbox key. `attributes` is JSON text. `suppressed`: addresses that no email is
     sent to, in lower case, with the reason. `locale` and `timezone` are None if the tenant's apply.
 
-    - `revision`: increases with every change of the quiet hours, do-not-disturb, daily limit, or time zone.
+    - `revision`: increases with every change of the quiet hours, do-not-disturb, daily limit, digests, or time zone.
       `revised_at` is the time of the last one.
     - `redecide_at`: the time when the scheduler must decide again when the held deliveries leave.
     """

@@ -101,8 +101,10 @@ def _empty(value: Any) -> Any:
 
 
 def _merged_list(raw: list[Any], before: list[Any], after: list[Any]) -> list[Any]:
-    name = next((name for name in IDENTITIES if after + before and name in (after + before)[0]), None)
-    if name is None or not all(isinstance(item, dict) for item in [*before, *after]):
+    items = [*after, *before]
+    are_named = bool(items) and all(isinstance(item, dict) for item in items)
+    name = next((name for name in IDENTITIES if name in items[0]), None) if are_named else None
+    if name is None:
         return raw if before == after else after
     stored = {item[name]: item for item in raw if isinstance(item, dict) and name in item}
     readable = {item[name]: item for item in before}
@@ -116,7 +118,7 @@ def _merged_list(raw: list[Any], before: list[Any], after: list[Any]) -> list[An
             continue
         if id not in readable:
             result.append(item)  # this version cannot decode the item
-        elif name == "category" and set(item) - {"category", "channels", "muted_until"}:
+        elif name == "category" and set(item) - {"category", "channels", "muted_until", "digests"}:
             result.append(merged(item, readable[id], {name: id}))  # a preference of another version
     return result
 

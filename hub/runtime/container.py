@@ -244,7 +244,7 @@ def _build_inbox(settings: Settings, stores: _Stores, queue: _Queue) -> _Inbox:
     resolve = Resolve(committer, Resolutions(database), ScheduledSends(database), now)
     retention = Retention(RetentionSweeps(database), sends, now, settings.commit_deadline_s)
     releases = Releases(held, queue.templates, committer, queue.lanes, settings, now)
-    changes = ChangedPreferences(users, held, now, settings.commit_deadline_s)
+    changes = ChangedPreferences(users, queue.tenants, held, queue.digests, now, settings.commit_deadline_s)
     return _Inbox(
         users, inboxes, sends, publisher, committer, actions, cancellation, resolve, retention, releases, changes
     )

@@ -28,6 +28,11 @@ TEMPLATE_FIELDS = ("template_version", "layout_version")
 RELEASE_BATCH_SIZE = 500  # items
 PENDING_AT_ONCE = 20  # digests whose items are settled in one round
 
+OUTDATED_BATCH_SIZE = 500  # digests of one user
+
+End = tuple[datetime, bool]
+"""When an open digest leaves, and whether its user chose this time."""
+
 Slot = tuple[str, str, str | None, str]
 """The mailbox, channel, device, and key of a digest. At most one digest of a slot is open, or one briefing for each end
 of a quiet time."""
@@ -93,6 +98,22 @@ class Digests:
         """Return the open digests of mailboxes with this key."""
         match = {"open": True, "mailbox": {"$in": list(mailboxes)}, "digest_key": key}
         return await decode_all(self._deliveries.find(match, hint="open_digest"), Delivery)
+
+    async def list_outdated(self, mailbox: str, revision: int, now: datetime) -> list[Delivery]:
+        """Return open digests that leave later and whose end was decided with preferences older than `revision`, at
+        most one batch."""
+        docs = self._deliveries.find(_match_outdated(mailbox, revision, now), hint="open_digest")
+        return await decode_all(docs.limit(OUTDATED_BATCH_SIZE), Delivery)
+
+    async def set_ends(self, mailbox: str, revision: int, ends: Mapping[str, End | None], now: datetime) -> None:
+        """Record that the preferences with `revision` decided when open digests leave. With None, a digest keeps its
+        end. A transaction in which items join one of them conflicts with this, and starts again."""
+        match = _match_outdated(mailbox, revision, now)
+        updates = [
+            UpdateOne({"_id": id, **match}, {"$set": {"revision": revision} | end_values(end)})
+            for id, end in ends.items()
+        ]
+        await self._deliveries.bulk_write(updates, ordered=False)
 
     async def find_item_kinds(self, ids: Collection[str], session: AsyncClientSession) -> dict[str, list[ItemKind]]:
         """Return the kinds of the items that wait in the digests in `ids`, read in a transaction."""
@@ -251,6 +272,21 @@ class Digests:
         await self._deliveries.update_many(match, [{"$set": values}, {"$unset": unset}], session=session)
         fewer = [UpdateOne({"_id": id}, {"$inc": {"joined": -count}}) for id, count in digests.items()]
         await self._deliveries.bulk_write(fewer, session=session)
+
+
+def end_values(end: End | None) -> Document:
+    """Return the changed fields of an open digest that a choice of its user concerns."""
+    return {"due_at": end[0], "chosen": end[1]} if end else {}
+
+
+def _match_outdated(mailbox: str, revision: int, now: datetime) -> Document:
+    return {
+        "open": True,
+        "mailbox": mailbox,
+        "reason": Reason.DIGEST,
+        "due_at": {"$gt": now},
+        "revision": {"$not": {"$gte": revision}},
+    }
 
 
 def end_of_items(status: DeliveryStatus) -> DeliveryStatus:

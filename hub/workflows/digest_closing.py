@@ -4,9 +4,11 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 
 from msgspec.structs import replace
+from pymongo import UpdateOne
 
 from hub.audience.templates import Templates
 from hub.audience.tenants import default_category
+from hub.decide.digest_choices import changed_end
 from hub.decide.templates.digest_texts import TEMPLATE_KEYS, with_template_versions
 from hub.decide.templates.lookup import TemplateSet
 from hub.decide.timing import (
@@ -19,10 +21,10 @@ from hub.decide.timing import (
     when,
 )
 from hub.inbox.unit_of_work import UnitOfWork
-from hub.model import Delivery, DeliveryStatus, DigestKind, Reason, Tenant
+from hub.model import Delivery, DeliveryStatus, DigestKind, Reason, Tenant, User
 from hub.model.mailboxes import tenant_of
 from hub.status import deliveries, held_deliveries
-from hub.status.digests import ItemKind
+from hub.status.digests import ItemKind, end_values
 
 TemplateSets = Mapping[tuple[str, str], TemplateSet]
 """The current texts of the templates of digests, by tenant and key."""
@@ -42,16 +44,18 @@ def close_digest(
     requeue_after: timedelta,
 ) -> None:
     """Close a digest, so no item can join, and record the versions of its templates. It becomes ACCEPTED, or ends if it
-    has no items or the daily limit is reached. In quiet hours, it stays as it is until they end. `items`: the kinds of
-    the items that wait.
+    has no items or the daily limit is reached. In quiet hours, it stays as it is until they end, and after a change of
+    the user's choice until then. `items`: the kinds of the items that wait.
 
     The mailbox is written because joins also write it."""
     now, user = unit.now, unit.decision_data.users.get(digest.mailbox)
     if not items:
         _end(unit, digest, Reason.EMPTY)
         return
+    tenant = unit.decision_data.tenants[digest.tenant]
+    if user and _leaves_later(unit, digest, user, tenant):
+        return
     if user and digest.channel in INTERRUPTING:
-        tenant = unit.decision_data.tenants[digest.tenant]
         availability = availability_of(user, tenant)
         questions = _questions(digest, items, tenant)
         answers = [when(availability, question, now) for question in questions]
@@ -92,6 +96,18 @@ def _interruption(digest: Delivery) -> str:
     if digest.digest_kind is DigestKind.BRIEFING and digest.due_at:
         return f"briefing/{digest.due_at.isoformat()}"
     return interruption_of(digest.id, 0)
+
+
+def _leaves_later(unit: UnitOfWork, digest: Delivery, user: User, tenant: Tenant) -> bool:
+    """Return True if a digest leaves later, because its user has just changed the choice that decided its end."""
+    if digest.reason != Reason.DIGEST or digest.revision >= user.revision:
+        return False
+    end = changed_end(digest, user, tenant, tenant.category(digest.category) or default_category(digest.category))
+    if end is None or end[0] <= unit.now:
+        return False
+    values = {"revision": user.revision, "updated_at": unit.now} | end_values(end)
+    unit.update(deliveries.COLLECTION, digest.id, UpdateOne({"_id": digest.id}, {"$set": values}))
+    return True
 
 
 def _end(unit: UnitOfWork, digest: Delivery, reason: Reason) -> None:

@@ -33,10 +33,13 @@ class DigestJoins:
             self._slots[slot_of(digest)].append(digest.id)
         self._joined: set[str] = set()
 
-    def join(self, item: Delivery, key: str, rules: Digest, due_at: datetime, now: datetime) -> Delivery:
-        """Return the item with its digest. If none is open, a digest is opened that is due at `due_at`."""
+    def join(
+        self, item: Delivery, key: str, rules: Digest, due_at: datetime, now: datetime, *, chosen: bool
+    ) -> Delivery:
+        """Return the item with its digest. If none is open, a digest is opened that is due at `due_at`. `chosen`: the
+        user chose this time."""
         slot: Slot = (item.mailbox, item.channel, item.device, key)
-        digest = next(self._in_slot(slot), None) or _opened(item, key, due_at, now)
+        digest = next(self._in_slot(slot), None) or replace(_opened(item, key, due_at, now), chosen=chosen)
         end = end_after_join(rules, digest.due_at or due_at, digest.created_at, digest.joined + 1, now)
         return self._add(slot, replace(digest, due_at=end), item, now)
 
@@ -109,6 +112,7 @@ def _opened(item: Delivery, key: str, due_at: datetime, now: datetime) -> Delive
         due_at=due_at,
         created_at=now,
         updated_at=now,
+        revision=item.revision,
         traceparent=item.traceparent,
     )
 

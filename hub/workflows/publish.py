@@ -1,7 +1,6 @@
 """The publishing of sends. Each send is stored in one transaction. `after_commit` starts its deliveries."""
 
 import asyncio
-import functools
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -18,7 +17,7 @@ from hub.status import sends
 from hub.status.scheduled_sends import ScheduledSend, ScheduledSends
 from hub.utc_time import Clock
 from hub.workflows.schedules import ScheduleWork
-from hub.workflows.send_request import OutdatedCategory, SendRequest
+from hub.workflows.send_request import SendRequest
 from hub.workflows.send_texts import SendIds, SendTextRenderer, SendTexts
 from hub.workflows.send_work import DueSend, SendWork
 
@@ -66,15 +65,9 @@ class Publish:
                 if key is None:
                     raise
                 texts = error  # returned unless `key` was used before: the template may have changed since then
-        new_work = functools.partial(
-            SendWork, tenant, request, key, self._tenants, self._settings, ids, texts, field=field
-        )
-        work = new_work()
+        work = SendWork(tenant, request, key, self._tenants, self._settings, ids, texts, field=field)
         if is_due:
-            try:
-                result = await self._committer.submit(work)
-            except OutdatedCategory:
-                result = await self._committer.submit(new_work())
+            result = await self._committer.submit(work)
         else:
             work.check_estimate()
             result = await self._committer.submit(ScheduleWork(tenant, ids.send, request, work.key, texts))

@@ -5,7 +5,7 @@ from datetime import timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hub.decide.digest import Digest, digest_key
+from hub.decide.digest import CHOSEN, Digest, digest_key
 from hub.decide.plan import Decision
 from hub.decide.plan_times import TimedPlan, interrupts
 from hub.decide.timing import interruption_of
@@ -163,13 +163,13 @@ class SendDocuments(Struct, frozen=True):
                 delivery = self._delivery(n, decision, device)
                 if error and decision.channel is Channel.IN_APP:  # a step: the scheduler ends it as FAILED
                     delivery = replace(delivery, attempts=(failed_rendering(error, n.created_at),))
-                if decision.reason is Reason.DIGEST:
-                    delivery = self._joined(unit, delivery, decision)
-                elif delivery.status is DeliveryStatus.HELD and decision.reason in PREFERENCE_REASONS:
-                    unit.held_inserts.append(replace(delivery, revision=user.revision))
-                    continue
-                elif delivery.status is DeliveryStatus.HELD:
+                if delivery.status is DeliveryStatus.HELD:
                     delivery = replace(delivery, revision=user.revision)
+                    if decision.reason in PREFERENCE_REASONS:
+                        unit.held_inserts.append(delivery)
+                        continue
+                    if decision.reason is Reason.DIGEST:
+                        delivery = self._joined(unit, delivery, decision)
                 elif timed.interruptions and interrupts(decision):
                     delivery = replace(delivery, counted=True)
                 unit.insert(deliveries.COLLECTION, document(delivery))
@@ -181,10 +181,11 @@ class SendDocuments(Struct, frozen=True):
 
     def _joined(self, unit: UnitOfWork, delivery: Delivery, decision: Decision) -> Delivery:
         """Return a delivery as an item of its digest."""
-        assert self.digest
+        digest = CHOSEN if decision.chosen else self.digest
+        assert digest
         assert decision.due_at
-        key = digest_key(delivery.category, self.digest.key)
-        item: Delivery = unit.digests.join(delivery, key, self.digest, decision.due_at, unit.now)
+        key = digest_key(delivery.category, digest.key)
+        item: Delivery = unit.digests.join(delivery, key, digest, decision.due_at, unit.now, chosen=decision.chosen)
         return item
 
     def _delivery(self, n: Notification, decision: Decision, device: str | None) -> Delivery:

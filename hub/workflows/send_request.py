@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from hub.decide.digest import Digest
 from hub.decide.plan import Requested
 from hub.decide.throttle import Throttle
-from hub.errors import HubError
 from hub.model import (
     Channel,
     Content,
@@ -31,13 +30,6 @@ class TemplateReference(Struct, frozen=True, omit_defaults=True):
 
     key: str
     data: str | None = None
-
-
-class OutdatedCategory(HubError):
-    """The digest of the category changed since the cached tenant was read. The cache is current now."""
-
-    def __init__(self) -> None:
-        super().__init__("The category has just changed. Try again.")
 
 
 class DecisionData(Struct, frozen=True):

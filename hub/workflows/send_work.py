@@ -1,6 +1,6 @@
 """The work of the group commit that decides one send and stores it in one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 
 import msgspec
@@ -10,14 +10,14 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from hub.audience.tenants import COLLECTION as TENANTS
 from hub.audience.tenants import Tenants, default_category
 from hub.audience.users import unknown_user
-from hub.decide.digest import Digest, digest_key, effective_digest, gathered
-from hub.decide.plan import Plan, plan
+from hub.decide.digest import Digest, effective_digest
+from hub.decide.plan import Decision, Plan, plan
 from hub.decide.plan_times import with_times
 from hub.decide.skipped_plan import skipped_plan
 from hub.decide.throttle import throttled
 from hub.errors import HubError, TooLarge
 from hub.inbox.unit_of_work import UnitOfWork
-from hub.inbox.window_counts import empty_count, lookback_id, throttle_id
+from hub.inbox.window_counts import empty_count, throttle_id
 from hub.inbox.works import WorkDefaults
 from hub.model import Channel, DeliveryStatus, Reason, Send, Tenant, WindowCount, document, mailbox_of
 from hub.platform import tracing
@@ -26,8 +26,9 @@ from hub.status import sends
 from hub.status.scheduled_sends import ScheduledSend, ScheduledSends, published_update
 from hub.webhooks import events, webhook_calls
 from hub.workflows.idempotency import IdempotencyKey
+from hub.workflows.send_digests import SendDigests
 from hub.workflows.send_documents import SendDocuments
-from hub.workflows.send_request import DecisionData, OutdatedCategory, SendRequest
+from hub.workflows.send_request import DecisionData, SendRequest
 from hub.workflows.send_texts import SendIds, SendTexts
 
 NOTIFICATION_BYTES = 1024  # size of a notification without content, with one receipt
@@ -83,22 +84,21 @@ class SendWork(WorkDefaults):
         self.collapse_key = request.collapse_key
         cached = tenants.cached(tenant)  # may be outdated; `_check` counts again
         category = cached.category(request.category) or default_category(request.category)
-        self._digest = digest = effective_digest(request.digest, category)
-        self.digest_key = digest_key(request.category, digest.key) if digest else None
+        self._digests = SendDigests(tenant, request, self.mailboxes)
         self._throttle_ids = (
             [throttle_id(mailbox, request.throttle.key) for mailbox in self.mailboxes] if request.throttle else []
         )
-        looks_back = digest and digest.lookback_s
-        self._lookback_ids = [lookback_id(one, self.digest_key or "") for one in self.mailboxes] if looks_back else []
-        self.counts = self._throttle_ids + self._lookback_ids
+        self.counts = self._throttle_ids + self._digests.mark_ids
         self._content_bytes = len(msgspec.json.encode((request.content, request.tags, request.data)))
         self._texts_bytes = texts.bytes if isinstance(texts, SendTexts) else 0
         requested = request.requested
         steps = requested.steps_in(category)
         channels = (*requested.channels_in(category), *(channel for step in steps for channel in step.channels))
         recipients = len(self.mailboxes)
+        leaving = sum(channel in self._configured for channel in channels if channel is not Channel.IN_APP)
+        documents = 2 if effective_digest(request.digest, category) else 1  # with the digest of each item
         self._estimate_size(
-            recipients * sum(channel in self._configured for channel in channels if channel is not Channel.IN_APP),
+            recipients * documents * leaving,
             recipients * len(webhook_calls.subscribed_endpoints(cached.endpoints, CREATED)),
         )
 
@@ -106,8 +106,6 @@ class SendWork(WorkDefaults):
         """Estimate the number of documents and bytes to write. The committer uses the estimate to form batches."""
         recipients = len(self.mailboxes)
         replaced = recipients if self.collapse_key else 0
-        if self.digest_key:
-            delivery_count *= 2  # with the digest of each item
         self.documents = recipients + replaced + delivery_count + call_count
         self.size = (
             self._content_bytes  # on the send
@@ -117,6 +115,10 @@ class SendWork(WorkDefaults):
             + DELIVERY_BYTES * delivery_count
             + WEBHOOK_CALL_BYTES * call_count
         )
+
+    def digest_keys(self, decision_data: DecisionData) -> Mapping[str, Collection[str]]:
+        """Return the mailboxes whose open digests the deliveries may join, by digest key."""
+        return self._digests.keys(decision_data)
 
     async def apply(self, unit: UnitOfWork, session: AsyncClientSession) -> Send | str | None:
         """Return the new send, or the id of the send that was created earlier with this key. Return None if a scheduled
@@ -145,11 +147,9 @@ class SendWork(WorkDefaults):
                 counted = unit.counts.get(id) or empty_count(id, now)
                 plans[index], count = throttled(throttle, plans[index], category, tenant, user, counted, now)
                 counts.append(count)
-        if self._digest != effective_digest(request.digest, category):
-            raise OutdatedCategory
-        if self._digest:
-            plans, marks = self._gather(unit, self._digest, plans)
-            counts += marks
+        digest = effective_digest(request.digest, category)
+        plans, marks = self._digests.gather(unit, digest, tenant, category, users, plans)
+        counts += marks
         timed_plans = [
             with_times(recipient_plan, category, tenant, user, now, request.expires_at, unit.mailboxes[user.id])
             for recipient_plan, user in zip(plans, users, strict=True)
@@ -161,7 +161,7 @@ class SendWork(WorkDefaults):
             unit.update(TENANTS, f"{tenant.id}/{request.category}", new_category)
         if self.key:
             self.key.record(unit, self._ids.send)
-        documents = self._documents(self._texts)
+        documents = self._documents(self._texts, digest)
         for id, user, timed in zip(self._ids.notifications, users, timed_plans, strict=True):
             documents.add_recipient(unit, id, user, category, timed)
         send = documents.record(category)
@@ -171,13 +171,13 @@ class SendWork(WorkDefaults):
             unit.insert(sends.COLLECTION, document(send))
         return send
 
-    def _documents(self, texts: SendTexts | None) -> SendDocuments:
+    def _documents(self, texts: SendTexts | None, digest: Digest | None) -> SendDocuments:
         return SendDocuments(
             self._tenant,
             self._request,
             self._ids,
             texts,
-            self._digest,
+            digest,
             self._resolved,
             self._requeue_after,
             self._traceparent,
@@ -189,7 +189,7 @@ class SendWork(WorkDefaults):
             len(webhook_calls.subscribed_endpoints(tenant.endpoints, event)) for event in (CREATED, SKIPPED, REPLACED)
         )
         self._estimate_size(
-            sum(len(decision.devices or (None,)) for plan in plans for decision in plan.external),
+            sum(_document_count(decision) for plan in plans for decision in plan.external),
             sum((not plan.hidden) * created + len(plan.skipped) * skipped for plan in plans)
             + (len(plans) * replaced if self.collapse_key else 0),
         )
@@ -206,9 +206,7 @@ class SendWork(WorkDefaults):
                 field=f"{self._field}.to.users",
             )
 
-    def _gather(self, unit: UnitOfWork, digest: Digest, plans: Sequence[Plan]) -> tuple[list[Plan], list[WindowCount]]:
-        """Return the plans with the deliveries that wait in a digest, and the marks of `lookback`."""
-        ids: Sequence[str] = self._lookback_ids or [""] * len(plans)
-        marks = [unit.counts.get(id) or empty_count(id, unit.now) for id in ids]
-        results = [gathered(digest, one, mark, unit.now) for one, mark in zip(plans, marks, strict=True)]
-        return [one for one, _ in results], [mark for _, mark in results if self._lookback_ids]
+
+def _document_count(decision: Decision) -> int:
+    """Return the number of stored deliveries. Each item may open a digest."""
+    return len(decision.devices or (None,)) * (2 if decision.reason is Reason.DIGEST else 1)

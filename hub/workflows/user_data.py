@@ -20,6 +20,7 @@ from msgspec import Struct
 from pymongo import DESCENDING
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from hub import iso_duration
 from hub.audience import users
 from hub.audience.templates import Templates
 from hub.inbox import idempotency_records, window_counts
@@ -201,12 +202,14 @@ def _exported(value: Any) -> Any:
         return [_exported(item) for item in value]
     if not isinstance(value, dict):
         return value
-    exported = {}
+    exported: dict[str, Any] = {}
     for name, inner in value.items():
         if name in EXCLUDED_FIELDS:
             continue
         if name in {"data", "attributes", "payload"} and isinstance(inner, str):
             exported[name] = orjson.Fragment(inner)
+        elif name == "window_s" and isinstance(inner, int):
+            exported["window"] = iso_duration.format(inner)
         else:
             api_name = "id" if name == "_id" else re.sub("_([a-z])", lambda match: match[1].upper(), name)
             exported[api_name] = _exported(inner)

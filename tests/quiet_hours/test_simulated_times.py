@@ -40,7 +40,17 @@ def random_times(random: Random) -> Json:
         times["doNotDisturbUntil"] = later(minutes=random.choice([-60, 30, 600]))
     if random.random() < 0.4:
         times["dailyLimit"] = random.choice([0, 1, 2])
+    if random.random() < 0.5:
+        times["categories"] = [{"category": "news", **random_digest(random)}]
     return times
+
+
+def random_digest(random: Random) -> Json:
+    channel = random.choice(["EMAIL", "WEB_PUSH", None])
+    if random.random() < 0.5:
+        return {"channel": channel, "digest": "PT0S"}
+    at = window(timedelta(hours=3), timedelta(hours=4))["start"]
+    return {"channel": channel, "digestAt": at, "digestDays": random.sample(EVERY_DAY, 4)}
 
 
 async def test_simulate_predicts_times_and_reasons(acme: Tenant, channels: FakeChannels) -> None:
@@ -88,7 +98,9 @@ async def test_simulate_predicts_times_and_reasons(acme: Tenant, channels: FakeC
 
     await asyncio.gather(*(compare(number) for number in range(USERS)))
     log.info("%s", dict(outcomes))
-    seen = {
-        (status, reason) for status, reason in outcomes if reason in {"QUIET_HOURS", "DO_NOT_DISTURB", "DAILY_LIMIT"}
+    assert outcomes.keys() >= {
+        ("HELD", "QUIET_HOURS"),
+        ("HELD", "DO_NOT_DISTURB"),
+        ("HELD", "DIGEST"),
+        ("SKIPPED", "DAILY_LIMIT"),
     }
-    assert seen >= {("HELD", "QUIET_HOURS"), ("HELD", "DO_NOT_DISTURB"), ("SKIPPED", "DAILY_LIMIT")}

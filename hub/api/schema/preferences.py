@@ -20,10 +20,13 @@ from hub.api.schema.quiet_hours import (
     QuietHoursInput,
     valid_daily_limit,
     valid_do_not_disturb,
+    valid_local_time,
     valid_quiet_hours,
     valid_quiet_schedule,
+    valid_weekdays,
 )
 from hub.api.schema.scalars import Duration
+from hub.api.schema.send_input import DIGEST_MAX_DAYS, DIGEST_MIN_S, valid_digest_window
 from hub.api.schema.steps import Step
 from hub.audience import preference_matrix as preference_rules
 from hub.errors import BadUserInput
@@ -75,6 +78,17 @@ class CategoryChannelPreference:
     )
     locked: bool = strawberry.field(
         description="True if the user cannot change this preference because the category is required."
+    )
+    digest_s: Duration | None = strawberry.field(
+        name="digest",
+        description="The window in which deliveries are gathered, or PT0S if they leave immediately. Null if the user "
+        "chose `digestAt`, or made no choice.",
+    )
+    digest_at: str | None = strawberry.field(
+        description="The local time, HH:MM, at which gathered deliveries leave, in the time zone of the user."
+    )
+    digest_days: list[int] | None = strawberry.field(
+        description="The weekdays on which they leave, from 1 (Monday) to 7 (Sunday). Null for every day."
     )
 
 
@@ -159,6 +173,22 @@ class CategoryPreferenceInput:
         description="True to enable, false to disable. Null restores the default of the tenant. If omitted, the "
         "preference does not change.",
     )
+    digest: Duration | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="Gathers the deliveries on `channel`, or on all channels except the inbox, for this long: from "
+        f"{DIGEST_MIN_S} seconds to {DIGEST_MAX_DAYS} days, or PT0S to gather nothing. Takes precedence over the "
+        "digest of a send and of the category. Replaces `digestAt`.",
+    )
+    digest_at: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="Gathers the deliveries until this local time, from 00:00 to 23:59, in the time zone of the user. "
+        "Replaces `digest`.",
+    )
+    digest_days: list[int] | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="The weekdays on which deliveries leave at `digestAt`, from 1 (Monday) to 7 (Sunday). Null for "
+        "every day.",
+    )
     muted_until: datetime | None = strawberry.field(
         default=strawberry.UNSET,
         description="Mutes the category on all channels until this time. Null unmutes the category. If omitted, the "
@@ -242,13 +272,7 @@ def preference_changes(
         cells = None
     elif input.categories is not strawberry.UNSET:
         cells = tuple(
-            preference_rules.CellChange(
-                category=_require_changeable(cell, tenant, f"{field}.categories.{index}"),
-                channel=cell.channel,
-                enabled=UNSET if cell.enabled is strawberry.UNSET else cell.enabled,
-                muted_until=UNSET if cell.muted_until is strawberry.UNSET else cell.muted_until,
-            )
-            for index, cell in enumerate(input.categories)
+            _cell_change(cell, tenant, f"{field}.categories.{index}") for index, cell in enumerate(input.categories)
         )
     return preference_rules.Changes(
         channels=channels,
@@ -259,6 +283,32 @@ def preference_changes(
         ),
         daily_limit=_changed(input.daily_limit, lambda limit: valid_daily_limit(limit, f"{field}.dailyLimit")),
     )
+
+
+def _cell_change(input: CategoryPreferenceInput, tenant: model.Tenant, field: str) -> preference_rules.CellChange:
+    window, at, days = input.digest, input.digest_at, input.digest_days
+    has_window = isinstance(window, int)
+    if has_window and at:
+        raise BadUserInput("Pass either `digest` or `digestAt`, not both.", f"{field}.digest")
+    if isinstance(days, list) and not at:
+        raise BadUserInput("Pass `digestAt` together with `digestDays`.", f"{field}.digestDays")
+    if input.channel is model.Channel.IN_APP and (has_window or at):
+        raise BadUserInput("The inbox is not gathered. Name another channel.", f"{field}.channel")
+    return preference_rules.CellChange(
+        category=_require_changeable(input, tenant, field),
+        channel=input.channel,
+        enabled=_changed(input.enabled, bool),
+        muted_until=_changed(input.muted_until, lambda until: until),
+        digest_s=_changed(window, lambda window: _valid_window(window, f"{field}.digest")),
+        digest_at=_changed(at, lambda at: valid_local_time(at, f"{field}.digestAt")),
+        digest_days=_changed(days, lambda days: valid_weekdays(days, f"{field}.digestDays")),
+    )
+
+
+def _valid_window(window: Duration, field: str) -> Duration:
+    if window:  # PT0S: nothing is gathered
+        valid_digest_window(window, field)
+    return window
 
 
 def _quiet_schedule(

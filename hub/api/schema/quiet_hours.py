@@ -84,6 +84,21 @@ def valid_daily_limit(limit: int, field: str) -> int:
     return limit
 
 
+def valid_local_time(time: str, field: str) -> str:
+    """Return a local time of the form HH:MM."""
+    if not LOCAL_TIME.fullmatch(time):
+        raise BadUserInput("A local time must have the form HH:MM, from 00:00 to 23:59.", field)
+    return time
+
+
+def valid_weekdays(days: Sequence[int], field: str) -> tuple[int, ...]:
+    """Return the distinct ISO weekdays in order."""
+    if not days or not set(days) <= set(EVERY_DAY):
+        name = field.rpartition(".")[2]
+        raise BadUserInput(f"`{name}` must name weekdays, from 1 (Monday) to 7 (Sunday).", field)
+    return tuple(sorted(set(days)))
+
+
 def _with_free_minute(
     windows: tuple[model.QuietHours, ...], timezone: str, now: datetime, field: str
 ) -> tuple[model.QuietHours, ...]:
@@ -96,19 +111,10 @@ def _with_free_minute(
 
 
 def _valid_window(input: QuietHoursInput, field: str) -> model.QuietHours:
-    days = EVERY_DAY if input.days is None else tuple(sorted(set(input.days)))
-    if not days or not set(days) <= set(EVERY_DAY):
-        raise BadUserInput("`days` must name weekdays, from 1 (Monday) to 7 (Sunday).", f"{field}.days")
     return model.QuietHours(
-        start=_local_time(input.start, f"{field}.start"),
-        end=_local_time(input.end, f"{field}.end"),
-        days=days,
+        start=valid_local_time(input.start, f"{field}.start"),
+        end=valid_local_time(input.end, f"{field}.end"),
+        days=EVERY_DAY if input.days is None else valid_weekdays(input.days, f"{field}.days"),
         timezone=valid_timezone(input.timezone, f"{field}.timezone"),
         allow=input.allow or model.Priority.CRITICAL,
     )
-
-
-def _local_time(time: str, field: str) -> str:
-    if not LOCAL_TIME.fullmatch(time):
-        raise BadUserInput("A local time must have the form HH:MM, from 00:00 to 23:59.", field)
-    return time

@@ -1,6 +1,5 @@
 """`simulate`: the decisions for a send that is neither stored nor sent."""
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -9,26 +8,23 @@ from msgspec.structs import replace
 from strawberry import ID
 
 from hub import markdown, model
-from hub.api.context import Context, Info
+from hub.api.context import Info
 from hub.api.schema.send_input import SendInput, to_send_request
+from hub.api.schema.simulated_digests import load_digests
 from hub.api.schema.validation import valid_page_size
 from hub.audience.tenants import default_category
 from hub.audience.users import unknown_user
-from hub.decide.digest import Digest, digest_key, effective_digest, end_after_join, gathered
 from hub.decide.plan import Decision as PlannedDecision
-from hub.decide.plan import Plan, plan
+from hub.decide.plan import plan
 from hub.decide.plan_times import with_times
 from hub.decide.templates import TemplateError
 from hub.decide.throttle import throttled
 from hub.ids import new_id
-from hub.inbox.window_counts import empty_count, lookback_id, throttle_id
+from hub.inbox.window_counts import empty_count, throttle_id
 from hub.model import DeliveryStatus, Reason, mailbox_of
-from hub.workflows.send_request import SendRequest
 from hub.workflows.send_texts import RenderTime, SendTexts
 
 DEFAULT_RECIPIENTS = 20
-OpenDigests = Mapping[tuple[str, model.Channel], model.Delivery]
-"""The open digests by mailbox and channel. Those of several devices of a channel are joined together."""
 MARKDOWN_CHANNELS = {model.Channel.IN_APP, model.Channel.WEBHOOK}
 """The channels that receive the body with its markup."""
 
@@ -81,18 +77,20 @@ class SimulationQuery:
         request = to_send_request(input, services.settings, now, "input")
         later_at = request.send_at if request.send_at and request.send_at > now else None
         at = later_at or now
-        users = request.users[: valid_page_size(first, DEFAULT_RECIPIENTS, services.settings)]
+        names = request.users[: valid_page_size(first, DEFAULT_RECIPIENTS, services.settings)]
+        recipients = [mailbox_of(id, name) for name in names]
         tenant = await services.tenants.get(id)
-        stored = await services.users.get_many([mailbox_of(id, user) for user in users])
+        stored = await services.users.get_many(recipients)
+        users = [stored.get(mailbox) or unknown_user(mailbox, now) for mailbox in recipients]
         texts = await services.send_texts.load(id, request, now, "input") if request.template else None
         category = tenant.category(request.category) or default_category(request.category)
         configured = services.settings.configured
-        counts = {}
-        throttle, digest = request.throttle, effective_digest(request.digest, category)
-        if throttle or (digest and digest.lookback_s):
-            counts = await services.window_counts.get_many(_count_ids(id, request, digest, users))
-        digests = await _open_digests(info.context, request.category, digest, users, later_at)
-        mailboxes = await services.inboxes.get_mailboxes([mailbox_of(id, user) for user in users])
+        throttle, counts = request.throttle, {}
+        if throttle:
+            ids = [throttle_id(mailbox, throttle.key) for mailbox in recipients]
+            counts = await services.window_counts.get_many(ids)
+        digests = await load_digests(services, request, category, tenant, users, now, later_at)
+        mailboxes = await services.inboxes.get_mailboxes(recipients)
 
         render_time = RenderTime(len(users), "input")
 
@@ -104,17 +102,13 @@ class SimulationQuery:
             return _to_decision(decision, await _render(texts, render_time, user, notification, decision.channel))
 
         simulations = []
-        for user_id in users:
-            user = stored.get(mailbox_of(id, user_id)) or unknown_user(mailbox_of(id, user_id), now)
+        for user in users:
             planned = plan(request.requested, category, tenant.preferences, user, configured, at)
             if throttle:
                 count_id = throttle_id(user.id, throttle.key)
                 counted = counts.get(count_id) or empty_count(count_id, at)
                 planned, _ = throttled(throttle, planned, category, tenant, user, counted, at)
-            if digest:
-                mark_id = lookback_id(user.id, digest_key(request.category, digest.key))
-                planned, _ = gathered(digest, planned, counts.get(mark_id) or empty_count(mark_id, at), at)
-                planned = _with_open_digests(planned, digests, user.id, digest, at)
+            planned = digests.gather(planned, user.id)
             mailbox = mailboxes.get(user.id)
             planned = with_times(planned, category, tenant, user, at, request.expires_at, mailbox).plan
             notification = new_id(now)
@@ -122,7 +116,7 @@ class SimulationQuery:
                 await simulate_decision(user, notification, _scheduled(decision, later_at))
                 for decision in planned.decisions
             ]
-            simulations.append(Simulation(user_id=ID(user_id), decisions=decisions))
+            simulations.append(Simulation(user_id=ID(user.user_id), decisions=decisions))
         return simulations
 
 
@@ -138,43 +132,6 @@ def _scheduled(decision: PlannedDecision, at: datetime | None) -> PlannedDecisio
     if at is None or decision.outcome is not DeliveryStatus.ACCEPTED:
         return decision
     return replace(decision, outcome=DeliveryStatus.HELD, reason=Reason.SCHEDULED, due_at=at)
-
-
-def _count_ids(tenant: str, request: SendRequest, digest: Digest | None, users: Sequence[str]) -> list[str]:
-    """Return the ids of the counts of a throttle, and of the marks of a digest."""
-    mailboxes = [mailbox_of(tenant, user) for user in users]
-    ids = [throttle_id(mailbox, request.throttle.key) for mailbox in mailboxes] if request.throttle else []
-    if digest:
-        ids += [lookback_id(mailbox, digest_key(request.category, digest.key)) for mailbox in mailboxes]
-    return ids
-
-
-async def _open_digests(
-    context: Context, category: str, digest: Digest | None, users: Sequence[str], later_at: datetime | None
-) -> OpenDigests:
-    """Return the open digests that the deliveries of a send would join, now or at `later_at`."""
-    if not digest:
-        return {}
-    mailboxes = [mailbox_of(context.caller.tenant, user) for user in users]
-    key = digest_key(category, digest.key)
-    found = await context.services.digests.list_open(key, mailboxes)
-    still_open = [one for one in found if later_at is None or (one.due_at and one.due_at > later_at)]
-    return {(one.mailbox, one.channel): one for one in still_open}
-
-
-def _with_open_digests(plan: Plan, digests: OpenDigests, mailbox: str, rules: Digest, at: datetime) -> Plan:
-    """Return the plan with the times at which the digests leave after its deliveries have joined."""
-    joining = [one.channel for one in plan.decisions if one.reason is Reason.DIGEST]
-
-    def joined(decision: PlannedDecision) -> PlannedDecision:
-        if decision.reason is not Reason.DIGEST:
-            return decision
-        end, opened_at, joined = decision.due_at, at, joining.count(decision.channel)
-        if found := digests.get((mailbox, decision.channel)):
-            end, opened_at, joined = found.due_at, found.created_at, joined + found.joined
-        return replace(decision, due_at=end_after_join(rules, end or at, opened_at, joined, at))
-
-    return replace(plan, decisions=tuple(joined(decision) for decision in plan.decisions))
 
 
 def _to_decision(decision: PlannedDecision, content: model.Content | TemplateError | None) -> Decision:
