@@ -150,7 +150,8 @@ async def test_choice_applies_to_the_open_digest_of_a_send(acme: Tenant, alice: 
     """Another change of the preferences keeps its end. Without the choice, the window of the category applies."""
     await acme.define_category("news", "IN_APP", "EMAIL")
     await acme.send(alice, digest=HOUR)
-    opened = await opened_at(database, acme)
+    opened = await opened_at(database, acme) - timedelta(minutes=30)
+    await database.deliveries.update_one({"tenant": acme.name, "open": True}, {"$set": {"created_at": opened}})
     await set_times(acme, alice, dailyLimit=5)
 
     async def decided_again() -> bool:
@@ -158,7 +159,7 @@ async def test_choice_applies_to_the_open_digest_of_a_send(acme: Tenant, alice: 
         return bool(doc and doc.get("revision"))
 
     await eventually(decided_again, 20)
-    await wait_for_end(acme, opened + timedelta(hours=1))
+    await wait_for_end(acme, opened + timedelta(hours=1.5))
     await choose(acme, digest="PT4H")
     await wait_for_end(acme, opened + timedelta(hours=4))
     await acme.define_category("news", "IN_APP", "EMAIL", digest="PT6H")

@@ -1,5 +1,6 @@
 /** The dialogs to mute a category, to remove a device, to edit quiet times, and to answer "Why did I get this?". */
 import { html, nothing, type TemplateResult } from "lit";
+import { collectDialog } from "./collect-dialog";
 import { deviceName } from "./devices";
 import { bellOff } from "./icons";
 import { FOREVER, muteChoices } from "./mutes";
@@ -11,6 +12,7 @@ export function renderDialog(dialog: DialogState, props: SectionProps, close: ()
   const { t, i18n, store } = props;
   if (dialog.kind === "mute") return mute(dialog.category, props, close);
   if (dialog.kind === "disturb") return doNotDisturbDialog(props, close);
+  if (dialog.kind === "collect") return collectDialog(dialog, props, close);
   if (dialog.kind === "quiet") return quietDialog(dialog.index, props, close);
   if (dialog.kind === "remove") {
     const { device } = dialog;
@@ -52,14 +54,15 @@ function explain(explanation: Explanation, props: SectionProps, close: () => voi
     <p dir="auto">${explanation.because}</p>
     <p class="muted-text">${named.category} · ${t("when", { time: i18n.ago(explanation.createdAt, now) })}</p>
     <dl>
-      ${rowsOf(explanation).map(
-        ({ channels, status, reason, dueAt }) =>
-          html`<dt>${i18n.list([...channels].map((channel) => i18n.label(channel)))}</dt>
-            <dd>
-              ${i18n.label(`STATUS_${status}`)}${dueAt ? html` · ${t("expected", { time: i18n.when(dueAt, now) })}` : nothing}
-              ${reason ? html`<p class="muted-text">${i18n.label(reason)}</p>` : nothing}
-            </dd>`,
-      )}
+      ${rowsOf(explanation).map(({ channels, status, reason, dueAt }) => {
+        const cells = row?.channels.filter(({ channel }) => channels.has(channel)) ?? [];
+        const chosen = reason === "DIGEST" && cells.some(({ digest, digestAt }) => digest || digestAt);
+        return html`<dt>${i18n.list([...channels].map((channel) => i18n.label(channel)))}</dt>
+          <dd>
+            ${i18n.label(`STATUS_${status}`)}${dueAt ? html` · ${t("expected", { time: i18n.when(dueAt, now) })}` : nothing}
+            ${reason ? html`<p class="muted-text">${chosen ? t("digestChosen") : i18n.label(reason)}</p>` : nothing}
+          </dd>`;
+      })}
     </dl>
     ${row?.category.required
       ? html`<p class="muted-text">${t("required")}</p>`

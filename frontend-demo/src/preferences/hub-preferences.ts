@@ -4,6 +4,7 @@ import type { HubConnection } from "../client/connection";
 import { ConnectedElement } from "../connected-element";
 import { PreferencesI18n, type Messages } from "../locales/preferences";
 import { pageLocale } from "../page";
+import { collect } from "./collect";
 import { devices } from "./devices";
 import { renderDialog } from "./dialogs";
 import { matrix } from "./matrix";
@@ -15,7 +16,7 @@ import { styles } from "./styles";
 import type { DialogState, Section, SectionProps } from "./types";
 
 const MESSAGE_MS = 6_000;
-const SECTIONS: Section[] = [matrix, mutes, quiet];
+const SECTIONS: Section[] = [matrix, mutes, collect, quiet];
 
 /**
  * Attributes in addition to those of `ConnectedElement`: `worker`, the path of the service worker on this origin;

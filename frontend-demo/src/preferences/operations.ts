@@ -8,7 +8,7 @@ const Matrix = graphql(`
     categories {
       category { key name description required }
       mutedUntil
-      channels { channel enabled locked }
+      channels { channel enabled locked digest digestAt digestDays }
     }
     quietSchedule { start end timezone days allow }
     doNotDisturbUntil
@@ -17,6 +17,7 @@ const Matrix = graphql(`
 `);
 export type Matrix = ResultOf<typeof Matrix>;
 export type Row = Matrix["categories"][number];
+export type Cell = Row["channels"][number];
 export type QuietWindow = Matrix["quietSchedule"][number];
 export type Channel = Matrix["channels"][number]["channel"];
 

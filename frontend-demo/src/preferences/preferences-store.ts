@@ -8,7 +8,7 @@ import type { HubConnection } from "../client/connection";
 import type { HubError } from "../client/errors";
 import type { VariablesOf } from "../client/graphql";
 import { RemoveDevice } from "../push/subscription";
-import { LoadPreferences, UpdatePreferences, type Channel, type Device, type Matrix, type QuietWindow } from "./operations";
+import { LoadPreferences, UpdatePreferences, type Cell, type Channel, type Device, type Matrix, type QuietWindow } from "./operations";
 
 type PreferencesInput = VariablesOf<typeof UpdatePreferences>["input"];
 
@@ -16,6 +16,8 @@ const SLOW_MS = 3_000;
 
 /** The text that explains a refused change. */
 export type Refusal = "notSaved" | "quietFull";
+
+type Collected = Pick<Cell, "channel" | "digest" | "digestAt" | "digestDays">;
 
 interface Change {
   apply(matrix: Matrix): Matrix;
@@ -98,6 +100,23 @@ export class PreferencesStore extends EventTarget {
       ...matrix,
       categories: matrix.categories.map((row) =>
         row.category.key === category ? { ...row, mutedUntil: until } : row,
+      ),
+    }));
+  }
+
+  /** Set how the messages of a category are collected on some channels. Null values clear the choice. */
+  collect(category: string, cells: Collected[]): Promise<boolean> {
+    const categories = cells.map(({ channel, digest, digestAt, digestDays }) => ({
+      category,
+      channel,
+      ...(digestAt ? { digestAt, digestDays } : digest ? { digest } : { digest, digestAt }),
+    }));
+    return this.#change({ categories }, (matrix) => ({
+      ...matrix,
+      categories: matrix.categories.map((row) =>
+        row.category.key === category
+          ? { ...row, channels: row.channels.map((cell) => ({ ...cell, ...cells.find(({ channel }) => channel === cell.channel) })) }
+          : row,
       ),
     }));
   }

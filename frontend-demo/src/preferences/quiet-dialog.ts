@@ -1,6 +1,7 @@
 /** The dialogs to turn on do-not-disturb and to edit a window of quiet hours. */
 import { html, nothing, type TemplateResult } from "lit";
 import { muteChoices } from "./mutes";
+import type { PreferencesI18n } from "../locales/preferences";
 import type { QuietWindow } from "./operations";
 import type { SectionProps } from "./types";
 
@@ -44,17 +45,10 @@ export function quietDialog(index: number, props: SectionProps, close: () => voi
       allow: text("allow") as QuietWindow["allow"],
       timezone: text("timezone") ?? window.timezone,
     };
-    if (!changed.days.length) {
-      const [first] = form.querySelectorAll<HTMLInputElement>("input[name=day]");
-      first!.setCustomValidity(t("noDay"));
-      first!.reportValidity();
-      return;
-    }
+    if (!changed.days.length) return showError(form, "day", t("noDay"));
     close();
     void store.setQuietSchedule([...matrix.quietSchedule.slice(0, index), changed, ...matrix.quietSchedule.slice(index + 1)]);
   };
-  const clearError = ({ currentTarget }: Event): void =>
-    (currentTarget as HTMLElement).querySelector<HTMLInputElement>("input")!.setCustomValidity("");
 
   return html`<form @submit=${save}>
     <h2 id="dialog-title">${t(stored ? "quietEdit" : "quietAdd")}</h2>
@@ -63,18 +57,7 @@ export function quietDialog(index: number, props: SectionProps, close: () => voi
       <label>${t("from")} <input type="time" name="start" required autofocus value=${window.start} /></label>
       <label>${t("to")} <input type="time" name="end" required value=${window.end} /></label>
     </div>
-    <fieldset @change=${clearError}>
-      <legend>${t("onDays")}</legend>
-      <div class="days">
-        ${DAYS.map(
-          (day) =>
-            html`<label class="day">
-              <input type="checkbox" name="day" value=${day} ?checked=${window.days.includes(day)} />
-              <span aria-hidden="true">${i18n.weekday(day)}</span><span class="hidden">${i18n.weekday(day, "long")}</span>
-            </label>`,
-        )}
-      </div>
-    </fieldset>
+    ${dayFields(t("onDays"), window.days, i18n)}
     <label class="field">
       ${t("allow")}
       <select name="allow">
@@ -100,3 +83,29 @@ export function quietDialog(index: number, props: SectionProps, close: () => voi
     </div>
   </form>`;
 }
+
+/** Return a checkbox for each weekday. */
+export function dayFields(legend: string, checked: number[], i18n: PreferencesI18n): TemplateResult {
+  return html`<fieldset @change=${clearError}>
+    <legend>${legend}</legend>
+    <div class="days">
+      ${DAYS.map(
+        (day) =>
+          html`<label class="day">
+            <input type="checkbox" name="day" value=${day} ?checked=${checked.includes(day)} />
+            <span aria-hidden="true">${i18n.weekday(day)}</span><span class="hidden">${i18n.weekday(day, "long")}</span>
+          </label>`,
+      )}
+    </div>
+  </fieldset>`;
+}
+
+/** Show an error at the first of several checkboxes. */
+export function showError(form: HTMLFormElement, name: string, text: string): void {
+  const first = form.querySelector<HTMLInputElement>(`input[name=${name}]`)!;
+  first.setCustomValidity(text);
+  first.reportValidity();
+}
+
+export const clearError = ({ currentTarget }: Event): void =>
+  (currentTarget as HTMLElement).querySelector("input")!.setCustomValidity("");

@@ -114,7 +114,8 @@ function dailyLimit({ matrix, t, i18n, store }: SectionProps): TemplateResult {
   </li>`;
 }
 
-function daysLabel(i18n: PreferencesI18n, days: QuietWindow["days"]): string {
+/** Return the text of some weekdays. */
+export function daysLabel(i18n: PreferencesI18n, days: QuietWindow["days"]): string {
   const key = days.join("");
   if (key === "1234567") return i18n.t("everyDay");
   if (key === "12345") return i18n.t("weekdays");

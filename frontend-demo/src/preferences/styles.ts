@@ -155,8 +155,11 @@ const own = css`
   form label, legend { font-size: 13px; font-weight: 550; }
   form label:not(.day) { display: grid; gap: 4px; margin-block-start: 14px; }
   fieldset { margin: 14px 0 0; padding: 0; border: 0; }
+  .daily { margin: 0; }
   legend { padding: 0; margin-block-end: 4px; }
   .days { display: grid; grid-template-columns: repeat(7, 1fr); gap: 4px; }
+  .pills { display: flex; flex-wrap: wrap; gap: 4px; }
+  .pills .day { padding: 0 12px; }
   .day { position: relative; display: grid; place-items: center; min-height: max(36px, var(--touch)); border: 1px solid var(--muted); border-radius: 8px; cursor: pointer; }
   .day input { position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0; cursor: pointer; }
   .day:has(:checked) { border-color: var(--accent); background: var(--accent); color: var(--on-accent); }

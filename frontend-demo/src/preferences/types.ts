@@ -1,7 +1,7 @@
 /** The input for the sections of `<hub-preferences>`. */
 import type { nothing, TemplateResult } from "lit";
 import type { PreferencesI18n } from "../locales/preferences";
-import type { Device, Explanation, Matrix, Row } from "./operations";
+import type { Channel, Device, Explanation, Matrix, Row } from "./operations";
 import type { PreferencesStore } from "./preferences-store";
 
 /** `explanation` is undefined while it is loading, and null if the notification is not in the inbox. */
@@ -10,6 +10,8 @@ export type DialogState =
   | { kind: "remove"; device: Device }
   | { kind: "disturb" }
   | { kind: "quiet"; index: number }
+  /** The channels of a category that have the same choice, or a new choice without `category`. */
+  | { kind: "collect"; category?: string; channels: Channel[] }
   | { kind: "why"; id: string; explanation?: Explanation | null };
 
 export interface SectionProps {

@@ -40,6 +40,10 @@ async def test_page_has_no_axe_violations_and_does_not_overflow(alice: Preferenc
         quietSchedule=[night, {"start": "00:00", "end": "00:00", "days": [3, 7]}],
         doNotDisturbUntil=until,
         dailyLimit=5,
+        categories=[
+            {"category": "news", "channel": "EMAIL", "digestAt": "08:00", "digestDays": [1, 2, 3, 4, 5]},
+            {"category": "builds", "channel": "WEB_PUSH", "digest": "PT1H"},
+        ],
     )
     await alice.tenant.execute(REGISTER_PHONE % (uuid4().hex, "Pixel 9"), user="alice")
     await alice.tenant.send("alice", title="October", category="news")
@@ -53,6 +57,10 @@ async def test_page_has_no_axe_violations_and_does_not_overflow(alice: Preferenc
     await page.locator("hub-preferences section[aria-labelledby=quiet] li:nth-child(2) button").first.click()
     await _look(page, f"{name}-quiet")
     await page.keyboard.press("Escape")
+    for row, dialog in (("first", "changed"), ("last", "added")):
+        await page.locator(f"hub-preferences section[aria-labelledby=collect] li:{row}-child button").first.click()
+        await _look(page, f"{name}-collect-{dialog}")
+        await page.keyboard.press("Escape")
     await page.evaluate("(id) => document.querySelector('hub-preferences').explain(id)", received["id"])
     await page.locator("dialog dl").wait_for()
     await _look(page, f"{name}-why")
