@@ -175,7 +175,7 @@ class CategoryPreferenceInput:
     )
     digest: Duration | None = strawberry.field(
         default=strawberry.UNSET,
-        description="Gathers the deliveries on `channel`, or on all channels except the inbox, for this long: from "
+        description="Gathers the deliveries on `channel`, or on all channels except the inbox. The window is from "
         f"{DIGEST_MIN_S} seconds to {DIGEST_MAX_DAYS} days, or PT0S to gather nothing. Takes precedence over the "
         "digest of a send and of the category. Replaces `digestAt`.",
     )
