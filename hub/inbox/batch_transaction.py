@@ -2,7 +2,8 @@
 
 - Each attempt reads a snapshot, applies the works to a `UnitOfWork`, and writes the unit. If another process changed
   one of the mailboxes since the snapshot, MongoDB reports a write conflict, and the attempt is repeated.
-- After the second conflict, the batch is split, so one contested mailbox does not delay the other works.
+- After the second conflict, the batch is split into halves that run at the same time, so one contested mailbox does not
+  delay the other works.
 - If `apply` of a work raises a HubError, only that work fails. `apply` must make its checks before it changes the unit.
 - If the mailbox of a work cannot be decoded, only that work fails, with UnreadableMailbox.
 """
@@ -46,6 +47,7 @@ from hub.utc_time import Clock
 
 STATEMENTS_PER_COMMAND = 1000
 MIN_ATTEMPT_TIME_S = 0.05
+TRANSACTIONS_AT_ONCE = 8  # of the batches that were split, too; the committer starts fewer
 DUPLICATE_KEY = 11000
 
 log = structlog.get_logger(__name__)
@@ -110,6 +112,7 @@ class TransactionRunner:
         self._database = database
         self._clock = clock
         self._hooks = hooks
+        self._slots = asyncio.Semaphore(TRANSACTIONS_AT_ONCE)
 
     async def run(self, batch: Batch, on_written: Callable[[], None]) -> None:
         """Run transactions until every work of the batch is committed or has failed.
@@ -123,10 +126,11 @@ class TransactionRunner:
             batch = [job for job in batch if job.deadline > loop.time()]
             if not batch:
                 return
-            left_s = min(job.deadline for job in batch) - loop.time()
             try:
-                with pymongo.timeout(max(MIN_ATTEMPT_TIME_S, left_s)):
-                    await self._attempt(batch, on_written)
+                async with self._slots:
+                    left_s = min(job.deadline for job in batch) - loop.time()
+                    with pymongo.timeout(max(MIN_ATTEMPT_TIME_S, left_s)):
+                        await self._attempt(batch, on_written)
                 return
             except Exception as error:  # noqa: BLE001 - otherwise callers would wait forever
                 on_written()
@@ -157,10 +161,14 @@ class TransactionRunner:
             fail(job, Unavailable("The store did not respond in time. Retry with an idempotency key."))
 
     async def _split(self, batch: Batch, on_written: Callable[[], None]) -> None:
-        """Run the two halves of a batch in sequence, because works on one mailbox must stay in order."""
+        """Run the two halves of a batch. Halves that share a mailbox run in sequence, so its works stay in order."""
         middle = len(batch) // 2
-        await self.run(batch[:middle], on_written)
-        await self.run(batch[middle:], on_written)
+        first, second = batch[:middle], batch[middle:]
+        if _mailboxes(first).isdisjoint(_mailboxes(second)):
+            await asyncio.gather(self.run(first, on_written), self.run(second, on_written))
+            return
+        await self.run(first, on_written)
+        await self.run(second, on_written)
 
     async def _attempt(self, batch: Batch, on_written: Callable[[], None]) -> None:
         results: list[tuple[Submission[Any], Any]] = []
@@ -198,7 +206,7 @@ class TransactionRunner:
 
         Tenants and users are read concurrently, outside the transaction. The result includes every preference that was
         stored before the works were submitted."""
-        mailboxes = {mailbox for job in batch for mailbox in job.work.mailboxes}
+        mailboxes = _mailboxes(batch)
         recipients = {mailbox for job in batch if job.work.needs_recipients for mailbox in job.work.mailboxes}
         loading = asyncio.create_task(self._hooks.load_decision_data(mailboxes, recipients))
         loading.add_done_callback(_ignore_error)  # not cancelled if `_read` fails: that would close a connection
@@ -209,7 +217,7 @@ class TransactionRunner:
         return unit
 
     async def _read(self, batch: Batch, session: AsyncClientSession) -> UnitOfWork:
-        keys = list({mailbox for job in batch for mailbox in job.work.mailboxes})
+        keys = list(_mailboxes(batch))
         mailboxes, unreadable = await decode_mailboxes(
             self._database.mailboxes.find({"_id": {"$in": keys}}, session=session)
         )
@@ -273,6 +281,10 @@ class TransactionRunner:
             response = await self._database.command({name: collection, field: chunk, "ordered": False}, session=session)
             if response.get("writeErrors"):
                 raise BulkWriteError(response)
+
+
+def _mailboxes(batch: Batch) -> set[str]:
+    return {mailbox for job in batch for mailbox in job.work.mailboxes}
 
 
 def _match_live(batch: Batch) -> Document:

@@ -59,6 +59,7 @@ BATCH_SIZE = 500  # deliveries per query
 WORK_SIZE = 50  # deliveries per work
 LOCK_MS = 10_000
 POSTPONED = timedelta(seconds=60)  # after a delivery could not be released
+UNAVAILABLE_PAUSE = timedelta(seconds=10)  # after a transaction did not end in time, so others are not delayed
 
 log = structlog.get_logger(__name__)
 
@@ -122,16 +123,18 @@ class Releases:
         submitted = [self._committer.submit(work) for work in works]
         results = await asyncio.gather(*submitted, return_exceptions=True)
         failed: list[str] = []
+        unavailable: list[str] = []
         for work, result in zip(works, results, strict=True):
             if isinstance(result, Unavailable):
-                continue  # still due
-            if isinstance(result, BaseException):
+                unavailable += work.deliveries
+            elif isinstance(result, BaseException):
                 log.warning("release_failed", deliveries=len(work.deliveries), first=min(work.deliveries), error=result)
                 failed += work.deliveries
             else:
                 failed += result
-        if failed:
-            await self._held.postpone(failed, self._clock() + POSTPONED)
+        for ids, pause in ((failed, POSTPONED), (unavailable, UNAVAILABLE_PAUSE)):
+            if ids:
+                await self._held.postpone(ids, self._clock() + pause)
 
 
 def _by_mailbox(due: Sequence[HeldEntry]) -> Iterator[tuple[str, list[HeldEntry]]]:

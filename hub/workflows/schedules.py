@@ -35,6 +35,7 @@ from hub.workflows.send_texts import SendTexts
 BATCH_SIZE = 20  # sends per query
 LOCK_MS = 10_000
 POSTPONED = timedelta(seconds=60)  # after a send could not be published
+UNAVAILABLE_PAUSE = timedelta(seconds=10)  # after a transaction did not end in time, so others are not delayed
 
 log = structlog.get_logger(__name__)
 
@@ -116,12 +117,16 @@ class DueSends:
         now = self._clock()
         due, postponed = await self._scheduled.list_due(now, BATCH_SIZE)
         results = await asyncio.gather(*(self._process(send, now) for send in due), return_exceptions=True)
+        unavailable: list[str] = []
         for send, result in zip(due, results, strict=True):
-            if isinstance(result, BaseException) and not isinstance(result, Unavailable):
+            if isinstance(result, Unavailable):
+                unavailable.append(send.id)
+            elif isinstance(result, BaseException):
                 log.warning("scheduled_send_failed", send=send.id, error=result)
                 postponed.append(send.id)
-        if postponed:
-            await self._scheduled.postpone(postponed, now + POSTPONED)
+        for ids, pause in ((postponed, POSTPONED), (unavailable, UNAVAILABLE_PAUSE)):
+            if ids:
+                await self._scheduled.postpone(ids, self._clock() + pause)
         return len(due) + len(postponed)
 
     async def _process(self, send: ScheduledSend, now: datetime) -> None:
