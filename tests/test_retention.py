@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from hub.inbox import retention_sweeps, search, state
 from hub.inbox.notification_lookup import Notifications
-from hub.inbox.retention_sweeps import RetentionSweeps
+from hub.inbox.retention_sweeps import RetentionSweep, RetentionSweeps
 from hub.model import Notification, mailbox_of, notification_from
 from hub.platform.connections import Database
 from hub.status.sends import Sends
@@ -134,7 +134,10 @@ async def test_sweep_computes_the_same_times_as_a_mark(
         await own.notifications.create_index([("send", 1), ("_id", 1)], name="send")
         if stored:
             await own.notifications.insert_many([search.stored_document(n) for n in stored])
-        await RetentionSweeps(own).apply(["s"], retention_s)
+        sweeps = RetentionSweeps(own)
+        sweep = RetentionSweep(id="t/c", tenant="t", category="c", started_at=hub_now(), retention_s=retention_s)
+        await sweeps.start(sweep)
+        assert await sweeps.apply(sweep, ["s"])
         found = {doc["_id"]: notification_from(doc) async for doc in own.notifications.find({})}
         for n in stored:
             ends_at = n.created_at + timedelta(seconds=retention_s) if retention_s else None

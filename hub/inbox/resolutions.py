@@ -1,6 +1,6 @@
 """The resolutions of collapse keys: the notifications that they match, and the ones that are not complete."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from pymongo import ASCENDING
@@ -36,8 +36,7 @@ class Resolutions:
     async def next_mailboxes(self, resolution: Resolution, limit: int) -> list[str]:
         """Return the mailboxes of the next `limit` notifications that a resolution matches, in order. A mailbox may
         occur twice."""
-        match = _match(resolution) | {"created_at": {"$lte": resolution.started_at}}
-        docs = self._notifications.find(match, {"mailbox": 1}, hint=_index_for(resolution))
+        docs = self._notifications.find(_match(resolution), {"mailbox": 1}, hint=_index_for(resolution))
         return [doc["mailbox"] async for doc in docs.sort("mailbox", ASCENDING).limit(limit)]
 
     async def store(self, resolution: Resolution) -> None:
@@ -51,8 +50,9 @@ class Resolutions:
     async def delete(self, resolution: Resolution) -> None:
         await self._resolutions.delete_one({"_id": resolution.id})
 
-    async def list_incomplete(self, limit: int) -> Sequence[Resolution]:
-        return await decode_page(self._resolutions.find({}), Resolution, limit)
+    async def list_incomplete(self, limit: int, left_out: Collection[str]) -> Sequence[Resolution]:
+        """Return resolutions that are not complete, except those in `left_out`."""
+        return await decode_page(self._resolutions.find({"_id": {"$nin": list(left_out)}}), Resolution, limit)
 
 
 def _match(resolution: Resolution) -> Document:
@@ -61,7 +61,11 @@ def _match(resolution: Resolution) -> Document:
     else:
         mailboxes = (mailbox_of(resolution.tenant, user) for user in resolution.users)
         within = {"$in": [mailbox for mailbox in mailboxes if mailbox > resolution.after]}
-    return {"mailbox": within, "live_key": {"$in": live_keys(resolution.collapse_key)}}
+    return {
+        "mailbox": within,
+        "live_key": {"$in": live_keys(resolution.collapse_key)},
+        "created_at": {"$lte": resolution.started_at},
+    }
 
 
 def _index_for(resolution: Resolution) -> str:

@@ -4,14 +4,17 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
+import pymongo
 from pymongo import ASCENDING
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.model import Record, document
-from hub.platform.connections import Database, Document
+from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document
 from hub.platform.tolerant_decoding import decode_page
 
 COLLECTION = "retention_sweeps"  # needs no index: a category has at most one sweep, and complete ones are deleted
-SLICE = 1000  # notifications per update
+SLICE = 1000  # notifications per transaction
+TIMEOUT_S = 10.0  # of one transaction, including its retries
 
 
 class RetentionSweep(Record, frozen=True, rename={"id": "_id"}):
@@ -42,22 +45,39 @@ class RetentionSweeps:
         """Delete a complete sweep, unless it was replaced."""
         await self._sweeps.delete_one(_same(sweep))
 
-    async def list_unfinished(self, limit: int) -> Sequence[RetentionSweep]:
-        return await decode_page(self._sweeps.find({}), RetentionSweep, limit)
+    async def list_unfinished(self, limit: int, left_out: Collection[str]) -> Sequence[RetentionSweep]:
+        """Return sweeps that are not complete, except those in `left_out`."""
+        return await decode_page(self._sweeps.find({"_id": {"$nin": list(left_out)}}), RetentionSweep, limit)
 
-    async def apply(self, sends: Collection[str], retention_s: int | None) -> None:
-        """Set the end of the retention period of all notifications of sends, in slices."""
+    async def apply(self, sweep: RetentionSweep, sends: Collection[str]) -> bool:
+        """Set the end of the retention period of all notifications of sends, in slices. Return False if the sweep was
+        replaced or finished in the meantime."""
         after = ""
         while True:
             match: Document = {"send": {"$in": list(sends)}, "_id": {"$gt": after}}
             docs = self._notifications.find(match, {"_id": 1}, hint="send").sort("_id", ASCENDING).limit(SLICE)
             ids = [doc["_id"] async for doc in docs]
-            kept = {"_id": {"$in": ids}, "removed_at": {"$exists": False}}
-            if ids:
-                await self._notifications.update_many(kept, _update(retention_s))
+            if ids and not await self._apply_slice(sweep, ids):
+                return False
             if len(ids) < SLICE:
-                return
+                return True
             after = ids[-1]
+
+    async def _apply_slice(self, sweep: RetentionSweep, ids: Collection[str]) -> bool:
+        """Change notifications in a transaction that writes the sweep, so it conflicts with a newer sweep. Otherwise a
+        process that is slow could store an older retention period after the newer one."""
+
+        async def apply(session: AsyncClientSession) -> bool:
+            locked = await self._sweeps.update_one(_same(sweep), {"$inc": {"slices": 1}}, session=session)
+            if not locked.matched_count:
+                return False
+            kept = {"_id": {"$in": list(ids)}, "removed_at": {"$exists": False}}
+            await self._notifications.update_many(kept, _update(sweep.retention_s), session=session)
+            return True
+
+        with pymongo.timeout(TIMEOUT_S):
+            async with self._sweeps.database.client.start_session(causal_consistency=False) as session:
+                return await session.with_transaction(apply, read_concern=SNAPSHOT, write_concern=DURABLE)
 
 
 def _same(sweep: RetentionSweep) -> Document:

@@ -17,6 +17,7 @@ from hub.inbox.resolutions import Resolution, Resolutions
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.inbox.works import WorkDefaults
 from hub.model import Reason
+from hub.platform.failing_entries import FailingEntries
 from hub.status.scheduled_sends import ScheduledSends
 from hub.utc_time import Clock
 from hub.workflows.removal import remove
@@ -32,6 +33,7 @@ class Resolve:
         self._resolutions = resolutions
         self._scheduled = scheduled
         self._clock = clock
+        self._failing = FailingEntries("resolutions")
 
     async def resolve(self, tenant: str, collapse_key: str, users: Sequence[str] | None) -> int:
         """Remove the live notifications with a collapse key from the inboxes of `users`, or of all users of the tenant.
@@ -52,13 +54,16 @@ class Resolve:
 
     async def continue_resolutions(self) -> int:
         """Remove the next batch of each resolution that is not complete. Return the number of resolutions."""
-        incomplete = await self._resolutions.list_incomplete(RESOLUTIONS_PER_ROUND)
+        incomplete = await self._resolutions.list_incomplete(RESOLUTIONS_PER_ROUND, self._failing.ids)
         for resolution in incomplete:
-            if rest := await self._remove_next(resolution):
-                await self._resolutions.store(rest)
-            else:
-                await self._resolutions.delete(resolution)
+            await self._failing.run(resolution.id, self._continue(resolution))
         return len(incomplete)
+
+    async def _continue(self, resolution: Resolution) -> None:
+        if rest := await self._remove_next(resolution):
+            await self._resolutions.store(rest)
+        else:
+            await self._resolutions.delete(resolution)
 
     async def _remove_next(self, resolution: Resolution) -> Resolution | None:
         """Remove the next batch. Return the resolution of the rest, or None if it is complete."""

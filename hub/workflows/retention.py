@@ -9,6 +9,7 @@ from datetime import timedelta
 from itertools import accumulate
 
 from hub.inbox.retention_sweeps import SLICE, RetentionSweep, RetentionSweeps
+from hub.platform.failing_entries import FailingEntries
 from hub.status.sends import Sends
 from hub.utc_time import Clock
 
@@ -22,6 +23,7 @@ class Retention:
         self._sends = sends
         self._clock = clock
         self._settled_after = timedelta(seconds=2 * commit_deadline_s)
+        self._failing = FailingEntries("retention_sweeps")
 
     async def apply_to_earlier(self, tenant: str, category: str, retention_s: int | None) -> None:
         """Start to apply the retention period of a category to the notifications of earlier sends."""
@@ -37,8 +39,8 @@ class Retention:
     async def continue_sweeps(self) -> int:
         """Process the next slice of each sweep. Return the number of slices."""
         slices = 0
-        for sweep in await self._sweeps.list_unfinished(SWEEPS_PER_ROUND):
-            slices += await self._process_slice(sweep)
+        for sweep in await self._sweeps.list_unfinished(SWEEPS_PER_ROUND, self._failing.ids):
+            slices += bool(await self._failing.run(sweep.id, self._process_slice(sweep)))
         return slices
 
     async def _process_slice(self, sweep: RetentionSweep) -> bool:
@@ -51,8 +53,8 @@ class Retention:
         if ids := ids or [id for id, _ in found[:1]]:  # a large send is a slice of its own
             if sweep.retention_s is not None:
                 await self._sends.record_users(ids)
-            await self._sweeps.apply(ids, sweep.retention_s)
-            await self._sweeps.advance(sweep, ids[-1])
+            if await self._sweeps.apply(sweep, ids):
+                await self._sweeps.advance(sweep, ids[-1])
         elif settled:
             await self._sweeps.finish(sweep)
         return bool(ids)
