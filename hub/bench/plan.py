@@ -19,6 +19,8 @@ class Plan:
     rate: int = 100  # sends per second
     size: int = 1_000_000
     deliveries: int = 20_000
+    items: int = 100_000
+    digests: int = 1_000
     progress: Callable[[str], None] = lambda _: None
 
     async def best(self, measure: Callable[[], Awaitable[T]], badness: Callable[[T], float]) -> T:

@@ -81,6 +81,8 @@ class Report:
             rate=self.plan.rate,
             rounds=self.plan.rounds,
             deliveries=f"{self.plan.deliveries:,}",
+            items=f"{self.plan.items:,}",
+            digests=f"{self.plan.digests:,}",
         )
 
 
@@ -128,8 +130,11 @@ Machine: {machine}.
 - **dispatch**: one worker process and {deliveries} deliveries to webhooks, all on their lanes: claimed, checked,
   called and settled with their receipts. The wait is from the creation of a notification to the call, including its
   commit.
+- **digest**: one worker process and {digests} digests with {items} items in total, due at the same time. Each
+  digest is closed, read, checked, sent to a webhook and settled; its items get their status and receipts. The memory
+  is the largest during the run.
 
-"CPU us each" is the CPU time of the process per send, notification, event or page; load on the machine affects it
+"CPU us each" is the CPU time of the process per send, notification, event, page or item; load on the machine affects it
 least. "floor" is the result of a minimal program that does only what any hub must do. "of floor" is 1 if the hub is as
 good as that program.
 """

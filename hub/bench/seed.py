@@ -1,4 +1,5 @@
-"""The initial data, which is written directly to MongoDB in the hub's format: one large mailbox and a full queue."""
+"""The initial data, which is written directly to MongoDB in the hub's format: one large mailbox, a full queue, and
+digests with items."""
 
 import secrets
 from base64 import b64encode
@@ -6,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from msgspec.structs import replace
 from pymongo import MongoClient, WriteConcern
 
 from hub.ids import new_id
@@ -20,11 +22,13 @@ from hub.model import (
     Mailbox,
     Notification,
     Priority,
+    Reason,
     User,
     document,
     mailbox_of,
+    tenant_of,
 )
-from hub.outbox.lanes import lane_of
+from hub.outbox.lanes import lane_of, scheduler_lane
 
 BATCH_SIZE = 5_000
 CATEGORIES = 10
@@ -82,6 +86,69 @@ def create_deliveries(mongo_url: str, database: str, count: int, url: str) -> li
         return queued
     finally:
         client.close()
+
+
+def create_digests(
+    mongo_url: str, database: str, digests: int, items: int, url: str, progress: Callable[[float], None]
+) -> None:
+    """Write open digests to users' webhooks at `url`, one per user, with `items` items in total. They are due in an
+    hour."""
+    client: MongoClient[dict[str, Any]] = MongoClient(mongo_url)
+    now = datetime.now(UTC).replace(microsecond=0)
+    try:
+        target = client.get_database(database, write_concern=WriteConcern(1, j=False))
+        opened = [_open_digest(mailbox_of(f"tenant-{n % TENANTS}", f"user-{n}"), now) for n in range(digests)]
+        users = [_user_with_webhook(digest.mailbox, url, now) for digest in opened]
+        target.users.insert_many([document(user) for user in users])
+        target.mailboxes.insert_many([document(Mailbox(id=user.id, epoch="0")) for user in users])
+        joined = dict.fromkeys((digest.id for digest in opened), 0)
+        for start in range(0, items, BATCH_SIZE):
+            into = [opened[n % digests] for n in range(start, min(start + BATCH_SIZE, items))]
+            pairs = [_waiting_item(digest, now) for digest in into]
+            target.notifications.insert_many([document(n) for n, _ in pairs], ordered=False)
+            target.deliveries.insert_many([document(item) for _, item in pairs], ordered=False)
+            for digest in into:
+                joined[digest.id] += 1
+            progress(min(1.0, (start + BATCH_SIZE) / items))
+        target.deliveries.insert_many([document(replace(digest, joined=joined[digest.id])) for digest in opened])
+    finally:
+        client.close()
+
+
+def _open_digest(mailbox: str, now: datetime) -> Delivery:
+    tenant = tenant_of(mailbox)
+    return Delivery(
+        id=new_id(),
+        tenant=tenant,
+        mailbox=mailbox,
+        channel=Channel.WEBHOOK,
+        category="bench",
+        status=DeliveryStatus.HELD,
+        reason=Reason.DIGEST,
+        priority=Priority.MEDIUM,
+        lane=scheduler_lane(Priority.MEDIUM, tenant),
+        device=DEVICE,
+        digest_key="bench/bench",
+        open=True,
+        items_pending=True,
+        due_at=now + timedelta(hours=1),
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _waiting_item(digest: Delivery, now: datetime) -> tuple[Notification, Delivery]:
+    n, delivery = _pending_delivery(digest.mailbox, now)
+    held = replace(
+        delivery,
+        status=DeliveryStatus.HELD,
+        reason=Reason.DIGEST,
+        lane="",
+        enqueue_count=0,
+        due_at=None,
+        digest_id=digest.id,
+    )
+    return n, held
 
 
 def _user_with_webhook(mailbox: str, url: str, now: datetime) -> User:

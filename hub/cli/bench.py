@@ -16,6 +16,7 @@ class Benchmark(StrEnum):
     INBOX = "inbox"
     MEMORY = "memory"
     DISPATCH = "dispatch"
+    DIGEST = "digest"
     ALL = "all"
 
 
@@ -32,6 +33,8 @@ def bench(
     deliveries: Annotated[
         int, typer.Option(help="Number of queued deliveries in the `dispatch` benchmark.", min=100)
     ] = 20_000,
+    items: Annotated[int, typer.Option(help="Number of held items in the `digest` benchmark.", min=100)] = 100_000,
+    digests: Annotated[int, typer.Option(help="Number of digests in the `digest` benchmark.", min=1)] = 1_000,
     into: Annotated[Path, typer.Option(help="Folder in which `all` writes benchmarks.md and benchmarks.svg.")] = Path(
         "infra"
     ),
@@ -61,6 +64,8 @@ def bench(
         size=size,
         sockets=sockets,
         deliveries=deliveries,
+        items=items,
+        digests=digests,
         progress=runner.Progress(sys.stderr),
     )
     names = list(BENCHMARKS) if name is Benchmark.ALL else [name.value]

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from hub.bench.benchmark_servers import BenchEnvironment
-from hub.bench.benchmarks import dispatch, fanout, inbox, latency, memory, send
+from hub.bench.benchmarks import digest, dispatch, fanout, inbox, latency, memory, send
 from hub.bench.plan import Plan
 from hub.bench.results import Figure
 
@@ -14,4 +14,5 @@ BENCHMARKS: Mapping[str, Callable[[BenchEnvironment, Plan], Awaitable[list[Figur
     "inbox": inbox.run,
     "memory": memory.run,
     "dispatch": dispatch.run,
+    "digest": digest.run,
 }
