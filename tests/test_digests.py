@@ -2,25 +2,16 @@
 
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from pymongo import AsyncMongoClient
-from pymongo.asynchronous.client_session import AsyncClientSession
+from redis.asyncio import Redis as RedisClient
 
 from hub import utc_time
-from hub.audience.tenants import Tenants
-from hub.inbox.notification_lookup import Notifications
-from hub.platform.connections import Document, make_indexes
 from hub.platform.embedded_servers import Mongod, Redis
-from hub.status import deliveries
-from hub.status.digest_items import DigestItems
-from hub.status.digests import Digests
-from hub.status.receipt_builder import ReceiptBuilder
-from hub.utc_time import HubTime
+from hub.send.digest_preparation import SLICE_SIZE
 from tests.client import GraphQLErrors, Json, eventually
 from tests.conftest import scaled
 from tests.digest_setup import (
@@ -319,6 +310,62 @@ async def test_simulate_says_when_the_digest_leaves(running: Running) -> None:
     assert (await decision(digest=HOUR, priority="CRITICAL"))["outcome"] == "ACCEPTED"
 
 
+async def test_busy_mailbox_does_not_delay_the_digests_of_others(running: Running) -> None:
+    """Its digest is due first, and every transaction that writes the mailbox conflicts."""
+    _, tenant, fakes, database = running
+    for user in ("nils", "olga"):
+        await fakes.add_addresses(tenant, user, channels=["EMAIL"])
+        await tenant.send(user, channels=["EMAIL"], digest=HOUR)
+    match = {"mailbox": {"$in": ["acme/nils", "acme/olga"]}, "open": True}
+    async with database.client.start_session() as session, await session.start_transaction():
+        await database.mailboxes.update_one({"_id": "acme/nils"}, {"$inc": {"locks": 1}}, session=session)
+        await database.deliveries.update_many(match, {"$set": {"due_at": utc_time.now()}})
+        [digest], _ = await wait_for_ends(tenant, "olga", 2)
+        assert digest["status"] == "SENT"
+        [digest], _ = await find(tenant, userId="nils")
+        assert digest["status"] == "HELD"
+        await session.abort_transaction()
+
+
+async def test_items_that_cannot_be_decoded_do_not_hide_the_older_ones(running: Running) -> None:
+    """They fill the first slice that the worker reads, and end with the reason UNREADABLE."""
+    _, tenant, fakes, database = running
+    await fakes.add_addresses(tenant, "pia", channels=["EMAIL"])
+    await tenant.send("pia", title="item-0", channels=["EMAIL"], digest=HOUR)
+    one = {"to": {"users": ["pia"]}, "category": "news", "channels": ["EMAIL"], "digest": HOUR}
+    for count in (SLICE_SIZE // 2, SLICE_SIZE - SLICE_SIZE // 2):
+        await tenant.execute(MANY, inputs=[one | {"content": {"title": "later", "body": ""}}] * count)
+    items = {"mailbox": "acme/pia", "digest_id": {"$exists": True}}
+    oldest = await database.deliveries.find_one(items, sort=[("_id", 1)])
+    assert oldest
+    await database.deliveries.update_many(items | {"_id": {"$ne": oldest["_id"]}}, {"$unset": {"category": ""}})
+    await end_windows(database, "pia")
+
+    async def sent() -> bool:
+        return await database.deliveries.count_documents({"mailbox": "acme/pia", "status": "SENT"}) == 2
+
+    await eventually(sent, 30)
+    [mail] = mails_to(fakes, "pia")
+    assert mail["Subject"] == "item-0"
+    failed = items | {"status": "FAILED", "reason": "UNREADABLE"}
+    assert await database.deliveries.count_documents(failed) == SLICE_SIZE
+
+
+async def test_items_of_a_lost_digest_are_sent_alone(running: Running, servers: tuple[Mongod, Redis]) -> None:
+    _, tenant, fakes, database = running
+    await fakes.add_addresses(tenant, "quin", channels=["EMAIL"])
+    for n in range(2):
+        await tenant.send("quin", title=f"item-{n}", channels=["EMAIL"], digest=HOUR)
+    await database.deliveries.delete_one({"mailbox": "acme/quin", "open": True})
+    async with RedisClient.from_url(servers[1].url) as redis:  # the next round is now, and not within a minute
+        for key in await redis.keys("*tick_lock:lost_digests"):
+            await redis.delete(key)
+    digests, items = await wait_for_ends(tenant, "quin", 2)
+    assert not digests
+    assert {(one["status"], one["digestId"]) for one in items} == {("SENT", None)}
+    assert sorted(mail["Subject"] for mail in mails_to(fakes, "quin")) == ["item-0", "item-1"]
+
+
 @pytest.mark.parametrize(
     ("digest", "field"),
     [
@@ -332,45 +379,6 @@ async def test_bad_digest_is_refused(running: Running, digest: Json, field: str)
         await running[1].send("lea", digest=digest)
     assert raised.value.code == "BAD_USER_INPUT"
     assert raised.value.errors[0]["extensions"]["field"] == field
-
-
-class ClickedDigests(Digests):
-    """A click changes the digest `b` before each transaction that settles items."""
-
-    async def lock_ended(self, digests: Sequence[Document], session: AsyncClientSession) -> bool:
-        clicked = {"$set": {"status": "READ", "updated_at": utc_time.now() + timedelta(days=1)}}
-        await self._deliveries.update_one({"_id": "b", "status": "SENT"}, clicked)
-        return await super().lock_ended(digests, session)
-
-
-async def test_digest_that_changes_while_others_are_settled_with_it_delays_them_only(
-    servers: tuple[Mongod, Redis],
-) -> None:
-    """A click changes one of two digests between the query and the transaction."""
-    now = HubTime(utc_time.now())
-    ended: Json = {
-        "mailbox": "acme/nora",
-        "tenant": "acme",
-        "channel": "WEB_PUSH",
-        "category": "news",
-        "priority": "LOW",
-    }
-    ended |= {"created_at": now, "updated_at": now}
-    async with AsyncMongoClient(servers[0].url, tz_aware=True) as client:
-        database = client[f"settled{uuid4().hex[:8]}"]
-        await make_indexes(database, deliveries.indexes())
-        for id in ("a", "b"):
-            digest = ended | {"_id": id, "digest_key": "news/x", "status": "SENT", "items_pending": True}
-            item = ended | {"_id": f"item-{id}", "digest_id": id, "status": "HELD", "notification": id, "send": id}
-            await database.deliveries.insert_many([digest, item])
-        digests = ClickedDigests(database.deliveries, lambda: now)
-        builder = ReceiptBuilder(Tenants(database, 10, 5))
-        stored = deliveries.Deliveries(database, lambda: now, builder, Notifications(database), digests)
-        items = DigestItems(digests, stored, None)  # type: ignore[arg-type]
-        for _ in range(2):
-            await items.begin(["a", "b"])
-        assert await database.deliveries.count_documents({"status": "SENT", "digest_id": {"$exists": True}}) == 2
-        assert await database.deliveries.count_documents({"items_pending": True}) == 0
 
 
 async def test_large_digest_is_sent_once_and_all_its_items_end(running: Running) -> None:

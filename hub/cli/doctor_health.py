@@ -57,7 +57,7 @@ def query_hub(hub: TargetHub, tenant: str) -> HealthReport:
 async def read_stores(settings: Settings, tenant: str) -> HealthReport:
     """Return the health from MongoDB and Redis. Raise connections.StoreUnavailable or PyMongoError."""
     from hub.api.schema.health import Health
-    from hub.runtime.container import health_reader
+    from hub.runtime.health_reader import health_reader
 
     async with connections.mongo(settings) as database, connections.redis(settings) as redis:
         server_clock, hub_clock = await read_clocks(database, movable=settings.mode == "development")

@@ -9,7 +9,6 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from hub import utc_time
 from hub.api.auth import Authenticator
 from hub.api.context import Services
 from hub.api.execution.persisted_queries import AutomaticPersistedQueries
@@ -27,7 +26,7 @@ from hub.inbox.window_counts import WindowCounts
 from hub.live.publisher import Publisher
 from hub.live.pubsub import PubSubConnection
 from hub.live.subscriptions import SubscriptionHub
-from hub.model import Channel, Delivery, WebhookCall
+from hub.model import Delivery, WebhookCall
 from hub.outbox.claims import Claims, NoReceipts
 from hub.outbox.enqueuer import Enqueuer
 from hub.outbox.lanes import Lanes
@@ -41,11 +40,13 @@ from hub.platform.rate_limiter import RateLimiter
 from hub.platform.server_clock import ServerClock
 from hub.platform.signed_links import SignedLinks, load_signing_key
 from hub.runtime.gauges import register_gauges
+from hub.runtime.health_reader import health_reader
 from hub.runtime.indexes import indexes
 from hub.runtime.queue_metrics import QueueMetrics
 from hub.settings import Settings
 from hub.status.deliveries import COLLECTION as DELIVERIES
 from hub.status.deliveries import Deliveries
+from hub.status.delivery_ends import DeliveryEnds
 from hub.status.digest_items import DigestItems
 from hub.status.digests import Digests
 from hub.status.held_deliveries import HeldDeliveries
@@ -54,8 +55,7 @@ from hub.status.receipt_builder import ReceiptBuilder
 from hub.status.receipt_change_stream import ReceiptStreams
 from hub.status.scheduled_sends import ScheduledSends
 from hub.status.sends import Sends
-from hub.status.undelivered_counts import UndeliveredCounts
-from hub.status.workers import CallTally, Heartbeat, Workers
+from hub.status.workers import CallTally, Heartbeat
 from hub.webhooks.endpoints import Endpoints
 from hub.webhooks.webhook_calls import COLLECTION as WEBHOOK_CALLS
 from hub.webhooks.webhook_calls import WebhookCalls
@@ -65,7 +65,6 @@ from hub.workflows.cancel_or_recall import SendCancellation
 from hub.workflows.changed_preferences import ChangedPreferences
 from hub.workflows.count_check import CountCheck
 from hub.workflows.due_jobs import DueJobs
-from hub.workflows.health import HealthReader
 from hub.workflows.inbox_actions import InboxActions
 from hub.workflows.publish import Publish
 from hub.workflows.release import BATCH_SIZE as RELEASE_BATCH_SIZE
@@ -101,6 +100,7 @@ class Components:
     outbound_http: OutboundHTTP
     delivery_claims: Claims[Delivery]
     webhook_claims: Claims[WebhookCall]
+    digest_items: DigestItems
     lanes: Lanes
     breakers: Breakers
     queue_metrics: QueueMetrics
@@ -179,6 +179,7 @@ class _Queue:
     templates: Templates
     notifications: Notifications
     digests: Digests
+    digest_items: DigestItems
     deliveries: Deliveries
     delivery_claims: Claims[Delivery]
     webhook_claims: Claims[WebhookCall]
@@ -194,7 +195,8 @@ def _build_queue(settings: Settings, stores: _Stores) -> _Queue:
     receipt_builder = ReceiptBuilder(tenants)
     notifications = Notifications(database)
     digests = Digests(database[DELIVERIES], now)
-    deliveries = Deliveries(database, now, receipt_builder, notifications, digests)
+    ends = DeliveryEnds(database[DELIVERIES], now, receipt_builder, digests)
+    deliveries = Deliveries(database, now, ends, notifications, digests)
     lanes = Lanes(stores.redis, settings.redis_prefix, settings.lane_max_ids)
     delivery_claims = Claims(database, DELIVERIES, Delivery, now, real_now, requeue_after_s, receipt_builder)
     return _Queue(
@@ -202,6 +204,7 @@ def _build_queue(settings: Settings, stores: _Stores) -> _Queue:
         templates=Templates(database, now, settings.commit_deadline_s),
         notifications=notifications,
         digests=digests,
+        digest_items=DigestItems(digests, ends, lanes),
         deliveries=deliveries,
         delivery_claims=delivery_claims,
         webhook_claims=Claims(database, WEBHOOK_CALLS, WebhookCall, now, real_now, requeue_after_s, NoReceipts()),
@@ -327,7 +330,8 @@ def _build_scheduler(
         PeriodicTask("due_notifications", notifications.tick, snooze_and_expiry.BATCH_SIZE),
         PeriodicTask("due_deliveries", deliveries.tick),
         PeriodicTask("due_webhook_calls", webhook_calls.tick),
-        PeriodicTask("digest_items", DigestItems(queue.digests, queue.deliveries, queue.lanes).tick),
+        PeriodicTask("digest_items", queue.digest_items.tick),
+        PeriodicTask("lost_digests", queue.digest_items.release_lost),
         PeriodicTask("releases", inbox.releases.tick, RELEASE_BATCH_SIZE),
         PeriodicTask("due_sends", due_sends.tick, DUE_SENDS_BATCH_SIZE),
         PeriodicTask("interrupted_cancellations", inbox.cancellation.resume_interrupted),
@@ -362,32 +366,12 @@ def _assemble(
         outbound_http=stores.outbound_http,
         delivery_claims=queue.delivery_claims,
         webhook_claims=queue.webhook_claims,
+        digest_items=queue.digest_items,
         lanes=queue.lanes,
         breakers=breakers,
         queue_metrics=QueueMetrics(queue.lanes, breakers, stores.hub_clock.now),
         call_tally=call_tally,
         heartbeat=Heartbeat(stores.database, real_now, call_tally),
-    )
-
-
-def health_reader(
-    database: Database,
-    redis: Redis,
-    settings: Settings,
-    now: utc_time.Clock,
-    real_now: utc_time.RealClock,
-    configured: frozenset[Channel] | None,
-) -> HealthReader:
-    """Return a reader of the hub's health. `configured` are the channels that the API can use, or None if unknown."""
-    prefix = settings.redis_prefix
-    return HealthReader(
-        Workers(database, real_now),
-        UndeliveredCounts(database, now, settings.requeue_after_s),
-        Lanes(redis, prefix, settings.lane_max_ids),
-        Breakers(redis, prefix, settings.circuit_breaker_open_s),
-        real_now,
-        now,
-        configured,
     )
 
 

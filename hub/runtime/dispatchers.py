@@ -25,7 +25,6 @@ from hub.send.worker import Dispatcher
 from hub.send.worker_resources import DispatchPolicy, WorkerResources
 from hub.settings import ConfigurationError, Settings
 from hub.status.captured import CapturedMessages
-from hub.status.digest_items import DigestItems
 from hub.webhooks import webhook_calls
 
 
@@ -90,7 +89,7 @@ async def _delivery_dispatchers(
         services.tenants,
         services.sends,
         services.digests,
-        DigestItems(services.digests, services.deliveries, hub.lanes),
+        hub.digest_items,
     )
     limits = TextLimits(settings.notification_title_max_chars, settings.notification_body_max_bytes)
     texts = TemplateTexts(services.templates, limits)

@@ -3,9 +3,11 @@
 import asyncio
 import time
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
+import structlog
 from msgspec.structs import replace
+from pymongo.errors import PyMongoError
 
 from hub.audience.tenants import default_category
 from hub.decide.plan import Decision
@@ -24,11 +26,14 @@ from hub.send.message import Message, Provider
 from hub.send.message_builder import MessageBuilder, with_texts
 from hub.send.outcome import sanitize_error
 from hub.send.state_after_outcome import Transition
-from hub.status.deliveries import SENT_STATUSES
+from hub.status.delivery_ends import SENT_STATUSES
 
 RENDER_SLICE_S = 0.005  # time of rendering after which other tasks run
+FAILED_PAUSE = timedelta(seconds=5)  # of a digest that could not be prepared
 GROUPS_AT_ONCE = 8  # groups of digests of one batch whose items are in memory
 ADDRESS_LOST_REASONS = {Reason.NO_ADDRESS: Reason.ADDRESS_GONE, Reason.SUPPRESSED: Reason.SUPPRESSED}
+
+log = structlog.get_logger(__name__)
 
 
 class DeliveryHandler:
@@ -60,7 +65,7 @@ class DeliveryHandler:
         if len(plain) < len(jobs):
             slots = asyncio.Semaphore(GROUPS_AT_ONCE)
             groups = grouped([job for job in jobs if job.digest_key])
-            for results in await asyncio.gather(*(self._prepare_digests(group, now, slots) for group in groups)):
+            for results in await asyncio.gather(*(self._prepare_group(group, now, slots) for group in groups)):
                 prepared |= results
         return [prepared[job.id] for job in jobs]
 
@@ -103,6 +108,22 @@ class DeliveryHandler:
             except TemplateError as error:
                 return _template_error(error)
         return ReadyToSend(message, self._providers, user.id, job.traceparent, texts.note if texts else None)
+
+    async def _prepare_group(
+        self, jobs: Sequence[Delivery], now: datetime, slots: asyncio.Semaphore
+    ) -> dict[str, ReadyToSend | Transition]:
+        """Return what `_prepare_digests` returns. If it fails, each digest is prepared alone. One that fails waits, and
+        the others continue."""
+        try:
+            return await self._prepare_digests(jobs, now, slots)
+        except PyMongoError as error:
+            log.warning("digest_preparation_failed", delivery=jobs[0].id, digests=len(jobs), error=error)
+        except Exception:
+            log.exception("digest_preparation_failed", delivery=jobs[0].id, digests=len(jobs))
+        if len(jobs) == 1:
+            return {jobs[0].id: Transition(DeliveryStatus.ACCEPTED, None, now + FAILED_PAUSE)}
+        alone = [await self._prepare_group([job], now, slots) for job in jobs]
+        return {id: result for results in alone for id, result in results.items()}
 
     async def _prepare_digests(
         self, jobs: Sequence[Delivery], now: datetime, slots: asyncio.Semaphore

@@ -1,7 +1,7 @@
 """The preparation of digests: read the items, end those that are no longer wanted, and keep the newest."""
 
 from collections import ChainMap, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -108,9 +108,7 @@ async def collect_items(
             continue
         log.warning("digest_incomplete", delivery=digest.id, joined=digest.joined, found=joined.get(digest.id, 0))
         results[digest.id] = Transition(DeliveryStatus.ACCEPTED, None, now + INCOMPLETE_PAUSE)
-    last = None
-    while found and (items := await stores.digests.list_waiting(found.keys(), last, SLICE_SIZE)):
-        last = items[-1].id
+    async for items in _waiting(found, stores):
         data = await stores.load(items)
         left_out: defaultdict[tuple[DeliveryStatus, Reason | None], list[Delivery]] = defaultdict(list)
         for item in items:
@@ -127,3 +125,12 @@ async def collect_items(
             await stores.digests.take_out(items_of.digest, items_of.waiting)
     await stores.digests.set_item_counts({id: one.count for id, one in results.items() if isinstance(one, Collected)})
     return results
+
+
+async def _waiting(digests: Collection[str], stores: DeliveryStores) -> AsyncIterator[list[Delivery]]:
+    """Yield the items of digests that wait in slices, newest first."""
+    last: str | None = "" if digests else None
+    while last is not None:
+        items, last = await stores.digests.take_waiting(digests, last, SLICE_SIZE)
+        if items:
+            yield items

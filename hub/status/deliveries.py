@@ -1,21 +1,20 @@
 """The queries of deliveries and the changes outside the workers: cancel, skip after a read, and replay."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime
-from typing import Any
 
-import pymongo
 from msgspec import Struct, ValidationError, convert, to_builtins
-from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateMany, UpdateOne
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateMany
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.ids import new_id
 from hub.model import Channel, Delivery, DeliveryStatus, Reason, StepStop
 from hub.outbox.retry_delay import job_indexes
-from hub.outbox.states import WAITING, may_move
-from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document, Indexes
+from hub.outbox.states import may_move
+from hub.platform.connections import Database, Document, Indexes
 from hub.platform.tolerant_decoding import decode, decode_all, decode_page, report_unreadable
+from hub.status.delivery_ends import SENT_STATUSES, DeliveryEnds
 from hub.status.delivery_query import (
     REPLAYABLE_STATUSES,
     UNQUEUED,
@@ -31,19 +30,15 @@ from hub.status.delivery_query import (
 )
 from hub.status.digests import Digests
 from hub.status.digests import indexes as digest_indexes
-from hub.status.receipt_builder import ReceiptBuilder
 from hub.status.sends import Counts, Notifications, counts_by_send
 from hub.utc_time import Clock
 
 COLLECTION = "deliveries"
-FINISH_BATCH_SIZE = 500  # deliveries per transaction
-FINISH_TIMEOUT_S = 10.0  # of one transaction, including its retries
 REPLAY_BATCH_SIZE = 1000
 REPLAYS_PER_ROUND = 10
 PREVIEW_COUNT_MAX = 100_000
 READ_CHECKED_MAX = 10_000
 NO_REASON = "NONE"  # the reason of deliveries that wait for a retry
-SENT_STATUSES = [DeliveryStatus.SENT, DeliveryStatus.DELIVERED]
 READABLE_STATUSES = [state for state in SENT_STATUSES if may_move(state, DeliveryStatus.READ)]
 SENT_EMAIL = {"channel": Channel.EMAIL.value, "provider_id": {"$exists": True}}
 
@@ -89,13 +84,6 @@ class ReplayPreview(Struct, frozen=True):
     reasons: dict[str, int]
 
 
-class FinishedSlice(Struct, frozen=True):
-    """The number of deliveries that ended. `more` is True if others may match, or if the guard refused."""
-
-    finished: int
-    more: bool
-
-
 class _Replay(Struct, frozen=True, rename={"id": "_id"}):
     """A replay that was too large for one call. A document with unknown fields is not used because it would match more
     deliveries than requested."""
@@ -111,14 +99,13 @@ class Deliveries:
         self,
         database: Database,
         clock: Clock,
-        receipt_builder: ReceiptBuilder,
+        ends: DeliveryEnds,
         notifications: Notifications,
         digests: Digests,
     ) -> None:
         self._digests = digests
-        self._database = database
+        self._ends = ends
         self._notifications = notifications
-        self._receipt_builder = receipt_builder
         self._deliveries = database[COLLECTION]
         self._replays = database.replays
         self._clock = clock
@@ -150,7 +137,7 @@ class Deliveries:
 
     async def record_provider_status(self, id: str, status: DeliveryStatus, reason: Reason | None = None) -> bool:
         """Record DELIVERED or FAILED for a sent delivery. Return True if its status changed."""
-        return await self.finish({"_id": id}, status, reason, SENT_STATUSES) > 0
+        return await self._ends.finish({"_id": id}, status, reason, SENT_STATUSES) > 0
 
     async def record_click(self, id: str, now: datetime, session: AsyncClientSession | None = None) -> bool:
         """Record a click in a transaction. A click proves that the delivery was read. Return True for the first
@@ -202,13 +189,13 @@ class Deliveries:
             match["unless"] = {"$in": [unless, None]} if unless is StepStop.READ else unless  # READ is the default
         status = DeliveryStatus.SKIPPED if unless else DeliveryStatus.CANCELLED
         await self._deliveries.bulk_write([_set_override(match, status, reason)])
-        return await self.finish(match, status, reason)
+        return await self._ends.finish(match, status, reason)
 
     async def cancel(self, send: str, reason: Reason) -> int:
         """Cancel the waiting deliveries of a send, and running deliveries that would be retried. Return the number of
         cancelled deliveries."""
         await self._deliveries.bulk_write([_set_override({"send": send}, DeliveryStatus.CANCELLED, reason)])
-        return await self.finish({"send": send}, DeliveryStatus.CANCELLED, reason)
+        return await self._ends.finish({"send": send}, DeliveryStatus.CANCELLED, reason)
 
     async def replay(self, tenant: str, query: DeliveryQuery) -> int:
         """Send FAILED deliveries again with a full retry schedule. Return the number of matching deliveries.
@@ -219,6 +206,8 @@ class Deliveries:
         if not can_match(query, failed=True):
             return 0
         now = self._clock()
+        # first, because an item may get the status of its digest in between
+        replayed = await self._digests.replay_with_items(tenant, query.ids) if query.ids else 0
         match, index = replay_match_of(tenant, query), index_of(query, failed=True)
         matching = await self._deliveries.count_documents(match, hint=index)
         if matching > REPLAY_BATCH_SIZE:
@@ -226,9 +215,7 @@ class Deliveries:
                 {"_id": new_id(), "tenant": tenant, "query": to_builtins(query), "started_at": now}
             )
         await self._replay(match, index, now)
-        if query.ids:
-            matching += await self._digests.replay_with_items(tenant, query.ids)
-        return matching
+        return replayed + matching
 
     async def replay_preview(self, tenant: str, query: DeliveryQuery) -> ReplayPreview:
         """Return the effect that `replay` would have. Count at most `PREVIEW_COUNT_MAX` deliveries, and check the first
@@ -294,94 +281,11 @@ class Deliveries:
             await self._deliveries.update_many(waiting, {"$set": {"due_at": now, "updated_at": now}})
         return len(docs)
 
-    async def finish(
-        self, match: Document, status: DeliveryStatus, reason: Reason | None, before: Sequence[DeliveryStatus] = WAITING
-    ) -> int:
-        """Set the final status of matching deliveries whose status is in `before`, and write receipts, in transactions
-        of limited size. Return the number of deliveries."""
-        finished = 0
-        while True:
-            batch = await self.finish_slice(match, status, reason, before)
-            finished += batch.finished
-            if not batch.more:
-                return finished
-
-    async def finish_slice(
-        self,
-        match: Document,
-        status: DeliveryStatus,
-        reason: Reason | None,
-        before: Sequence[DeliveryStatus],
-        guard: Callable[[AsyncClientSession], Awaitable[bool]] | None = None,
-    ) -> FinishedSlice:
-        """Do what `finish` does for the first matching deliveries. The transaction changes nothing if `guard` returns
-        False in it."""
-        before = [old for old in before if may_move(old, status)]
-        docs = await self._deliveries.find(match | {"status": {"$in": before}}).limit(FINISH_BATCH_SIZE).to_list()
-        deliveries = [delivery for doc in docs if (delivery := decode(doc, Delivery))]
-        more, finished = len(docs) == FINISH_BATCH_SIZE, 0
-        if len(deliveries) < len(docs):
-            undecodable = {doc["_id"] for doc in docs} - {delivery.id for delivery in deliveries}
-            undecodable_match = {"_id": {"$in": list(undecodable)}, "status": {"$in": before}}
-            finished = (
-                await self._deliveries.update_many(undecodable_match, finish_update(status, reason, self._clock()))
-            ).modified_count
-        if not deliveries:
-            return FinishedSlice(finished, more)
-
-        refused = False
-
-        async def finish_batch(session: AsyncClientSession) -> int:
-            nonlocal refused
-            refused = guard is not None and not await guard(session)
-            return 0 if refused else await self._finish_batch(deliveries, status, reason, before, session)
-
-        with pymongo.timeout(FINISH_TIMEOUT_S):
-            async with self._database.client.start_session(causal_consistency=False) as session:
-                finished += await session.with_transaction(finish_batch, read_concern=SNAPSHOT, write_concern=DURABLE)
-        return FinishedSlice(finished, more or refused)
-
-    async def _finish_batch(
-        self,
-        deliveries: Sequence[Delivery],
-        status: DeliveryStatus,
-        reason: Reason | None,
-        before: Sequence[DeliveryStatus],
-        session: Any,
-    ) -> int:
-        now = self._clock()
-        unfinished = {"_id": {"$in": [delivery.id for delivery in deliveries]}, "status": {"$in": before}}
-        ids = {doc["_id"] async for doc in self._deliveries.find(unfinished, {"_id": 1}, session=session)}
-        current = [delivery for delivery in deliveries if delivery.id in ids]
-        if not current:
-            return 0
-        change = finish_update(status, reason, now)
-        with_items = change | {"$set": change["$set"] | {"items_pending": True}}
-        await self._deliveries.bulk_write(
-            [UpdateOne({"_id": one.id}, with_items if one.digest_key else change) for one in current],
-            ordered=False,
-            session=session,
-        )
-        receipt_list = [
-            receipt for one in current if (receipt := self._receipt_builder.receipt_for(one, status, reason, now))
-        ]
-        for collection, documents in (await self._receipt_builder.build_documents(receipt_list, now)).items():
-            await self._database[collection].insert_many(documents, ordered=False, session=session)
-        return len(current)
-
 
 def cancelled_document(delivery: Document, reason: Reason) -> Document:
     """Return the document of a new delivery that is cancelled before it is stored."""
     waiting = {name: value for name, value in delivery.items() if name not in ("due_at", "enqueue_count")}
     return waiting | {"status": DeliveryStatus.CANCELLED.value, "reason": reason.value}
-
-
-def finish_update(status: DeliveryStatus, reason: Reason | None, now: datetime) -> Document:
-    """Return the update that sets a final status."""
-    return {
-        "$set": {"status": status, "updated_at": now} | ({"reason": reason} if reason else {}),
-        "$unset": {"due_at": "", "enqueue_count": "", "open": ""} | ({} if reason else {"reason": ""}),
-    }
 
 
 def _set_override(match: Document, status: DeliveryStatus, reason: Reason) -> UpdateMany:

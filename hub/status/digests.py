@@ -17,7 +17,7 @@ from hub.model import ITEMS_SHOWN, Delivery, DeliveryStatus, DigestKind, Priorit
 from hub.outbox.lanes import SCHEDULER_LANES
 from hub.outbox.states import FINAL
 from hub.platform.connections import DURABLE, SNAPSHOT, Document
-from hub.platform.tolerant_decoding import decode_all, decode_by_id
+from hub.platform.tolerant_decoding import decode, decode_all, decode_by_id
 from hub.utc_time import Clock
 
 TRANSACTION_TIMEOUT_S = 10.0
@@ -25,8 +25,10 @@ BRIEFING_SLOT = ""  # the key of the slot that all briefings of a device share
 JOIN_FIELDS = ("due_at", "priority", "lane", "newest_notification", "newest_send", "updated_at")
 CALL_FIELDS = ("tries", "lease_expirations", "reason", "enqueue_count", "claim")  # of earlier calls
 TEMPLATE_FIELDS = ("template_version", "layout_version")
+ENDED_FIELDS = {"status": 1, "reason": 1, "updated_at": 1}
 RELEASE_BATCH_SIZE = 500  # items
-PENDING_AT_ONCE = 20  # digests whose items are settled in one round
+PENDING_AT_ONCE = 200  # digests whose items are settled in one round
+LOOKED_UP_AT_ONCE = 1000  # digests that are looked up in one query
 
 OUTDATED_BATCH_SIZE = 500  # digests of one user
 
@@ -53,6 +55,12 @@ def indexes() -> list[IndexModel]:
             [("digest_id", ASCENDING), ("status", ASCENDING), ("_id", DESCENDING)],
             name="items",
             partialFilterExpression={"digest_id": {"$exists": True}},
+        ),
+        # the digests that have items that wait
+        IndexModel(
+            [("status", ASCENDING), ("digest_id", ASCENDING)],
+            name="waiting_items",
+            partialFilterExpression={"status": DeliveryStatus.HELD, "digest_id": {"$exists": True}},
         ),
         # the digests whose items do not have their final status yet
         IndexModel(
@@ -137,13 +145,39 @@ class Digests:
         ]
         return {doc["_id"]: doc["count"] async for doc in await self._majority.aggregate(stages, hint="items")}
 
-    async def list_waiting(self, ids: Collection[str], before: str | None, limit: int) -> list[Delivery]:
-        """Return items of digests that wait, newest first, with ids before `before`."""
+    async def take_waiting(self, ids: Collection[str], before: str, limit: int) -> tuple[list[Delivery], str | None]:
+        """Return items of digests that wait, newest first, with ids before `before` unless it is empty. Also return the id of the
+        last one, or None if there are no others.
+
+        Items that this version cannot decode become FAILED with the reason UNREADABLE."""
         match: Document = {"digest_id": {"$in": list(ids)}, "status": DeliveryStatus.HELD}
         if before:
             match["_id"] = {"$lt": before}
-        docs = self._majority.find(match, hint="items").sort("_id", DESCENDING).limit(limit)
-        return await decode_all(docs, Delivery)
+        found = self._majority.find(match, hint="items").sort("_id", DESCENDING)
+        docs = await found.limit(limit).to_list()
+        items = [item for doc in docs if (item := decode(doc, Delivery))]
+        if len(items) < len(docs):
+            unreadable = {doc["_id"] for doc in docs} - {item.id for item in items}
+            values = {"status": DeliveryStatus.FAILED, "reason": Reason.UNREADABLE, "updated_at": self._clock()}
+            undecoded = {
+                "_id": {"$in": list(unreadable)},
+                "digest_id": match["digest_id"],
+                "status": DeliveryStatus.HELD,
+            }
+            await self._deliveries.update_many(undecoded, {"$set": values})
+        return items, docs[-1]["_id"] if len(docs) == limit else None
+
+    async def find_lost(self) -> list[str]:
+        """Return the ids of digests that do not exist but have items that wait, at most LOOKED_UP_AT_ONCE."""
+        waiting: Document = {"status": DeliveryStatus.HELD, "digest_id": {"$gt": ""}}
+        stages: list[Document] = [{"$match": waiting}, {"$group": {"_id": "$digest_id"}}]
+        lost: list[str] = []
+        async with await self._deliveries.aggregate(stages, hint="waiting_items") as cursor:
+            while len(lost) < LOOKED_UP_AT_ONCE and (docs := await cursor.to_list(LOOKED_UP_AT_ONCE)):
+                ids = [doc["_id"] for doc in docs]
+                stored = {doc["_id"] async for doc in self._deliveries.find({"_id": {"$in": ids}}, {"_id": 1})}
+                lost += [id for id in ids if id not in stored]
+        return lost[:LOOKED_UP_AT_ONCE]
 
     async def release_items(self, id: str) -> int:
         """Take items that wait out of a digest, at most one slice, so the scheduler decides each of them. Return their
@@ -196,24 +230,38 @@ class Digests:
         digests = await decode_by_id(self._deliveries.find({"_id": {"$in": list(ids)}}), Delivery)
         return [_as_shown(one, digests.get(one.digest_id or "")) for one in deliveries]
 
-    async def list_pending(self) -> list[Document]:
-        """Return digests that ended and whose items have another status, first ended first."""
-        match = {"items_pending": True, "status": {"$in": FINAL}}
-        fields = {"status": 1, "reason": 1, "updated_at": 1}
-        docs = self._deliveries.find(match, fields, hint="items_pending").sort("updated_at", ASCENDING)
+    async def list_pending(self, left_out: Collection[str]) -> list[Document]:
+        """Return digests that ended and whose items have another status, first ended first, except those in
+        `left_out`."""
+        match = {"items_pending": True, "status": {"$in": FINAL}, "_id": {"$nin": list(left_out)}}
+        docs = self._deliveries.find(match, ENDED_FIELDS, hint="items_pending").sort("updated_at", ASCENDING)
         return await docs.limit(PENDING_AT_ONCE).to_list()
 
     async def find_pending(self, ids: Collection[str]) -> list[Document]:
         """Return the digests in `ids` that ended and whose items have another status."""
         match = {"_id": {"$in": list(ids)}, "items_pending": True, "status": {"$in": FINAL}}
-        fields = {"status": 1, "reason": 1, "updated_at": 1}
-        return await self._deliveries.find(match, fields).to_list()
+        return await self._deliveries.find(match, ENDED_FIELDS).to_list()
 
-    async def lock_ended(self, digests: Sequence[Document], session: AsyncClientSession) -> bool:
-        """Return True if no digest changed since it was read. Then a replay of one conflicts with this transaction,
-        because the count changes the document."""
-        locked = await self._deliveries.update_many(_unchanged(digests), {"$inc": {"slices": 1}}, session=session)
-        return locked.matched_count == len(digests)
+    async def leave_out_ended(self, deliveries: list[Delivery], session: AsyncClientSession) -> list[Delivery]:
+        """Return the deliveries, read in a transaction, except items whose digest ended."""
+        ids = {one.digest_id for one in deliveries if one.digest_id}
+        if not ids:
+            return deliveries
+        match = {"_id": {"$in": list(ids)}, "status": {"$in": FINAL}}
+        ended = {doc["_id"] async for doc in self._deliveries.find(match, {"_id": 1}, session=session)}
+        return [one for one in deliveries if one.digest_id not in ended]
+
+    async def choose_items(
+        self, digests: Sequence[Document], items: list[Delivery], session: AsyncClientSession
+    ) -> list[Delivery]:
+        """Return the items whose digest, which ended, did not change since it was read. A replay of the digest then
+        conflicts with the transaction."""
+        ids = {item.digest_id for item in items}
+        before = {doc["_id"]: doc for doc in digests if doc["_id"] in ids}
+        docs = self._deliveries.find({"_id": {"$in": list(before)}}, ENDED_FIELDS, session=session)
+        unchanged = {doc["_id"] async for doc in docs if doc == before[doc["_id"]]}
+        await self._deliveries.update_many({"_id": {"$in": list(unchanged)}}, {"$inc": {"slices": 1}}, session=session)
+        return [item for item in items if item.digest_id in unchanged]
 
     async def mark_settled(self, digests: Sequence[Document]) -> None:
         """Record that all items have the status of their digest, except for digests that changed in the meantime."""

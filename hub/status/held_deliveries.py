@@ -15,7 +15,8 @@ from hub.outbox.lanes import SCHEDULER_LANES, lane_of
 from hub.outbox.retry_delay import DUE
 from hub.platform.connections import Database
 from hub.platform.tolerant_decoding import decode_by_id
-from hub.status.deliveries import COLLECTION, finish_update
+from hub.status.deliveries import COLLECTION
+from hub.status.delivery_ends import finish_update
 
 OUTDATED_BATCH_SIZE = 1000  # deliveries of one user
 PREFERENCE_REASONS = [Reason.QUIET_HOURS, Reason.DO_NOT_DISTURB]
