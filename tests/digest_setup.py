@@ -13,6 +13,7 @@ from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.channel_setup import FakeChannels, deployment_with_channels
 from tests.client import Json, Tenant, eventually
+from tests.conftest import scaled
 from tests.processes import Deployment
 
 HOUR = {"key": "post-1", "window": "PT1H"}
@@ -24,6 +25,8 @@ DELIVERIES = (
 CANCEL = "mutation ($id: ID!) { cancelSend(id: $id) { status } }"
 RECALL = "mutation ($id: ID!) { recallSend(id: $id) { status } }"
 
+LEASE_MARGIN_S = scaled("3", "15")  # the preparation of a large digest must end within it
+
 Running = tuple[Deployment, Tenant, FakeChannels, Database]
 
 
@@ -31,14 +34,16 @@ Running = tuple[Deployment, Tenant, FakeChannels, Database]
 async def digest_deployment(servers: tuple[Mongod, Redis], workers: int = 2, **settings: str) -> AsyncIterator[Running]:
     """Open a deployment, and fake channels. It uses a database of its own."""
     mongod, redis = servers
-    database = f"digests{uuid4().hex[:8]}"
+    settings = {"mongo_database": f"digests{uuid4().hex[:8]}", "lease_margin_s": LEASE_MARGIN_S, **settings}
     async with (
-        deployment_with_channels(
-            mongod.url, redis.url, apis=1, workers=workers, mongo_database=database, **settings
-        ) as (deployment, tenant, fakes),
+        deployment_with_channels(mongod.url, redis.url, apis=1, workers=workers, **settings) as (
+            deployment,
+            tenant,
+            fakes,
+        ),
         AsyncMongoClient(mongod.url, tz_aware=True) as client,
     ):
-        yield deployment, tenant, fakes, client[database]
+        yield deployment, tenant, fakes, client[settings["mongo_database"]]
 
 
 async def find(tenant: Tenant, **filter: Any) -> tuple[list[Json], list[Json]]:

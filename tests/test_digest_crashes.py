@@ -3,13 +3,13 @@
 import asyncio
 import random
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 import pytest
 
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.channel_setup import CHANNELS, FakeChannels
-from tests.client import eventually
+from tests.client import GraphQLErrors, Json, eventually
 from tests.conftest import scaled
 from tests.digest_setup import CANCEL, HOUR, RECALL, TITLE, Running, digest_deployment, end_windows, mails_to, text_of
 
@@ -24,6 +24,21 @@ COUNTS = "query ($id: ID!) { send(id: $id) { counts { channel status count } } }
 async def running(servers: tuple[Mongod, Redis]) -> AsyncIterator[Running]:
     async with digest_deployment(servers) as opened:
         yield opened
+
+
+async def retried(call: Callable[[], Awaitable[Json]]) -> Json:
+    """Repeat a call while it is UNAVAILABLE: the transaction of a killed worker locks its mailboxes for some seconds."""
+
+    async def succeeded() -> Json | None:
+        try:
+            return await call()
+        except GraphQLErrors as error:
+            if error.code != "UNAVAILABLE":
+                raise
+            return None
+
+    found: Json = await eventually(succeeded, 60)
+    return found
 
 
 def messages_by_title(fakes: FakeChannels, users: Iterable[str]) -> dict[tuple[str, str], set[str]]:
@@ -59,10 +74,12 @@ async def test_every_item_is_in_one_message_while_workers_are_killed(running: Ru
             while n > ITEMS * (kills + 1) / KILLS:  # items join during all kills
                 await asyncio.sleep(0.05)
             title, user = f"item-{n}", random.choice(users)
-            send = (await tenant.send(user, title=title, channels=list(CHANNELS), digest=HOUR))["send"]["id"]
+            more: Json = {"channels": list(CHANNELS), "digest": HOUR, "idempotencyKey": title}
+            send = (await retried(lambda: tenant.send(user, title=title, **more)))["send"]["id"]  # noqa: B023
             sends[send] = title
             if random.random() < 0.1:
-                await tenant.execute(random.choice((CANCEL, RECALL)), id=send)
+                stop = random.choice((CANCEL, RECALL))
+                await retried(lambda: tenant.execute(stop, id=send))  # noqa: B023
                 stopped.add(send)
 
     async def end_all() -> None:
