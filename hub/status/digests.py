@@ -146,8 +146,8 @@ class Digests:
         return {doc["_id"]: doc["count"] async for doc in await self._majority.aggregate(stages, hint="items")}
 
     async def take_waiting(self, ids: Collection[str], before: str, limit: int) -> tuple[list[Delivery], str | None]:
-        """Return items of digests that wait, newest first, with ids before `before` unless it is empty. Also return the id of the
-        last one, or None if there are no others.
+        """Return items of digests that wait, newest first, with ids before `before` unless it is empty. Also return the
+        id of the last one, or None if there are no others.
 
         Items that this version cannot decode become FAILED with the reason UNREADABLE."""
         match: Document = {"digest_id": {"$in": list(ids)}, "status": DeliveryStatus.HELD}
