@@ -133,8 +133,8 @@ class Digests:
         kinds: dict[str, list[ItemKind]] = {}
         async for doc in await self._deliveries.aggregate(stages, session=session, hint="items"):
             kind = doc["_id"]
-            priority = Priority.__members__.get(kind["priority"], Priority.LOW)  # of a later version
-            kinds.setdefault(kind["digest"], []).append((priority, kind["category"]))
+            priority = Priority.__members__.get(kind.get("priority"), Priority.LOW)  # of a later version
+            kinds.setdefault(kind["digest"], []).append((priority, kind.get("category", "")))
         return kinds
 
     async def count_joined(self, ids: Collection[str]) -> dict[str, int]:
