@@ -1,4 +1,4 @@
-"""Every item of a digest is in exactly one message while workers are killed."""
+"""Every item of a digest is in exactly one message while workers are killed, and is sent alone without its digest."""
 
 import asyncio
 import random
@@ -6,12 +6,24 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 import pytest
+from redis.asyncio import Redis as RedisClient
 
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.channel_setup import CHANNELS, FakeChannels
 from tests.client import GraphQLErrors, Json, eventually
 from tests.conftest import scaled
-from tests.digest_setup import CANCEL, HOUR, RECALL, TITLE, Running, digest_deployment, end_windows, mails_to, text_of
+from tests.digest_setup import (
+    CANCEL,
+    HOUR,
+    RECALL,
+    TITLE,
+    Running,
+    digest_deployment,
+    end_windows,
+    mails_to,
+    text_of,
+    wait_for_ends,
+)
 
 USERS = scaled(8, 50)
 ITEMS = scaled(120, 1000)
@@ -97,7 +109,6 @@ async def test_every_item_is_in_one_message_while_workers_are_killed(running: Ru
 
     ending = asyncio.create_task(end_all())
     await asyncio.gather(kill_all(), *(send_all() for _ in range(4)))
-    match = {"send": {"$in": list(sends)}}
 
     async def ended() -> bool:
         waiting = {"status": {"$in": ["HELD", "ACCEPTED", "PROCESSING", "RETRYING"]}}
@@ -107,7 +118,13 @@ async def test_every_item_is_in_one_message_while_workers_are_killed(running: Ru
         await eventually(ended, 120)
     finally:
         ending.cancel()
-    items = await database.deliveries.find(match).to_list()
+    await check_items(running, users, sends, stopped)
+
+
+async def check_items(running: Running, users: list[str], sends: dict[str, str], stopped: set[str]) -> None:
+    """Check the items and digests of sends (id to title), of which `stopped` were cancelled or recalled."""
+    _, tenant, fakes, database = running
+    items = await database.deliveries.find({"send": {"$in": list(sends)}}).to_list()
     assert len(items) == ITEMS * len(CHANNELS)
     assert {one["status"] for one in items} <= {"SENT", "DELIVERED", "CANCELLED"}
     assert {one["send"] for one in items if one["status"] == "CANCELLED"} <= stopped
@@ -129,3 +146,18 @@ async def test_every_item_is_in_one_message_while_workers_are_killed(running: Ru
     for id, expected in by_send.items():
         rows = (await tenant.execute(COUNTS, id=id))["send"]["counts"]
         assert {(r["channel"], r["status"]): r["count"] for r in rows if r["channel"] != "IN_APP"} == expected
+
+
+async def test_items_of_a_lost_digest_are_sent_alone(running: Running, servers: tuple[Mongod, Redis]) -> None:
+    _, tenant, fakes, database = running
+    await fakes.add_addresses(tenant, "quin", channels=["EMAIL"])
+    for n in range(2):
+        await tenant.send("quin", title=f"item-{n}", channels=["EMAIL"], digest=HOUR)
+    await database.deliveries.delete_one({"mailbox": "acme/quin", "open": True})
+    async with RedisClient.from_url(servers[1].url) as redis:  # the next round is now, and not within a minute
+        for key in await redis.keys("*tick_lock:lost_digests"):
+            await redis.delete(key)
+    digests, items = await wait_for_ends(tenant, "quin", 2)
+    assert not digests
+    assert {(one["status"], one["digestId"]) for one in items} == {("SENT", None)}
+    assert sorted(mail["Subject"] for mail in mails_to(fakes, "quin")) == ["item-0", "item-1"]

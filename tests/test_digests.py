@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis as RedisClient
 
 from hub import utc_time
 from hub.platform.embedded_servers import Mongod, Redis
@@ -349,21 +348,6 @@ async def test_items_that_cannot_be_decoded_do_not_hide_the_older_ones(running: 
     assert mail["Subject"] == "item-0"
     failed = items | {"status": "FAILED", "reason": "UNREADABLE"}
     assert await database.deliveries.count_documents(failed) == SLICE_SIZE
-
-
-async def test_items_of_a_lost_digest_are_sent_alone(running: Running, servers: tuple[Mongod, Redis]) -> None:
-    _, tenant, fakes, database = running
-    await fakes.add_addresses(tenant, "quin", channels=["EMAIL"])
-    for n in range(2):
-        await tenant.send("quin", title=f"item-{n}", channels=["EMAIL"], digest=HOUR)
-    await database.deliveries.delete_one({"mailbox": "acme/quin", "open": True})
-    async with RedisClient.from_url(servers[1].url) as redis:  # the next round is now, and not within a minute
-        for key in await redis.keys("*tick_lock:lost_digests"):
-            await redis.delete(key)
-    digests, items = await wait_for_ends(tenant, "quin", 2)
-    assert not digests
-    assert {(one["status"], one["digestId"]) for one in items} == {("SENT", None)}
-    assert sorted(mail["Subject"] for mail in mails_to(fakes, "quin")) == ["item-0", "item-1"]
 
 
 @pytest.mark.parametrize(

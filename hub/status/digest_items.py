@@ -37,7 +37,7 @@ class DigestItems:
             await self._settle_slice(group)
 
     async def tick(self) -> int:
-        """Settle one slice of the items of digests that ended, for each status and reason. Return the number of
+        """Settle one slice of the items of digests that ended, per status and reason. Return the number of
         digests."""
         async with self._lanes.tick_lock("digest_items", LOCK_MS) as may_run:
             pending = await self._digests.list_pending(self._failing.ids) if may_run else []
