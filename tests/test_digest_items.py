@@ -138,6 +138,27 @@ async def test_items_of_many_digests_are_settled_in_one_transaction(stores: Stor
     assert await stores.database.deliveries.count_documents({"items_pending": True}) == 0
 
 
+class ClickedDigests(Digests):
+    """A click changes a digest before the transaction that settles items."""
+
+    async def choose_items(self, digests: Any, items: Any, session: Any) -> list[Delivery]:
+        clicked = {"$set": {"status": "READ", "updated_at": hub_now() + HOUR}}
+        await self._deliveries.update_one({"_id": digests[-1]["_id"], "status": "SENT"}, clicked)
+        return await super().choose_items(digests, items, session)
+
+
+async def test_digest_that_changes_while_others_are_settled_with_it_is_settled_later(stores: Stores) -> None:
+    digests = [await stores.add_digest(2) for _ in range(2)]
+    clicked = ClickedDigests(stores.database.deliveries, hub_now)
+    receipts = ReceiptBuilder(Tenants(stores.database, 10, 5))
+    items = DigestItems(clicked, DeliveryEnds(stores.database.deliveries, hub_now, receipts, clicked), stores.lanes)
+    await items.begin(digests)
+    assert await stores.statuses(*digests) == {("SENT", None): 2, ("HELD", "DIGEST"): 2}
+    await items.begin(digests)
+    assert await stores.statuses(*digests) == {("SENT", None): 4}
+    assert await stores.database.deliveries.count_documents({"items_pending": True}) == 0
+
+
 async def test_slices_end_in_the_middle_of_a_digest(stores: Stores) -> None:
     digests = [await stores.add_digest(number) for number in (400, 400, 1, 300)]
     counts = []
