@@ -3,7 +3,7 @@
 - The items of a digest that ended get its status in slices, many digests at once. The worker begins, and the scheduler
   continues.
 - Every LOST_EVERY_MS, the scheduler releases the items of digests that do not exist, so it decides each of them. A
-  digest is not deleted before its items, so this repairs damaged data.
+  digest is deleted after its items, except by an erasure that stopped halfway. So this repairs damaged data.
 """
 
 from collections import defaultdict

@@ -179,8 +179,8 @@ class Delivery:
         description="The number of notifications that a digest or briefing carries. 0 for other deliveries.",
     )
     digest_id: ID | None = strawberry.field(
-        description="The id of the digest or briefing that carries this delivery. Its `attempts` are those of the "
-        "digest."
+        description="The id of the digest or briefing that carries this delivery. The digest has the `attempts`; "
+        "this delivery has none of its own."
     )
     created_at: datetime
     updated_at: datetime = strawberry.field(description="The time of the last change.")

@@ -166,7 +166,9 @@ class ChannelPreferenceInput:
 class CategoryPreferenceInput:
     category: str = strawberry.field(description="The key of the category.")
     channel: model.Channel | None = strawberry.field(
-        default=None, description="The channel that `enabled` applies to. Null applies `enabled` to all channels."
+        default=None,
+        description="The channel that `enabled`, `digest`, `digestAt`, and `digestDays` apply to. Null applies "
+        "`enabled` to all channels, and the others to all channels except the inbox.",
     )
     enabled: bool | None = strawberry.field(
         default=strawberry.UNSET,
@@ -175,14 +177,14 @@ class CategoryPreferenceInput:
     )
     digest: Duration | None = strawberry.field(
         default=strawberry.UNSET,
-        description="Gathers the deliveries on `channel`, or on all channels except the inbox. The window is from "
-        f"{DIGEST_MIN_S} seconds to {DIGEST_MAX_DAYS} days, or PT0S to gather nothing. Takes precedence over the "
-        "digest of a send and of the category. Replaces `digestAt`.",
+        description=f"Gathers the deliveries for this long, from {DIGEST_MIN_S} seconds to {DIGEST_MAX_DAYS} days, or "
+        "PT0S to gather nothing. Takes precedence over the digest of a send and of the category. Replaces `digestAt`. "
+        "Null removes a stored `digest`. If omitted, the value does not change.",
     )
     digest_at: str | None = strawberry.field(
         default=strawberry.UNSET,
         description="Gathers the deliveries until this local time, from 00:00 to 23:59, in the time zone of the user. "
-        "Replaces `digest`.",
+        "Replaces `digest`. Null removes a stored `digestAt`. If omitted, the value does not change.",
     )
     digest_days: list[int] | None = strawberry.field(
         default=strawberry.UNSET,
