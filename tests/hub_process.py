@@ -1,9 +1,12 @@
 """Starts `hub serve` and `hub work` in a process that is forked after the imports, which take most of a start."""
 
+import atexit
+import contextlib
 import multiprocessing
 import os
 import signal
 import sys
+import threading
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -23,7 +26,23 @@ def _run(command: str, environment: dict[str, str], log: Path) -> None:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
     sys.argv = ["hub", command]
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     main()
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of the process that started this one, also by SIGKILL, and end this process."""
+    parent = multiprocessing.parent_process()
+    assert parent
+    parent.join()
+    os._exit(1)
+
+
+@atexit.register
+def _kill_all() -> None:
+    """Kill the processes that still run. `multiprocessing` would send SIGTERM and wait without a limit."""
+    for process in multiprocessing.active_children():
+        process.kill()
 
 
 class ForkedProcess:
@@ -47,7 +66,9 @@ class ForkedProcess:
         self._process.kill()
 
     def send_signal(self, number: signal.Signals) -> None:
-        os.kill(self.pid, number)
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
 
 def _start_fork_server(environment: dict[str, str]) -> None:

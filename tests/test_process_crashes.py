@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+import os
 import random
+import signal
+import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,6 +16,7 @@ import aiohttp
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import FEED, SEND, GraphQLErrors, Json, Tenant, eventually
 from tests.conftest import fresh_servers, scaled
 from tests.inbox_watchers import count_titles, find_log_faults, modseq, retry_until_answered
@@ -26,6 +30,18 @@ MANY = USERS[:30]  # recipients of a large send
 IMPATIENT = 5  # one caller in so many disconnects at first and does not get the result
 PARTS = 5  # sends of one sendMany
 SHUTDOWN_S = 10.0  # HUB_SHUTDOWN_TIMEOUT_S
+STARTS_AN_API = """
+import asyncio, sys
+from tests.processes import Process
+
+async def main():
+    api = Process("serve", *sys.argv[1:])
+    await api.start()
+    print(api.pid, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
 SEND_MANY = "mutation ($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { duplicate send { id } } }"
 
 log = logging.getLogger(__name__)
@@ -250,3 +266,22 @@ async def test_sigterm_while_mongodb_and_redis_are_suspended_ends_in_time() -> N
                 mongod.resume()
                 redis.resume()
                 assert not find_log_faults([*deployment.apis, *deployment.workers])
+
+
+async def test_hub_processes_of_tests_end_with_the_process_that_started_them(servers: tuple[Mongod, Redis]) -> None:
+    """They left its output open."""
+    urls = [server.url for server in servers]
+    tests = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", STARTS_AN_API, *urls, stdout=asyncio.subprocess.PIPE
+    )
+    assert tests.stdout
+    pid = int(await tests.stdout.readline())
+    tests.kill()
+    try:
+        async with asyncio.timeout(30):
+            assert await tests.stdout.read() == b""
+    except TimeoutError:
+        os.kill(pid, signal.SIGKILL)
+        raise
+    finally:
+        await tests.wait()
