@@ -95,7 +95,8 @@ class CursorExpired(HubError):
 
 
 class Unavailable(HubError):
-    """MongoDB did not respond in time. The change may have been committed: retry with an idempotency key."""
+    """MongoDB did not respond in time, or the machine is too busy. The change may have been committed: retry with an
+    idempotency key."""
 
     code = "UNAVAILABLE"
     status = 503

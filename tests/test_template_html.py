@@ -1,12 +1,16 @@
 """HTML and MJML of templates: Liquid survives both parsers, and CSS ends up where email clients read it."""
 
+import os
+import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hub.decide.templates import Syntax, TemplateError, compile_html, parse
+from hub.decide.templates import Syntax, TemplateError, compile_html, email_html_compiler, parse
+from hub.errors import Unavailable
 
 
 def rendered(source: str, **values: Any) -> str:
@@ -96,3 +100,43 @@ def test_html_full_of_words_like_placeholders_is_compiled_quickly() -> None:
         return time.thread_time() - begun_at
 
     assert min(render_s() for _ in range(3)) < 0.5
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no limit of memory")
+def test_html_that_needs_more_memory_than_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(email_html_compiler, "MEMORY_MAX_BYTES", 1024 * 1024)
+    with pytest.raises(TemplateError, match="compiling the HTML takes more than"):
+        compile_html("<p>" + "x" * 250_000 + "</p>")
+
+
+def test_html_that_becomes_too_long_is_refused() -> None:
+    source = f"<style>p {{ color: {'x' * 500} }}</style>" + "<p></p>" * 3_000
+    with pytest.raises(TemplateError, match="the compiled HTML has more than 1048576 characters"):
+        compile_html(source)
+
+
+def test_compiler_that_the_machine_or_a_signal_stops_is_not_an_error_of_the_html(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stopped = tmp_path / "stopped.py"
+    stopped.write_text("import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
+    with monkeypatch.context() as changed:
+        changed.setattr(email_html_compiler, "_CONVERTER", stopped)
+        with pytest.raises(Unavailable, match="the hub is stopping"):
+            compile_html("<p></p>")
+    monkeypatch.setattr(email_html_compiler, "CONVERT_TIMEOUT_S", 0.0)
+    with pytest.raises(Unavailable, match="the machine is busy"):
+        compile_html("<p></p>")
+
+
+def test_compiler_has_a_low_priority_and_no_secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HUB_JWT_SECRET", "secret")
+    converter = email_html_compiler._CONVERTER
+    probe = tmp_path / "probe.py"
+    probe.write_text(
+        "import os, runpy\n"
+        f"runpy.run_path({str(converter)!r}, run_name='__main__')\n"
+        "print(os.nice(0), sorted(name for name in os.environ if name.startswith('HUB_')), end='')\n"
+    )
+    monkeypatch.setattr(email_html_compiler, "_CONVERTER", probe)
+    assert compile_html("<p>a</p>").endswith(f">{min(os.nice(0) + 5, 19)} []")

@@ -222,9 +222,10 @@ HOSTILE = (
 async def test_html_that_takes_hours_to_compile_is_refused_while_sends_go_on(tenant: Tenant) -> None:
     css = "".join(f"b{n}:c;" for n in range(9_000))
     refused = asyncio.create_task(error(upsert(tenant, html=f"<style>*{{{css}}}</style>" + "<p></p>" * 4_500)))
-    for _ in range(10):
-        assert (await tenant.send("ann"))["send"]["recipients"] == 1
-        assert not refused.done()
+    sent = 0
+    while not refused.done():
+        sent += (await tenant.send("ann"))["send"]["recipients"]
+    assert sent > 3
     code, field, message = await refused
     assert (code, field) == ("BAD_USER_INPUT", "input.html")
     assert "compiling the HTML takes more than 1 s" in message

@@ -16,6 +16,7 @@ from hub import utc_time
 from hub.cli.api_client import execute, run_or_exit
 from hub.cli.data_dir import DataDirectory, RunningHub
 from hub.cli.target_hub import DEFAULT_DATA, Data, Tenant, Token, Url, fail, resolve_hub
+from hub.errors import Unavailable
 from hub.ids import new_id
 from hub.model import Role
 from hub.settings import Settings
@@ -181,6 +182,8 @@ def _render(file: Path, data_file: Path | None, locale: str | None) -> "list[Cha
         fail(str(error))
     except TemplateError as error:
         fail(f"{file}: {error}.")
+    except Unavailable as error:
+        fail(str(error))
     return previews or fail(f"{file} has no texts for {locale}.")
 
 

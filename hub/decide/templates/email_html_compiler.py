@@ -7,21 +7,30 @@ word inside a tag or in an element that has text only.
 The parsers run in a process of their own, which ends at a limit of time and memory (see `convert_html`).
 """
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from bisect import bisect_right
 from collections.abc import Iterator
+from pathlib import Path
 
-from hub.decide.templates import convert_html
 from hub.decide.templates.errors import TemplateError
 from hub.decide.templates.source_limits import HTML_SOURCE_MAX_LENGTH, check_html, check_source
+from hub.errors import Unavailable
 
+PROCESSOR_MAX_S = 1
+MEMORY_MAX_BYTES = 512 * 1024 * 1024
 CONVERT_TIMEOUT_S = 15.0  # of waiting; the limit of processor time is much lower
 TOO_EXPENSIVE = (
-    f"compiling the HTML takes more than {convert_html.PROCESSOR_MAX_S} s of processor time or "
-    f"{convert_html.MEMORY_MAX_BYTES >> 20} MiB. Shorten the style sheets, or write `style` attributes"
+    f"compiling the HTML takes more than {PROCESSOR_MAX_S} s of processor time or {MEMORY_MAX_BYTES >> 20} MiB. "
+    "Shorten the style sheets, or write `style` attributes"
 )
+
+_CONVERTER = Path(__file__).with_name("convert_html.py")  # not imported: its libraries take 10 MiB
+_AT_A_LIMIT = {-signal.SIGKILL, -signal.SIGXCPU, -signal.SIGABRT}
+_STOPPED = {-signal.SIGINT, -signal.SIGTERM}  # with the hub
 
 _LIQUID = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _MARKUP = re.compile(r"<!--|-->|<(?=[a-zA-Z/!])|>|\{\{.*?\}\}|\{%.*?%\}|[\"']", re.DOTALL)
@@ -40,6 +49,7 @@ def compile_html(source: str) -> str:
     Raises:
         TemplateError: the MJML is not valid, Liquid stands where HTML allows neither text nor a comment, or compiling
             exceeds a limit.
+        Unavailable: the machine is too busy, or the hub is stopping.
     """
     check_source(source, HTML_SOURCE_MAX_LENGTH)
     check_html(source)
@@ -59,20 +69,33 @@ def compile_html(source: str) -> str:
 
 
 def _convert(source: str, *, mjml: bool) -> str:
-    """Compile a source without Liquid in another process. Raise TemplateError."""
-    command = [sys.executable, "-P", convert_html.__file__, "mjml" if mjml else "html"]
+    """Compile a source without Liquid in another process. Raise TemplateError or Unavailable."""
+    language = "mjml" if mjml else "html"
+    command = [sys.executable, "-P", str(_CONVERTER), language, str(PROCESSOR_MAX_S), str(MEMORY_MAX_BYTES)]
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path)}  # without the secrets of the hub
     try:
         done = subprocess.run(  # noqa: S603 - this program
-            command, input=source.encode(), capture_output=True, check=False, timeout=CONVERT_TIMEOUT_S
+            command,
+            input=source.encode(),
+            capture_output=True,
+            check=False,
+            env=environment,
+            timeout=CONVERT_TIMEOUT_S,
         )
     except subprocess.TimeoutExpired:
-        raise TemplateError(TOO_EXPENSIVE) from None
-    if done.returncode == convert_html.INVALID:
+        raise Unavailable("The HTML was not compiled in time, because the machine is busy. Try again.") from None
+    if done.returncode == os.EX_DATAERR:
         raise TemplateError(done.stderr.decode())
-    if done.returncode < 0 or b"PanicException" in done.stderr or b"MemoryError" in done.stderr:
+    if done.returncode in _AT_A_LIMIT or b"MemoryError" in done.stderr:
         raise TemplateError(TOO_EXPENSIVE)
+    if done.returncode in _STOPPED:
+        raise Unavailable("The HTML was not compiled, because the hub is stopping. Try again.")
+    if b"PanicException" in done.stderr:
+        raise TemplateError(f"the {language.upper()} is not valid")
     if done.returncode:
-        raise RuntimeError(f"The HTML compiler failed: {done.stderr.decode(errors='replace')[-1000:]}")
+        raise RuntimeError(
+            f"The HTML compiler ended with {done.returncode}: {done.stderr.decode(errors='replace')[-1000:]}"
+        )
     return done.stdout.decode()
 
 
