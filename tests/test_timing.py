@@ -121,7 +121,7 @@ def quiet_minutes(schedule: tuple[QuietHours, ...], zone: str, middle: date) -> 
     return quiet
 
 
-@properties
+@settings(properties, max_examples=scaled(80, 300))
 @given(schedules, nearby, st.integers(0, CHECKED - 1))
 def test_quiet_time_ends_at_the_first_free_minute(
     schedule: tuple[QuietHours, ...], change: tuple[str, date], offset: int
