@@ -130,6 +130,21 @@ async def test_digest_has_the_versions_that_were_current_when_it_was_closed(runn
     assert "<p>first " in html_of(mail)
 
 
+async def test_digest_that_was_closed_before_keeps_its_versions(running: Running, tenant: Tenant) -> None:
+    """Before a retry, its worker met quiet hours, so it waited again."""
+    _, _, fakes, database = running
+    await fakes.add_addresses(tenant, "dan", channels=["EMAIL"])
+    first = await store_template(tenant, "_digest", title="First {{ count }}", body="A")
+    await send_items(tenant, "dan", "item-1", "item-2")
+    closed = {"template_version": first, "layout_version": 0, "tries": 1}
+    await database.deliveries.update_one({"mailbox": "acme/dan", "open": True}, {"$set": closed})
+    await store_template(tenant, "_digest", title="Second {{ count }}", body="B")
+    await end_windows(database, "dan")
+    await wait_for_ends(tenant, "dan", 3)
+    [mail] = mails_to(fakes, "dan")
+    assert mail["Subject"] == "First 2"
+
+
 async def test_digest_that_cannot_be_rendered_fails_and_is_replayed_with_the_corrected_template(
     running: Running, tenant: Tenant
 ) -> None:

@@ -6,7 +6,17 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from hub.decide.plan import Decision, Plan
-from hub.model import Category, Channel, DeliveryStatus, DigestMode, Priority, Reason, Record, WindowCount
+from hub.model import (
+    Category,
+    Channel,
+    Delivery,
+    DeliveryStatus,
+    DigestMode,
+    Priority,
+    Reason,
+    Record,
+    WindowCount,
+)
 
 
 class Digest(Record, frozen=True):
@@ -77,6 +87,19 @@ def end_after_join(digest: Digest, end: datetime, opened_at: datetime, joined: i
         return end
     latest = opened_at + timedelta(seconds=digest.max_s)
     return max(end, min(now + timedelta(seconds=digest.window_s), latest))
+
+
+def end_with_item(
+    digest: Delivery, rules: Digest, due_at: datetime, joined: int, now: datetime, *, chosen: bool
+) -> datetime:
+    """Return the end of an open digest after a delivery joined that would leave at `due_at` with a digest of its own.
+    `joined` includes that delivery. `chosen`: its user chose `due_at`.
+
+    A digest whose end the user chose does not delay a delivery that the choice does not concern, or no longer. If quiet
+    hours hold the digest, they also hold what the user chose to gather."""
+    end = end_after_join(rules, digest.due_at or due_at, digest.created_at, joined, now)
+    is_earlier = digest.chosen and (not chosen or digest.reason == Reason.DIGEST)
+    return min(end, due_at) if is_earlier else end
 
 
 def _window_end(digest: Digest, mark: WindowCount, now: datetime) -> tuple[datetime | None, WindowCount]:

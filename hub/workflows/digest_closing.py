@@ -16,7 +16,6 @@ from hub.decide.timing import (
     Question,
     availability_of,
     count_interruption,
-    interruption_of,
     is_counted,
     when,
 )
@@ -66,7 +65,7 @@ def close_digest(
             unit.update(deliveries.COLLECTION, digest.id, update)
             return
         free = [one for one, answer in zip(questions, answers, strict=True) if answer not in held]
-        if availability and not digest.counted and any(is_counted(availability, one) for one in free):
+        if availability and not digest.counted and all(is_counted(availability, one) for one in free):
             mailbox = unit.get_mailbox(digest.mailbox)
             counted = count_interruption(availability, mailbox, now, _interruption(digest))
             if counted is None:
@@ -75,7 +74,8 @@ def close_digest(
             unit.set_interruptions(digest.mailbox, counted)
             digest = replace(digest, counted=True)
     _lock(unit, digest)
-    digest = with_template_versions(digest, templates)
+    if digest.template_version is None:  # otherwise it was tried before, and its texts do not change
+        digest = with_template_versions(digest, templates)
     after = held_deliveries.accepted(digest, digest.id, digest.device, requeue_after, now)
     unit.update(deliveries.COLLECTION, digest.id, held_deliveries.accepted_update(after))
     unit.released.append((after.lane, after.id))
@@ -92,10 +92,9 @@ def _questions(digest: Delivery, items: Collection[ItemKind], tenant: Tenant) ->
 
 
 def _interruption(digest: Delivery) -> str:
-    """Return what identifies an interruption. The briefings of several devices that leave together are one."""
-    if digest.digest_kind is DigestKind.BRIEFING and digest.due_at:
-        return f"briefing/{digest.due_at.isoformat()}"
-    return interruption_of(digest.id, 0)
+    """Return what identifies an interruption. The digests of several devices that leave together are one."""
+    name = "briefing" if digest.digest_kind is DigestKind.BRIEFING else digest.digest_key
+    return f"{name}/{digest.due_at.isoformat() if digest.due_at else digest.id}"
 
 
 def _leaves_later(unit: UnitOfWork, digest: Delivery, user: User, tenant: Tenant) -> bool:

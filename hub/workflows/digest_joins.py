@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from hub.decide.digest import Digest, end_after_join
+from hub.decide.digest import Digest, end_with_item
 from hub.ids import new_id
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.model import Delivery, DeliveryStatus, DigestKind, Priority, Reason, document
@@ -40,7 +40,7 @@ class DigestJoins:
         user chose this time."""
         slot: Slot = (item.mailbox, item.channel, item.device, key)
         digest = next(self._in_slot(slot), None) or replace(_opened(item, key, due_at, now), chosen=chosen)
-        end = end_after_join(rules, digest.due_at or due_at, digest.created_at, digest.joined + 1, now)
+        end = end_with_item(digest, rules, due_at, digest.joined + 1, now, chosen=chosen)
         return self._add(slot, replace(digest, due_at=end), item, now)
 
     def join_briefing(self, item: Delivery, now: datetime) -> Delivery:

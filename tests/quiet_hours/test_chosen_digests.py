@@ -9,7 +9,7 @@ from hub.platform.connections import Database
 from tests.channel_setup import FakeChannels, list_deliveries
 from tests.client import Json, Tenant, eventually
 from tests.digest_setup import HOUR, find
-from tests.quiet_hours.times import set_default_times, set_times, simulate
+from tests.quiet_hours.times import later, set_default_times, set_times, simulate
 
 EMAIL: Json = {"channels": ["IN_APP", "EMAIL"]}
 SPREAD = timedelta(minutes=2)
@@ -115,6 +115,61 @@ async def test_critical_and_required_sends_pass_a_choice(acme: Tenant, alice: st
     assert (await find(acme))[0] == []
     assert (await simulate(acme, alice, "EMAIL", **EMAIL, priority="LOW"))[:2] == ("HELD", "DIGEST")
     assert (await simulate(acme, alice, "EMAIL", **EMAIL, digest=HOUR))[:2] == ("HELD", "DIGEST")
+
+
+async def test_digest_leaves_early_for_an_item_that_the_choice_does_not_concern(acme: Tenant, alice: str) -> None:
+    """A MEDIUM send of a required category waits as long as its category says. `simulate` says so."""
+    await acme.define_category("news", "IN_APP", "EMAIL", required=True, digest="PT10M")
+    await choose(acme, digest="P7D")
+    await acme.send(alice, **EMAIL, priority="LOW")
+    first = await open_digest(acme)
+    assert datetime.fromisoformat(first["dueAt"]) > datetime.now(UTC) + timedelta(days=6)
+    latest = datetime.now(UTC) + timedelta(minutes=11)
+    _, _, due_at = await simulate(acme, alice, "EMAIL", **EMAIL)
+    assert datetime.fromisoformat(due_at or "") < latest
+    await acme.send(alice, **EMAIL)
+    await acme.send(alice, **EMAIL, priority="LOW")
+    digest = await open_digest(acme)
+    assert (digest["id"], digest["itemCount"]) == (first["id"], 3)
+    assert datetime.fromisoformat(digest["dueAt"]) < latest
+
+
+async def test_digest_that_quiet_hours_hold_keeps_its_end_when_deliveries_join(
+    acme: Tenant, alice: str, database: Database
+) -> None:
+    await acme.define_category("news", "WEB_PUSH")
+    await choose(acme, channel="WEB_PUSH", digest="PT1H")
+    await set_times(acme, alice, doNotDisturbUntil=later(hours=5))
+    await acme.send(alice)
+    await database.deliveries.update_one({"tenant": acme.name, "open": True}, {"$set": {"due_at": utc_time.now()}})
+
+    async def held() -> Json | None:
+        digest = await open_digest(acme)
+        return digest if digest["reason"] == "DO_NOT_DISTURB" else None
+
+    first = await eventually(held, 20)
+    assert (await simulate(acme, alice, "WEB_PUSH"))[2] == first["dueAt"]
+    await acme.send(alice)
+    digest = await open_digest(acme)
+    assert (digest["id"], digest["itemCount"], digest["dueAt"]) == (first["id"], 2, first["dueAt"])
+
+
+async def test_new_default_of_the_tenant_applies_to_later_sends(acme: Tenant, alice: str) -> None:
+    """The digest that is open leaves with them."""
+    await acme.define_category("news", "IN_APP", "EMAIL")
+    for window, minutes in (("P7D", 7 * 24 * 60), ("PT15M", 15)):
+        await set_default_times(acme, categories=[{"category": "news", "digest": window}])
+        end = datetime.now(UTC) + timedelta(minutes=minutes)
+
+        async def applies(at: datetime = end) -> bool:
+            _, _, due_at = await simulate(acme, alice, "EMAIL", **EMAIL)
+            return timedelta() <= datetime.fromisoformat(due_at or "") - at < SPREAD
+
+        await eventually(applies, 10)
+        await acme.send(alice, **EMAIL)
+    digest = await open_digest(acme)
+    assert digest["itemCount"] == 2
+    assert datetime.fromisoformat(digest["dueAt"]) - end < SPREAD
 
 
 async def test_changed_choice_moves_the_end_of_an_open_digest(

@@ -10,6 +10,7 @@ from hub import utc_time
 from hub.platform.connections import Database
 from tests.channel_setup import FakeChannels, list_all_deliveries
 from tests.client import Json, Tenant, eventually
+from tests.digest_setup import HOUR, find
 from tests.quiet_hours.times import later, set_times, simulate
 
 LIMIT, SENDS = 5, 50
@@ -110,6 +111,33 @@ async def test_briefing_counts_once_when_it_leaves(acme: Tenant, channels: FakeC
     skipped = await list_all_deliveries(acme, statuses=["SKIPPED"])
     assert {one["sendId"] for one in skipped} == set(over)
     assert {one["notificationId"] for one in skipped} == {n["id"] for n in await inbox_of(acme, "alice")}
+
+
+async def test_digest_counts_once_on_several_devices(acme: Tenant, channels: FakeChannels, database: Database) -> None:
+    for _ in range(2):
+        await channels.add_browser(acme, "alice")
+    await set_times(acme, "alice", dailyLimit=1)
+    for _ in range(2):
+        await acme.send("alice", channels=["WEB_PUSH"], digest=HOUR)
+    due = {"$set": {"due_at": utc_time.now()}}
+    await database.deliveries.update_many({"tenant": acme.name, "open": True}, due)
+    await wait_for_pushes(acme, 2 + 4)
+    assert await simulate(acme, "alice", "WEB_PUSH", channels=["WEB_PUSH"]) == ("SKIPPED", "DAILY_LIMIT", None)
+
+
+async def test_briefing_with_a_notification_that_passes_the_limit_does_not_count(
+    acme: Tenant, channels: FakeChannels
+) -> None:
+    """All leave in one message, also over the limit."""
+    await channels.add_browser(acme, "alice")
+    await acme.define_category("security", "WEB_PUSH", required=True)
+    await set_times(acme, "alice", dailyLimit=0, doNotDisturbUntil=later(hours=5))
+    for category in ("security", "news", "security"):
+        await acme.send("alice", channels=["WEB_PUSH"], category=category)
+    await set_times(acme, "alice", doNotDisturbUntil=None)
+    await wait_for_pushes(acme, 1 + 3)
+    [briefing], items = await find(acme)
+    assert {one["digestId"] for one in items} == {briefing["id"]}
 
 
 async def test_later_step_is_another_interruption(acme: Tenant, channels: FakeChannels) -> None:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from hub import model
 from hub.api.context import Services
-from hub.decide.digest import CHOSEN, Digest, digest_key, effective_digest, end_after_join, gathered
+from hub.decide.digest import CHOSEN, Digest, digest_key, effective_digest, end_after_join, end_with_item, gathered
 from hub.decide.digest_choices import chosen_ends
 from hub.decide.plan import Decision, Plan
 from hub.inbox.window_counts import empty_count, lookback_id
@@ -43,10 +43,13 @@ class SimulatedDigests(Struct, frozen=True):
             rules, key = (CHOSEN, self.chosen_key) if decision.chosen else (self.digest, self.key)
             if decision.reason is not Reason.DIGEST or not rules:
                 return decision
-            end, opened_at, count = decision.due_at, self.now, joining.count(decision.channel)
+            due_at, count = decision.due_at or self.now, joining.count(decision.channel)
             if found := self.stored.get((mailbox, decision.channel, key)):
-                end, opened_at, count = found.due_at, found.created_at, count + found.joined
-            return replace(decision, due_at=end_after_join(rules, end or self.now, opened_at, count, self.now))
+                count += found.joined
+                end = end_with_item(found, rules, due_at, count, self.now, chosen=decision.chosen)
+            else:
+                end = end_after_join(rules, due_at, self.now, count, self.now)
+            return replace(decision, due_at=end)
 
         return replace(plan, decisions=tuple(joined(decision) for decision in plan.decisions))
 
