@@ -14,6 +14,7 @@ from hub.decide.templates.errors import MissingValue, TemplateError
 from hub.decide.templates.lookup import TemplateSet
 from hub.decide.templates.parts import Rendered, StoredTemplate, TextLimits, render
 from hub.decide.templates.recipient_texts import RecipientTexts
+from hub.decide.templates.render_input import RenderInput
 from hub.markdown import MARKDOWN_MAX_CHARS
 from hub.model import Channel, TemplateTexts, Tenant, User
 from hub.platform.batched_reads import BATCH_MAX_KEYS, BatchedReads
@@ -29,6 +30,11 @@ def texts_of(body: str, *, locales: Collection[str] = ("en",), title: str = "Tit
     stored = [StoredTemplate(TemplateTexts(key="k", locale=one, title=title, body=body), 1) for one in locales]
     data = {"at": "2026-11-20T23:30:00Z", "amount": 5}
     return RecipientTexts(TemplateSet(1, stored), TENANT, data, NOW, TextLimits(256, 16_384))
+
+
+def render_part(template: StoredTemplate, part: str) -> str:
+    values = {"amount": 5, "user": {"name": "Alice"}}
+    return template.render_part(part, RenderInput(values=values, locale="en", timezone="UTC", now=NOW))
 
 
 @pytest.fixture
@@ -132,20 +138,39 @@ def test_markdown_is_cut_to_the_length_that_is_parsed_in_time(markdown: bool) ->
     assert len(result.body.encode()) == (MARKDOWN_MAX_CHARS if markdown else 50_000)
 
 
-async def test_template_that_was_slow_is_rendered_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    texts, render_time = texts_of("{{ user.name }}"), RenderTime(3, "input")
+async def test_text_that_was_slow_is_rendered_in_a_thread_until_it_is_fast_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts, render_time = texts_of("{{ user.name }}"), RenderTime(4, "input")
     threads: list[str] = []
 
-    def render_for(name: str) -> Rendered | TemplateError:
+    def render_for(user: User) -> Rendered | TemplateError:
         threads.append(threading.current_thread().name)
-        return texts.render(Channel.IN_APP, replace(ALICE, name=name), ("n", NOW))
+        return texts.render(Channel.IN_APP, user, ("n", NOW))
 
-    for name, slow_s in (("a", parts.SLOW_S), ("b", 0.0), ("c", 0.0)):
+    for name, slow_s in (("a", 60.0), ("b", -1.0), ("c", 60.0), ("d", 60.0)):
+        user = replace(ALICE, name=name)
         monkeypatch.setattr(parts, "SLOW_S", slow_s)
-        rendered = await render_time.run(texts, partial(render_for, name))
+        slow = texts.is_slow(Channel.IN_APP, user, ("n", NOW))
+        rendered = await render_time.run(partial(render_for, user), slow=slow)
         assert isinstance(rendered, Rendered)
         assert rendered.body == name
-    assert [thread.startswith("slow-templates") for thread in threads] == [False, False, True]
+    assert [thread.startswith("slow-templates") for thread in threads] == [False, False, True, False]
+
+
+def test_only_a_text_that_has_to_be_rendered_and_that_the_channel_uses_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    template = TemplateTexts(key="k", locale="en", title="Title", body="{{ user.name }}", html="<p>{{ amount }}</p>")
+    stored = StoredTemplate(template, 1)
+    texts = RecipientTexts(TemplateSet(1, [stored]), TENANT, {"amount": 5}, NOW, TextLimits(256, 16_384))
+    for slow, part in ((-1.0, "html"), (60.0, "body"), (-1.0, "body")):
+        monkeypatch.setattr(parts, "SLOW_S", slow)
+        render_part(stored, part)
+        expected = {Channel.EMAIL: True, Channel.IN_APP: (slow, part) == (-1.0, "body")}
+        for channel, is_slow in expected.items():
+            assert texts.is_slow(channel, ALICE, ("n", NOW)) == texts.check_is_slow(channel) == is_slow
+    texts.render(Channel.IN_APP, ALICE, ("n", NOW))
+    assert not texts.is_slow(Channel.IN_APP, ALICE, ("n", NOW))
+    assert texts.is_slow(Channel.IN_APP, BOB, ("n", NOW))
 
 
 async def test_concurrent_reads_are_one_query_that_begins_after_each_call() -> None:

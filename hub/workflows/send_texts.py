@@ -4,8 +4,8 @@
   the text is not the same for all. Concurrent sends share these queries.
 - The transaction decides with the users as they are then. If the locale, the time zone, or a part of the profile that
   the template reads changed in the meantime, that user's text is rendered again. Write conflicts render nothing again.
-- Other tasks run between two renderings. A template that was slow before is rendered in a thread, so it delays its own
-  sends only.
+- Other tasks run between two renderings. A text that was slow before is rendered in a thread, so it delays sends with
+  slow texts only.
 """
 
 import asyncio
@@ -79,6 +79,10 @@ class SendTexts(Struct, frozen=True):
         rendered = self.recipient_texts.render(channel, user, (id, self.created_at))
         return rendered if isinstance(rendered, TemplateError) else _to_content(rendered)
 
+    def is_slow(self, user: User, id: str, channel: Channel = Channel.IN_APP) -> bool:
+        """Return True if `content` should not block the event loop."""
+        return self.recipient_texts.is_slow(channel, user, (id, self.created_at))
+
 
 class RenderTime:
     """The processor time of the renderings of one call for `users`. `field` is the path of the call's input."""
@@ -88,15 +92,15 @@ class RenderTime:
         self._field = field
         self._spent_s = self._slice_s = 0.0
 
-    async def run(self, texts: RecipientTexts, render: Callable[[], T]) -> T:
-        """Return the result of `render`, which renders `texts`. Let other tasks run if that takes long. Raise TooLarge
-        if all renderings take too long."""
+    async def run(self, render: Callable[[], T], *, slow: bool) -> T:
+        """Return the result of `render`, which runs in a thread if it is slow. Let other tasks run if that takes long.
+        Raise TooLarge if all renderings take too long."""
 
         def measured() -> tuple[T, float]:
             began_s = time.thread_time()
             return render(), time.thread_time() - began_s
 
-        if texts.slow:
+        if slow:
             result, spent_s = await asyncio.get_running_loop().run_in_executor(_slow_templates, measured)
         else:
             result, spent_s = measured()
@@ -165,12 +169,13 @@ class SendTextRenderer:
             raise NotFound(f"The template {reference.key!r} does not exist.", field=f"{field}.template.key")
         data = merged_data(request.data, reference.data)
         texts = RecipientTexts(current.texts, current.tenant, data, created_at, self._limits)
-        render_time = RenderTime(1, field)
-        title = await render_time.run(texts, lambda: self._check(texts, current.tenant, request, field))
+        main = self._main_channel(texts, current.tenant, request, field)
+        check = partial(self._check, texts, main, field)
+        title = await RenderTime(1, field).run(check, slow=texts.check_is_slow(main))
         return SendTexts(current.texts.version, current.layout_version, title, created_at, texts)
 
-    def _check(self, texts: RecipientTexts, tenant: Tenant, request: SendRequest, field: str) -> str | None:
-        """Return the title. Raise BadUserInput if a channel has no text, or if a value is missing."""
+    def _main_channel(self, texts: RecipientTexts, tenant: Tenant, request: SendRequest, field: str) -> Channel:
+        """Return the channel whose texts are checked. Raise BadUserInput if a channel has no text."""
         category = tenant.category(request.category) or default_category(request.category)
         requested = request.requested
         steps = requested.steps_in(category)
@@ -181,9 +186,12 @@ class SendTextRenderer:
                 "without a channel, or leave out the channel.",
                 f"{field}.template.key",
             )
-        main = channels[0] if texts.missing([Channel.IN_APP]) else Channel.IN_APP
+        return channels[0] if texts.missing([Channel.IN_APP]) else Channel.IN_APP
+
+    def _check(self, texts: RecipientTexts, channel: Channel, field: str) -> str | None:
+        """Return the title. Raise BadUserInput if a value is missing."""
         try:
-            return texts.check(main)
+            return texts.check(channel)
         except TemplateError as error:
             raise BadUserInput(
                 f"This template cannot be rendered with this data: {error}.", f"{field}.template.data"
@@ -202,7 +210,7 @@ class SendTextRenderer:
         for notification, mailbox in zip(ids.notifications, mailboxes, strict=True):
             user = users.get(mailbox) or unknown_user(mailbox, ids.created_at)
             render = partial(texts.recipient_texts.render, Channel.IN_APP, user, (notification, ids.created_at))
-            rendered = await render_time.run(texts.recipient_texts, render)
+            rendered = await render_time.run(render, slow=texts.is_slow(user, notification))
             if isinstance(rendered, Rendered):
                 if id(rendered) not in sizes:
                     sizes[id(rendered)] = len(msgspec.json.encode(rendered))

@@ -1,6 +1,7 @@
 """`simulate`: the decisions for a send that is neither stored nor sent."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 import strawberry
@@ -124,7 +125,8 @@ async def _render(
     texts: SendTexts, render_time: RenderTime, user: model.User, notification: str, channel: model.Channel
 ) -> model.Content | TemplateError:
     """Return the content of a notification on a channel, or the error. Let other calls run if rendering takes long."""
-    return await render_time.run(texts.recipient_texts, lambda: texts.content(user, notification, channel))
+    content = partial(texts.content, user, notification, channel)
+    return await render_time.run(content, slow=texts.is_slow(user, notification, channel))
 
 
 def _scheduled(decision: PlannedDecision, at: datetime | None) -> PlannedDecision:

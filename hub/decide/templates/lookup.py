@@ -53,11 +53,6 @@ class TemplateSet:
         """Return True if there is a text for some locale and channel."""
         return bool(self._templates)
 
-    @property
-    def slow(self) -> bool:
-        """True if the rendering of a text took long before."""
-        return any(one.slow for one in self._templates.values())
-
     def candidates(self, channel: Channel) -> list[StoredTemplate]:
         """Return the texts for a channel in all locales."""
         return [one for one in self._templates.values() if one.texts.channel in (channel, None)]

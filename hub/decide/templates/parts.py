@@ -72,13 +72,12 @@ class Reads(Struct, frozen=True):
 
 
 class StoredTemplate:
-    """The texts of a template, each parsed when it is first used. `version`: 0 if the texts are not stored. `slow`: a
-    text took longer than SLOW_S."""
+    """The texts of a template, each parsed when it is first used. `version`: 0 if the texts are not stored."""
 
     def __init__(self, texts: TemplateTexts, version: int = 0) -> None:
         self.texts = texts
         self.version = version
-        self.slow = False
+        self._slow: set[str] = set()
         self._sources = {name: (source, syntax) for name, source, syntax in _sources(texts)}
         self._parsed: dict[str, ParsedTemplate] = {}
         self._parts_for: dict[Channel, tuple[str, ...]] = {}
@@ -103,7 +102,7 @@ class StoredTemplate:
     def render_part(self, name: str, given: RenderInput) -> str:
         """Return a text as it is rendered, before the checks. Raise TemplateError."""
         try:
-            return self._render(self.part(name), given)
+            return self._render(name, self.part(name), given)
         except TemplateError as error:
             reason, line = error.reason, error.line
             if name == "html":  # the lines of compiled HTML are not those of the source
@@ -112,17 +111,24 @@ class StoredTemplate:
 
     def _line_in_source(self, given: RenderInput) -> int | None:
         try:
-            self._render(parse(*self._sources["html"]), given)
+            self._render("html", parse(*self._sources["html"]), given)
         except TemplateError as error:
             return error.line
         return None
 
-    def _render(self, parsed: ParsedTemplate, given: RenderInput) -> str:
+    def _render(self, name: str, parsed: ParsedTemplate, given: RenderInput) -> str:
         began_s = time.thread_time()
         try:
             return parsed.render(given.values, locale=given.locale, timezone=given.timezone, now=given.now)
         finally:
-            self.slow = self.slow or time.thread_time() - began_s > SLOW_S
+            if time.thread_time() - began_s > SLOW_S:
+                self._slow.add(name)
+            else:
+                self._slow.discard(name)
+
+    def is_slow(self, channel: Channel) -> bool:
+        """Return True if a text for a channel took longer than SLOW_S when it was last rendered."""
+        return bool(self._slow) and not self._slow.isdisjoint(self.parts_for(channel))
 
     @property
     def heading(self) -> str | None:

@@ -33,11 +33,6 @@ class RecipientTexts:
         self._found: dict[tuple[Channel, str, str], tuple[StoredTemplate, tuple[str, str] | None]] = {}
         self._rendered: dict[tuple[object, ...], Rendered | TemplateError] = {}
 
-    @property
-    def slow(self) -> bool:
-        """True if the template took long before: rendering it should not block the event loop."""
-        return self._templates.slow
-
     def missing(self, channels: Iterable[Channel]) -> list[Channel]:
         """Return the channels for which the template has no text in the tenant's locale."""
         locales = locale_chain(self._tenant.locale, self._tenant.locale)
@@ -67,14 +62,30 @@ class RecipientTexts:
                 raise result
         return check_values(template, given, self._limits)
 
+    def check_is_slow(self, channel: Channel) -> bool:
+        """Return True if `check` should not block the event loop, because rendering took long before."""
+        return self._took_long(channel, self._tenant.locale)
+
+    def is_slow(self, channel: Channel, user: User, notification: tuple[str, datetime]) -> bool:
+        """Return True if `render` should not block the event loop: it has to render, and that took long before."""
+        if not self._took_long(channel, user.effective_locale(self._tenant)):
+            return False
+        try:
+            return self._find_for(channel, user, notification, "")[1] not in self._rendered
+        except TemplateError:
+            return False
+
+    def _took_long(self, channel: Channel, locale: str) -> bool:
+        template = self._templates.find(locale_chain(locale, self._tenant.locale), channel)
+        return template is not None and template.is_slow(channel)
+
     def render(
         self, channel: Channel, user: User, notification: tuple[str, datetime], unsubscribe_url: str = ""
     ) -> Rendered | TemplateError:
         """Return the texts for one recipient, or the error. `notification` is its id and its time of creation."""
         tenant = self._tenant
-        locale, timezone = user.effective_locale(tenant), user.effective_timezone(tenant)
         try:
-            template, shared = self._find(channel, locale, timezone)
+            template, key = self._find_for(channel, user, notification, unsubscribe_url)
         except TemplateError as error:
             return error
 
@@ -84,15 +95,23 @@ class RecipientTexts:
                 user,
                 notification,
                 self._data,
-                locale=locale,
-                timezone=timezone,
+                locale=user.effective_locale(tenant),
+                timezone=user.effective_timezone(tenant),
                 now=self._now,
                 enriched=NOT_ENRICHED,
                 unsubscribe_url=unsubscribe_url,
             )
 
+        return self._render_once(key, template, channel, given)
+
+    def _find_for(
+        self, channel: Channel, user: User, notification: tuple[str, datetime], unsubscribe_url: str
+    ) -> tuple[StoredTemplate, tuple[object, ...]]:
+        """Return the template of a recipient, and the key of their result. Raise TemplateError."""
+        locale, timezone = user.effective_locale(self._tenant), user.effective_timezone(self._tenant)
+        template, shared = self._find(channel, locale, timezone)
         own = (*notification, unsubscribe_url, locale, timezone, user.name, user.email, user.attributes)
-        return self._render_once((template, channel, *(own if shared is None else shared)), template, channel, given)
+        return template, (template, channel, *(own if shared is None else shared))
 
     def _find(self, channel: Channel, locale: str, timezone: str) -> tuple[StoredTemplate, tuple[str, str] | None]:
         """Return the template of a recipient, and the key under which its rendering is shared. None: it is not."""
