@@ -26,7 +26,7 @@ from hub.platform.outbound_http import OutboundHTTP
 from tests.client import Tenant
 from tests.local_servers import Listener
 from tests.mongo_assertions import StoredTenant
-from tests.processes import CANCELLATION_WARNINGS, Deployment
+from tests.processes import CANCELLATION_WARNINGS, Deployment, Process
 from tests.provider_setup import PRIVATE_VALUES, FakeServers
 from tests.webhook_receiver import WebhookReceiver
 
@@ -81,6 +81,12 @@ class fresh_servers:  # noqa: N801 - used like a function
         for server in reversed(self._pair):
             await server.stop()
         self._folder.cleanup()
+
+
+@pytest.fixture
+def new_interpreters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start hub processes as new interpreters, for tests of their end."""
+    monkeypatch.setattr(Process, "forked", False)
 
 
 @pytest.fixture(scope="session")

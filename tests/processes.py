@@ -6,17 +6,15 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hub.settings import Settings
 from tests.hub_process import ForkedProcess
-
-if TYPE_CHECKING:
-    import subprocess
 
 SECRET = "a-secret-for-tests-that-is-long-enough"
 READY_S = 90.0
@@ -30,7 +28,12 @@ graphql-core does not start the other fields of an operation after one has faile
 
 
 class Process:
-    """One `hub serve` or `hub work`. Settings are given by their names without the prefix: `port="8001"`."""
+    """One `hub serve` or `hub work`. Settings are given by their names without the prefix: `port="8001"`.
+
+    A process that is not `forked` is a new interpreter. Its start takes longer, and its end is that of production:
+    Python warns in the log about what the hub left open."""
+
+    forked = True
 
     def __init__(self, command: str, mongo_url: str, redis_url: str, **settings: str) -> None:
         unknown = settings.keys() - Settings.model_fields.keys()  # the hub ignores unknown variables
@@ -92,8 +95,12 @@ class Process:
         self.kill()
         raise AssertionError(f"hub {self._command} did not start:\n{self.log[-3000:]}")
 
-    def _spawn(self) -> "ForkedProcess | subprocess.Popen[bytes]":
-        return ForkedProcess(self._command, self._environment, self._log)
+    def _spawn(self) -> ForkedProcess | subprocess.Popen[bytes]:
+        if self.forked:
+            return ForkedProcess(self._command, self._environment, self._log)
+        with self._log.open("ab") as log:
+            command = [sys.executable, "-m", "hub", self._command]
+            return subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
 
     def kill(self) -> None:
         """Send SIGKILL."""

@@ -177,6 +177,7 @@ async def test_delivery_taken_while_mongodb_is_away_is_sent_when_it_is_back() ->
 
 
 @pytest.mark.serial
+@pytest.mark.usefixtures("new_interpreters")
 async def test_sigterm_during_sending_finishes_running_calls_and_repeats_none(servers: tuple[Mongod, Redis]) -> None:
     mongod, redis = servers
     users = [f"user-{number}" for number in range(10)]

@@ -187,6 +187,7 @@ async def test_sigkill_of_the_api_during_sends_loses_and_duplicates_nothing() ->
         await submits.verify()
 
 
+@pytest.mark.usefixtures("new_interpreters")
 async def test_sigterm_under_load_keeps_acknowledged_sends_and_closes_sockets_with_1012() -> None:
     async with running(apis=1, shutdown_timeout_s=str(SHUTDOWN_S)) as (deployment, tenant):
         [api] = deployment.apis
@@ -237,6 +238,7 @@ async def test_sigterm_under_load_keeps_acknowledged_sends_and_closes_sockets_wi
         assert len(found) <= len(acknowledged) + CALLERS
 
 
+@pytest.mark.usefixtures("new_interpreters")
 async def test_sigterm_while_mongodb_and_redis_are_suspended_ends_in_time() -> None:
     """Running calls are rejected, and servers that do not respond do not delay the exit."""
     async with fresh_servers() as (mongod, redis):

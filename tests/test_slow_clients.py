@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.certificates import Certificate, create_certificate
 from tests.client import SUBPROTOCOL, Tenant, eventually
+from tests.inbox_watchers import find_log_faults
 from tests.processes import Deployment, Process
 from tests.raw_connections import FEED, HANG_S, HEALTH, open_raw, small_buffer_socket, subscription_request, sum_metric
 
@@ -245,6 +246,7 @@ async def test_client_that_stops_reading_is_disconnected_and_frees_its_slot(
 
 
 @pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.usefixtures("new_interpreters")
 async def test_sigterm_ends_in_time_with_unresponsive_clients(
     servers: tuple[Mongod, Redis], server_certificate: Certificate, secure: bool
 ) -> None:
@@ -266,4 +268,4 @@ async def test_sigterm_ends_in_time_with_unresponsive_clients(
             assert await api.stop(within_s=EXIT_WITHIN_S) == 0
     finally:
         api.kill()
-    assert "Traceback" not in api.log
+    assert not find_log_faults([api])
