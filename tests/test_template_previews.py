@@ -219,12 +219,15 @@ HOSTILE = (
 
 
 @pytest.mark.usefixtures("no_internal_errors")
-async def test_html_that_takes_hours_to_compile_is_refused_while_sends_go_on(tenant: Tenant) -> None:
+async def test_html_that_takes_hours_to_compile_is_refused_while_sends_and_previews_go_on(tenant: Tenant) -> None:
+    await upsert(tenant, "stored", body="stored")
     css = "".join(f"b{n}:c;" for n in range(9_000))
     refused = asyncio.create_task(error(upsert(tenant, html=f"<style>*{{{css}}}</style>" + "<p></p>" * 4_500)))
     sent = 0
     while not refused.done():
         sent += (await tenant.send("ann"))["send"]["recipients"]
+        for _ in range(2):  # each of the two hubs
+            assert (await render(tenant, "stored"))["body"] == "stored"
     assert sent > 3
     code, field, message = await refused
     assert (code, field) == ("BAD_USER_INPUT", "input.html")

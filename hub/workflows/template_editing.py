@@ -1,9 +1,11 @@
 """Storing and previewing templates.
 
-Both check the texts in a thread, one template at a time, because that can take a tenth of a second and waits for the
-process that compiles HTML."""
+Texts are compiled in a thread of their own, one template at a time, because that waits up to 15 s for the process that
+compiles HTML. A call that is canceled frees the thread only when its template is compiled. Previews are rendered in
+another thread, so those of stored templates do not wait for a compilation."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import orjson
 import structlog
@@ -34,6 +36,9 @@ from hub.utc_time import Clock
 
 log = structlog.get_logger(__name__)
 
+_compiler = ThreadPoolExecutor(1, "compile-templates")
+_previews = ThreadPoolExecutor(1, "preview-templates")
+
 
 class TemplateEditing:
     def __init__(self, templates: Templates, tenants: Tenants, users: Users, settings: Settings, clock: Clock) -> None:
@@ -42,7 +47,6 @@ class TemplateEditing:
         self._users = users
         self._limits = TextLimits(settings.notification_title_max_chars, settings.notification_body_max_bytes)
         self._clock = clock
-        self._one_at_a_time = asyncio.Semaphore(1)
 
     async def store(
         self, tenant_id: str, texts: TemplateTexts, sample: str | None, note: str | None, by: str
@@ -57,8 +61,8 @@ class TemplateEditing:
             tenant, digest = await self._tenants.get(tenant_id), self._digest(texts.key, sample, "input.sample")
             given = self._input(tenant, None, sample, texts.locale, digest.filled() if digest else None)
         try:
-            async with self._one_at_a_time:
-                texts, clipped = await asyncio.to_thread(self._checked, texts, given)
+            loop = asyncio.get_running_loop()
+            texts, clipped = await loop.run_in_executor(_compiler, self._checked, texts, given)
         except TemplateError as error:
             raise _input_error(error, "input") from error
         if clipped:
@@ -101,8 +105,14 @@ class TemplateEditing:
         stored = TemplateSet(0, ()) if version is None else await self._templates.at_version(tenant_id, key, version)
         digest = self._digest(key, data, "template.data")
         given = self._input(tenant, user, data, chain[0], digest)
-        async with self._one_at_a_time:
-            rendered = await asyncio.to_thread(self._rendered, stored, draft, chain, channel, given)
+        loop = asyncio.get_running_loop()
+        unstored = None
+        if draft is not None:
+            try:
+                unstored = StoredTemplate(await loop.run_in_executor(_compiler, compiled, draft))
+            except TemplateError as error:
+                raise _input_error(error, "draft") from error
+        rendered = await loop.run_in_executor(_previews, self._rendered, stored, unstored, chain, channel, given)
         if rendered is None and digest:
             title, body = built_in_texts(key, digest, language(chain[0]))
             rendered = Rendered(title=title, subject=title if channel is Channel.EMAIL else None, body=body)
@@ -115,19 +125,14 @@ class TemplateEditing:
     def _rendered(
         self,
         stored: TemplateSet,
-        draft: TemplateTexts | None,
+        unstored: StoredTemplate | None,
         locales: tuple[str, ...],
         channel: Channel,
         given: RenderInput,
     ) -> Rendered | None:
         """Return the texts, or None if there are none for the channel."""
-        unstored = None
-        try:
-            if draft is not None:
-                unstored = StoredTemplate(compiled(draft))
-                stored = stored.replaced(unstored)
-        except TemplateError as error:
-            raise _input_error(error, "draft") from error
+        if unstored is not None:
+            stored = stored.replaced(unstored)
         template = stored.find(locales, channel)
         if template is None:
             return None
