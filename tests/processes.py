@@ -76,6 +76,9 @@ class Process:
     def log(self) -> str:
         return self._log.read_text()
 
+    def forget_log(self) -> None:
+        self._log.write_text("")
+
     async def start(self) -> None:
         """Return when it serves or works. The port stays the same after a restart."""
         offset = len(self.log)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 import pytest
 from redis.asyncio import Redis as RedisClient
 
+from hub import utc_time
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.channel_setup import CHANNELS, FakeChannels
 from tests.client import GraphQLErrors, Json, eventually
@@ -24,6 +25,7 @@ from tests.digest_setup import (
     text_of,
     wait_for_ends,
 )
+from tests.inbox_watchers import find_log_faults
 
 USERS = scaled(8, 50)
 ITEMS = scaled(120, 1000)
@@ -161,3 +163,25 @@ async def test_items_of_a_lost_digest_are_sent_alone(running: Running, servers: 
     assert not digests
     assert {(one["status"], one["digestId"]) for one in items} == {("SENT", None)}
     assert sorted(mail["Subject"] for mail in mails_to(fakes, "quin")) == ["item-0", "item-1"]
+
+
+async def test_digest_that_cannot_be_prepared_fails_with_its_items(running: Running) -> None:
+    """It was tried every 5 s for ever."""
+    deployment, tenant, fakes, database = running
+    await fakes.add_addresses(tenant, "rita", channels=["EMAIL"])
+    for n in range(2):
+        await tenant.send("rita", title=f"item-{n}", channels=["EMAIL"], digest=HOUR)
+    digest = {"mailbox": "acme/rita", "open": True}
+    ended = {"due_at": utc_time.now(), "mailbox": "acme/nobody"}  # this damage is not expected
+    await database.deliveries.update_one(digest, {"$set": ended})
+    _, items = await wait_for_ends(tenant, "rita", 2)
+    assert {(one["status"], one["reason"]) for one in items} == {("FAILED", "POISON")}
+    stored = await database.deliveries.find_one({"_id": items[0]["digestId"]})
+    assert stored
+    assert (stored["status"], stored["reason"], stored["lease_expirations"]) == ("FAILED", "POISON", 5)
+    assert [(one["provider"], one["error"]) for one in stored["attempts"]] == [
+        ("hub", "the hub could not prepare the message (KeyError)")
+    ]
+    for worker in deployment.workers:
+        assert all("digest_preparation_failed" in line for line in find_log_faults([worker]))
+        worker.forget_log()

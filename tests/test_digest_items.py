@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 from pymongo import AsyncMongoClient
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 from redis.asyncio import Redis as RedisClient
@@ -23,8 +24,11 @@ from hub.outbox.lanes import Lanes
 from hub.platform.connections import Database, make_indexes
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.runtime.indexes import indexes
+from hub.send.delivery_data import DeliveryData
 from hub.send.delivery_preparation import DeliveryHandler
+from hub.send.digest_preparation import INCOMPLETE_PAUSE
 from hub.send.state_after_outcome import Transition
+from hub.send.worker_resources import DispatchPolicy
 from hub.settings import Settings
 from hub.status.deliveries import Deliveries
 from hub.status.delivery_ends import DeliveryEnds
@@ -38,6 +42,7 @@ from hub.workflows.schedules import DueSends
 from tests.clocks import hub_now
 
 HOUR = timedelta(hours=1)
+POLICY = DispatchPolicy(concurrency=1, lease_s=1, schedule=(5,), retry_after_max_s=1, lease_max_expirations=2)
 
 
 class Commands(CommandListener):
@@ -206,13 +211,44 @@ async def test_digest_that_fails_does_not_stop_the_preparation_of_others(stores:
 
     fakes: Any = SimpleNamespace(digests=SimpleNamespace(count_joined=count_joined, set_item_counts=set_item_counts))
     none: Any = None
-    handler = DeliveryHandler([], fakes, none, none, none, [])
+    handler = DeliveryHandler([], fakes, none, none, none, [], POLICY)
     now = hub_now()
-    for result in await handler.prepare(jobs, now):
-        assert isinstance(result, Transition)
-        assert result.status is DeliveryStatus.ACCEPTED
-        assert result.due_at
-        assert result.due_at > now
+    failed, other = await handler.prepare(jobs, now)
+    assert isinstance(failed, Transition)
+    assert failed.status is DeliveryStatus.ACCEPTED
+    assert failed.due_at
+    assert failed.lease_expirations == 1
+    assert other == Transition(DeliveryStatus.ACCEPTED, None, now + INCOMPLETE_PAUSE), "it was prepared"
+    last, _ = await handler.prepare([replace(jobs[0], lease_expirations=1), jobs[1]], now)
+    assert isinstance(last, Transition)
+    assert (last.status, last.reason, last.due_at) == (DeliveryStatus.FAILED, Reason.POISON, None)
+    assert last.error == "the hub could not prepare the message (RuntimeError)"
+
+
+async def test_delivery_that_cannot_be_prepared_does_not_stop_others() -> None:
+    now, none = hub_now(), cast("Any", None)
+    bad, good = (
+        Delivery(
+            id=send, tenant="acme", mailbox="acme/anna", channel=Channel.EMAIL, category="news", notification="n",
+            status=DeliveryStatus.PROCESSING, priority=Priority.MEDIUM, send=send, created_at=now, updated_at=now,
+        )
+        for send in ("bad", "recalled")
+    )  # fmt: skip
+    found: Any = dict.fromkeys(("n", "acme/anna"), object())
+    no_tenant = DeliveryData(found, found, found, {}, {"recalled": Reason.RECALLED}, {}, frozenset())
+
+    async def load(*_: object) -> Any:
+        return no_tenant
+
+    async def load_texts(*_: object) -> dict[str, Any]:
+        return {}
+
+    stores, texts = cast("Any", SimpleNamespace(load=load)), cast("Any", SimpleNamespace(load=load_texts))
+    handler = DeliveryHandler([], stores, texts, none, none, [], POLICY)
+    failed, recalled = await handler.prepare([bad, good], now)
+    assert isinstance(failed, Transition)
+    assert (failed.status, failed.lease_expirations) == (DeliveryStatus.ACCEPTED, 1)
+    assert recalled == Transition(DeliveryStatus.CANCELLED, Reason.RECALLED)
 
 
 def _fields(doc: Any) -> Any:

@@ -57,20 +57,22 @@ class _DispatcherBuilder:
             hub.lanes, hub.breakers, throttle, IsolationLock(), hub.call_tally, hub.hub_clock.now
         )
 
-    def build(
-        self, channel: str, handler: JobHandler[Any], claims: Claims[Any], providers: Sequence[Any]
-    ) -> Dispatcher[Any]:
+    def policy(self, channel: str, providers: Sequence[Any]) -> DispatchPolicy:
         settings = self._settings
-        for provider in providers:
-            self._resources.tally.add_provider(channel, provider.name)
-        policy = DispatchPolicy(
+        return DispatchPolicy(
             concurrency=settings.concurrency_of(channel),
             lease_s=sum(provider.timeout_s + CANCEL_GRACE_S for provider in providers) + settings.lease_margin_s,
             schedule=settings.schedule_of(channel),
             retry_after_max_s=settings.retry_after_max_s,
             lease_max_expirations=settings.lease_max_expirations,
         )
-        return Dispatcher(channel, handler, claims, self._resources, policy)
+
+    def build(
+        self, channel: str, handler: JobHandler[Any], claims: Claims[Any], providers: Sequence[Any]
+    ) -> Dispatcher[Any]:
+        for provider in providers:
+            self._resources.tally.add_provider(channel, provider.name)
+        return Dispatcher(channel, handler, claims, self._resources, self.policy(channel, providers))
 
 
 async def _delivery_dispatchers(
@@ -108,7 +110,10 @@ async def _delivery_dispatchers(
         if providers:
             layouts = EmailLayouts(services.templates) if channel.CHANNEL is Channel.EMAIL else None
             digests = DigestMessages(services.templates, services.digests, message_builder, limits, layouts)
-            handler = DeliveryHandler(providers, stores, texts, message_builder, digests, settings.configured, layouts)
+            policy = builder.policy(channel.CHANNEL, providers)
+            handler = DeliveryHandler(
+                providers, stores, texts, message_builder, digests, settings.configured, policy, layouts
+            )
             dispatchers.append(builder.build(channel.CHANNEL, handler, hub.delivery_claims, providers))
     return dispatchers
 

@@ -1,6 +1,7 @@
 """The preparation of deliveries: load their data, check that they are not obsolete, and build the messages."""
 
 import asyncio
+import random
 import time
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from hub.decide.templates.errors import TemplateError
 from hub.decide.templates.lookup import TemplateSet
 from hub.model import Channel, Delivery, DeliveryStatus, Reason
 from hub.outbox.lanes import scheduler_lane
+from hub.platform.connections import is_outage
 from hub.send.delivery_data import DeliveryData, DeliveryStores
 from hub.send.delivery_texts import SendTexts, TemplateTexts
 from hub.send.digest_content import DigestMessages
@@ -25,11 +27,12 @@ from hub.send.job_kind import ReadyToSend
 from hub.send.message import Message, Provider
 from hub.send.message_builder import MessageBuilder, with_texts
 from hub.send.outcome import sanitize_error
-from hub.send.state_after_outcome import Transition
+from hub.send.state_after_outcome import Transition, state_after_crash
+from hub.send.worker_resources import DispatchPolicy
 from hub.status.delivery_ends import SENT_STATUSES
 
 RENDER_SLICE_S = 0.005  # time of rendering after which other tasks run
-FAILED_PAUSE = timedelta(seconds=5)  # of a digest that could not be prepared
+OUTAGE_PAUSE = timedelta(seconds=5)  # of a digest whose preparation needs MongoDB
 GROUPS_AT_ONCE = 8  # groups of digests of one batch whose items are in memory
 ADDRESS_LOST_REASONS = {Reason.NO_ADDRESS: Reason.ADDRESS_GONE, Reason.SUPPRESSED: Reason.SUPPRESSED}
 
@@ -48,6 +51,7 @@ class DeliveryHandler:
         message_builder: MessageBuilder,
         digests: DigestMessages,
         configured: Collection[Channel],
+        policy: DispatchPolicy,
         layouts: EmailLayouts | None = None,
     ) -> None:
         self._providers = providers
@@ -57,6 +61,7 @@ class DeliveryHandler:
         self._message_builder = message_builder
         self._digests = digests
         self._configured = frozenset(configured)
+        self._policy = policy
 
     async def prepare(self, jobs: Sequence[Delivery], now: datetime) -> list[ReadyToSend | Transition]:
         """Return the message of each delivery, or its next state if the delivery is obsolete."""
@@ -76,7 +81,11 @@ class DeliveryHandler:
         prepared = {}
         slice_ends_s = time.monotonic() + RENDER_SLICE_S
         for job in jobs:
-            prepared[job.id] = self._prepare(job, data, texts.get(job.send), layouts.get(job.send), now)
+            try:
+                prepared[job.id] = self._prepare(job, data, texts.get(job.send), layouts.get(job.send), now)
+            except Exception as error:
+                log.exception("preparation_crashed", delivery=job.id)
+                prepared[job.id] = self._after_crash(job, error, now)
             if (texts or layouts) and time.monotonic() > slice_ends_s:
                 await asyncio.sleep(0)
                 slice_ends_s = time.monotonic() + RENDER_SLICE_S
@@ -113,15 +122,18 @@ class DeliveryHandler:
         self, jobs: Sequence[Delivery], now: datetime, slots: asyncio.Semaphore
     ) -> dict[str, ReadyToSend | Transition]:
         """Return what `_prepare_digests` returns. If it fails, each digest is prepared alone. One that fails waits, and
-        the others continue."""
+        the others continue. A digest that fails repeatedly ends, but not because MongoDB is unavailable."""
         try:
             return await self._prepare_digests(jobs, now, slots)
-        except PyMongoError as error:
-            log.warning("digest_preparation_failed", delivery=jobs[0].id, digests=len(jobs), error=error)
-        except Exception:
-            log.exception("digest_preparation_failed", delivery=jobs[0].id, digests=len(jobs))
+        except Exception as error:
+            if isinstance(error, PyMongoError) and is_outage(error):
+                log.warning("digest_preparation_failed", delivery=jobs[0].id, digests=len(jobs), error=error)
+                after = Transition(DeliveryStatus.ACCEPTED, None, now + OUTAGE_PAUSE)
+            else:
+                log.exception("digest_preparation_failed", delivery=jobs[0].id, digests=len(jobs))
+                after = self._after_crash(jobs[0], error, now)
         if len(jobs) == 1:
-            return {jobs[0].id: Transition(DeliveryStatus.ACCEPTED, None, now + FAILED_PAUSE)}
+            return {jobs[0].id: after}
         alone = [await self._prepare_group([job], now, slots) for job in jobs]
         return {id: result for results in alone for id, result in results.items()}
 
@@ -142,7 +154,7 @@ class DeliveryHandler:
                 elif collected.count > 1:
                     prepared[job.id] = await self._build_digest(job, collected)
                 else:
-                    alone[job.id] = collected.newest[0].delivery
+                    alone[job.id] = replace(collected.newest[0].delivery, lease_expirations=job.lease_expirations)
             ready = await self._prepare_plain(list(alone.values()), now) if alone else {}
             for job in jobs:
                 if item := alone.get(job.id):
@@ -199,6 +211,10 @@ class DeliveryHandler:
         category = tenant.category(n.category) or default_category(n.category)
         decision = recheck(job, n, category, tenant, user, self._configured, now)
         return None if decision.outcome is DeliveryStatus.ACCEPTED else transition_of(job, decision)
+
+    def _after_crash(self, job: Delivery, error: Exception, now: datetime) -> Transition:
+        schedule, expirations_max = self._policy.schedule, self._policy.lease_max_expirations
+        return state_after_crash(error, job.lease_expirations, schedule, expirations_max, now, random.random)
 
     async def on_settled(self, jobs: Sequence[tuple[Delivery, DeliveryStatus]]) -> None:
         """Record the devices that received a message, and give the items of digests their status."""

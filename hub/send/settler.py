@@ -19,17 +19,18 @@ from typing import Generic, TypeVar
 import structlog
 from pymongo.errors import PyMongoError
 
-from hub.model import Attempt, DeliveryStatus
+from hub.model import Attempt, DeliveryStatus, Reason
 from hub.outbox.claims import Claims, Job, Settlement
 from hub.platform import metrics
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.connections import is_cancelling, is_outage
 from hub.send.job_kind import JobHandler
 from hub.send.state_after_outcome import Transition
-from hub.status.virtual_deliveries import failed_rendering
+from hub.status.virtual_deliveries import TEMPLATE_PROVIDER
 from hub.utc_time import Clock, elapsed
 
 ATTEMPTS_KEPT = 50
+HUB_PROVIDER = "hub"  # in the attempt of a job that the hub could not prepare
 BATCH_SIZE = 500
 ERROR_PAUSE_S = 0.5  # after a store error
 
@@ -77,7 +78,10 @@ class Settler(Generic[J]):
     ) -> None:
         """Queue the next state of a claimed job. `attempts` and `tries` are set if a provider was called."""
         if transition.error:
-            attempts = (*job.attempts, failed_rendering(transition.error, self._clock()))[-ATTEMPTS_KEPT:]
+            provider = HUB_PROVIDER if transition.reason is Reason.POISON else TEMPLATE_PROVIDER
+            failed = Attempt(at=self._clock(), provider=provider, error=transition.error, ms=0)
+            attempts = (*job.attempts, failed)[-ATTEMPTS_KEPT:]
+        expirations = transition.lease_expirations
         settlement = Settlement(
             job=job,
             status=transition.status,
@@ -85,7 +89,7 @@ class Settler(Generic[J]):
             due_at=transition.due_at,
             attempts=job.attempts if attempts is None else attempts,
             tries=job.tries if tries is None else tries,
-            lease_expirations=job.lease_expirations,
+            lease_expirations=job.lease_expirations if expirations is None else expirations,
             provider_id=provider_id,
             lane=transition.lane,
         )

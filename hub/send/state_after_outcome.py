@@ -12,13 +12,15 @@ from hub.send.outcome import Dead, Delivered, Gone, Outcome, Sent
 
 class Transition(Struct, frozen=True):
     """The next state of a job. `due_at` is set if the job has to wait, and `lane` if it waits on another lane. `error`
-    is an error before the call, which is recorded as an attempt."""
+    is an error before the call, which is recorded as an attempt. `lease_expirations` is set if the preparation
+    crashed."""
 
     status: DeliveryStatus
     reason: Reason | None = None
     due_at: datetime | None = None
     lane: str | None = None
     error: str | None = None
+    lease_expirations: int | None = None
 
 
 def next_state(
@@ -48,3 +50,21 @@ def next_state(
     if outcome.after_s is not None:
         seconds = max(seconds, min(outcome.after_s, after_max_s) + jitter())
     return Transition(DeliveryStatus.RETRYING, None, now + timedelta(seconds=seconds))
+
+
+def state_after_crash(
+    error: Exception,
+    lease_expirations: int,
+    schedule: Sequence[float],
+    expirations_max: int,
+    now: datetime,
+    jitter: Callable[[], float],
+) -> Transition:
+    """Return the next state of a job whose preparation raised `error`. This counts as an expired lease of the job,
+    which had `lease_expirations` before."""
+    expirations = lease_expirations + 1
+    if expirations >= expirations_max:
+        text = f"the hub could not prepare the message ({type(error).__name__})"
+        return Transition(DeliveryStatus.FAILED, Reason.POISON, error=text, lease_expirations=expirations)
+    due_at = now + timedelta(seconds=wait_s(schedule, expirations, jitter))
+    return Transition(DeliveryStatus.ACCEPTED, None, due_at, lease_expirations=expirations)

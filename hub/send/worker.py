@@ -14,7 +14,8 @@ What runs when
 Guarantees
 - No call is made without a claim, and no call outlasts its claim.
 - After an error, a job is either rescheduled, or it remains claimed and becomes due when its lease ends.
-- A job becomes FAILED with POISON only if its last leases expired while the job ran in isolation.
+- A job becomes FAILED with POISON only if its last leases expired, or its preparation failed, while the job ran in
+  isolation.
 - If either the taking or the settling task crashes, `run` raises; neither continues without the other.
 
 How it stops: after `stop`, the worker takes no more jobs. Running calls may finish within the time that the process

@@ -83,8 +83,8 @@ class Attempt:
     at: datetime = strawberry.field(description="The time at which the call started.")
     ok: bool = strawberry.field(description="True if the provider accepted the message.")
     provider: str = strawberry.field(
-        description="The name of the provider that was called: smtp, ses, sns, web_push, or webhook. `template` if the "
-        "text could not be rendered, so no provider was called."
+        description="The name of the provider that was called: smtp, ses, sns, web_push, or webhook. If no provider "
+        "was called, `template` if the text could not be rendered, and `hub` if the hub could not prepare the message."
     )
     error: str | None = strawberry.field(
         resolver=_error,
