@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hub import utc_time
+from hub.decide.digest import digest_key
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.send.digest_preparation import SLICE_SIZE
 from tests.client import GraphQLErrors, Json, eventually
@@ -162,16 +163,17 @@ async def test_digests_differ_by_key_category_and_device(running: Running) -> No
     await fakes.add_addresses(tenant, "fay", channels=["EMAIL", "WEB_PUSH"])
     await fakes.add_browser(tenant, "fay")
     kinds: list[Json] = [{}, {"digest": {**HOUR, "key": "post-2"}}, {"category": "other"}]
+    kinds += [{"category": "a", "digest": {**HOUR, "key": "b/c"}}, {"category": "a/b", "digest": {**HOUR, "key": "c"}}]
     for more in kinds:
         for n in range(2):
             await tenant.send("fay", title=f"item-{n}", **{"channels": ["EMAIL", "WEB_PUSH"], "digest": HOUR, **more})
-    assert await end_windows(database, "fay") == 9
-    digests, items = await wait_for_ends(tenant, "fay", 27)
-    assert Counter(one["channel"] for one in digests) == {"EMAIL": 3, "WEB_PUSH": 6}
+    assert await end_windows(database, "fay") == 15
+    digests, items = await wait_for_ends(tenant, "fay", 45)
+    assert Counter(one["channel"] for one in digests) == {"EMAIL": 5, "WEB_PUSH": 10}
     assert {one["itemCount"] for one in digests} == {2}
     assert {one["status"] for one in (*digests, *items)} == {"SENT"}
     pushes = [push for push, _ in fakes.push.pushes if push["id"] in {one["id"] for one in digests}]
-    assert len(pushes) == 6
+    assert len(pushes) == 10
     assert {push["body"] for push in pushes} == {"item-1\nitem-0"}
     assert {push["data"]["count"] for push in pushes} == {2}
 
@@ -385,5 +387,7 @@ async def test_large_digest_is_sent_once_and_all_its_items_end(running: Running)
     assert len(set(titles)) == 100
     assert f"and {LARGE - 100} more" in text_of(mail)
     assert len(mail.get_body(("html",)).get_content().encode()) < 102 * 1024
-    [digest] = await database.deliveries.find({"mailbox": "acme/mona", "digest_key": "news/post-1"}).to_list()
+    [digest] = await database.deliveries.find(
+        {"mailbox": "acme/mona", "digest_key": digest_key("news", "post-1")}
+    ).to_list()
     assert (digest["item_count"], len(digest["attempts"])) == (LARGE, 1)

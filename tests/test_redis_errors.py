@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from hashlib import sha256
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -16,6 +17,7 @@ from hub.outbox.lanes import Lanes
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.platform.rate_limiter import SYNC_S, Limit, RateLimiter
+from hub.status.digest_items import DigestItems
 from tests.channel_setup import SHORT_TIMES, connect_webhook, wait_for_deliveries
 from tests.client import Tenant, eventually
 from tests.processes import Process
@@ -251,3 +253,9 @@ async def test_lanes_on_keys_of_a_wrong_type_still_work(redis: RedisClient) -> N
     await redis.set(f"{prefix}rotation:EMAIL", "first")
     assert await lanes.put([(lane, "two")]) == []
     assert await lanes.take("EMAIL", 10, 10, {}) == [(lane, "two")]
+
+
+async def test_lost_digests_are_looked_for_later_while_redis_is_unavailable() -> None:
+    none: Any = None
+    async with RedisClient.from_url("redis://127.0.0.1:1") as unavailable:
+        assert await DigestItems(none, none, Lanes(unavailable, "q:", 10)).release_lost() == 0

@@ -10,6 +10,7 @@ from typing import Any
 from msgspec.structs import replace
 from pymongo import MongoClient, WriteConcern
 
+from hub.decide.digest import digest_key
 from hub.ids import new_id
 from hub.inbox import state
 from hub.model import (
@@ -128,7 +129,7 @@ def _open_digest(mailbox: str, now: datetime) -> Delivery:
         priority=Priority.MEDIUM,
         lane=scheduler_lane(Priority.MEDIUM, tenant),
         device=DEVICE,
-        digest_key="bench/bench",
+        digest_key=digest_key("bench", "bench"),
         open=True,
         items_pending=True,
         due_at=now + timedelta(hours=1),

@@ -36,13 +36,15 @@ class Digest(Record, frozen=True):
     max_items: int = 0
 
 
+KEY_SEPARATOR = "\n"  # neither categories nor keys of digests contain it
+
 CHOSEN = Digest(key="", window_s=0)
 """The digest of a category for which the recipient chose the end."""
 
 
 def digest_key(category: str, key: str) -> str:
     """Return the key of a stored digest. A digest has one category, so it has one unsubscribe link and one mute."""
-    return f"{category}/{key}"
+    return f"{category}{KEY_SEPARATOR}{key}"
 
 
 def effective_digest(digest: Digest | None, category: Category) -> Digest | None:

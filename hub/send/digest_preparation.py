@@ -53,7 +53,9 @@ class _Items:
         self._slices: list[DeliveryData] = []
 
     def add(self, item: Delivery, hold: Transition | None, data: DeliveryData) -> None:
-        self._hold, self._ready = hold or self._hold, self._ready or hold is None
+        if hold and (not self._hold or (hold.due_at and self._hold.due_at and hold.due_at < self._hold.due_at)):
+            self._hold = hold  # the first end
+        self._ready = self._ready or hold is None
         if hold and self._splits:
             self.waiting.append(item.id)
             return

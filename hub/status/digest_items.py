@@ -15,6 +15,7 @@ from hub.model import Delivery, DeliveryStatus, Reason
 from hub.outbox.lanes import Lanes
 from hub.platform.connections import Document
 from hub.platform.failing_entries import FailingEntries
+from hub.platform.redis_errors import REDIS_ERRORS
 from hub.status.delivery_ends import DeliveryEnds
 from hub.status.digests import Digests
 
@@ -51,7 +52,10 @@ class DigestItems:
 
     async def release_lost(self) -> int:
         """Release the items of digests that do not exist. Return the number of these digests."""
-        if not await self._lanes.acquire_tick_lock("lost_digests", LOST_EVERY_MS):
+        try:
+            if not await self._lanes.acquire_tick_lock("lost_digests", LOST_EVERY_MS):
+                return 0
+        except REDIS_ERRORS:  # in a later round
             return 0
         lost = await self._digests.find_lost()
         for id in lost:

@@ -77,7 +77,7 @@ def slot_of(digest: Delivery) -> Slot:
 
 
 def briefing_key(id: str) -> str:
-    """Return the key of a briefing. It is unlike the key of any digest, which begins with a category."""
+    """Return the key of a briefing. No digest has such a key: those contain a separator."""
     return f"/{id}"
 
 
@@ -123,8 +123,23 @@ class Digests:
         ]
         await self._deliveries.bulk_write(updates, ordered=False)
 
-    async def find_item_kinds(self, ids: Collection[str], session: AsyncClientSession) -> dict[str, list[ItemKind]]:
-        """Return the kinds of the items that wait in the digests in `ids`, read in a transaction."""
+    async def find_item_kinds(
+        self, digests: Collection[Delivery], session: AsyncClientSession
+    ) -> dict[str, list[ItemKind]]:
+        """Return the kinds of the items that wait in digests, read in a transaction. A digest, which may have very many
+        items, has one kind: its own priority and category. Digests without items that wait are left out."""
+        briefings = [one.id for one in digests if one.digest_kind is DigestKind.BRIEFING]
+        others = {one.id: one for one in digests if one.digest_kind is not DigestKind.BRIEFING}
+        kinds = await self._find_kinds(briefings, session) if briefings else {}
+        if others:
+            match = {"digest_id": {"$in": list(others)}, "status": DeliveryStatus.HELD}
+            stages: list[Document] = [{"$match": match}, {"$group": {"_id": "$digest_id"}}]  # the index alone answers
+            async for doc in await self._deliveries.aggregate(stages, session=session, hint="items"):
+                digest = others[doc["_id"]]
+                kinds[digest.id] = [(digest.priority, digest.category)]
+        return kinds
+
+    async def _find_kinds(self, ids: Collection[str], session: AsyncClientSession) -> dict[str, list[ItemKind]]:
         group = {"digest": "$digest_id", "priority": "$priority", "category": "$category"}
         stages: list[Document] = [
             {"$match": {"digest_id": {"$in": list(ids)}, "status": DeliveryStatus.HELD}},

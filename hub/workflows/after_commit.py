@@ -74,7 +74,7 @@ class AfterCommit:
         """Return the deliveries in `ids` that wait for the scheduler, and what their release depends on."""
         waiting = await self._held.load(ids, session)
         cancelled = await self._sends.find_cancelled({one.send for one in waiting.values() if one.send})
-        digests = [id for id, one in waiting.items() if one.digest_key]
+        digests = [one for one in waiting.values() if one.digest_key]
         item_kinds = await self._digests.find_item_kinds(digests, session) if digests else {}
         interrupting = {
             one.notification

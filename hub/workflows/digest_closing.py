@@ -82,12 +82,11 @@ def close_digest(
 
 
 def _questions(digest: Delivery, items: Collection[ItemKind], tenant: Tenant) -> list[Question]:
-    """Return the questions when a digest leaves: one for its category, or one for each kind of the items of a briefing.
-    A briefing leaves if one of its items may leave. The worker takes the others out."""
-    kinds = items if digest.digest_kind is DigestKind.BRIEFING else [(digest.priority, digest.category)]
+    """Return the questions when a digest leaves, one for each kind of its items. A briefing leaves if one of its items
+    may leave. The worker takes the others out."""
     return [
         Question(digest.mailbox, priority, (tenant.category(category) or default_category(category)).required)
-        for priority, category in kinds
+        for priority, category in items
     ]
 
 

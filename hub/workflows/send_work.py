@@ -23,6 +23,7 @@ from hub.model import Channel, DeliveryStatus, Reason, Send, Tenant, WindowCount
 from hub.platform import tracing
 from hub.settings import Settings
 from hub.status import sends
+from hub.status.held_deliveries import PREFERENCE_REASONS
 from hub.status.scheduled_sends import ScheduledSend, ScheduledSends, published_update
 from hub.webhooks import events, webhook_calls
 from hub.workflows.idempotency import IdempotencyKey
@@ -189,7 +190,7 @@ class SendWork(WorkDefaults):
             len(webhook_calls.subscribed_endpoints(tenant.endpoints, event)) for event in (CREATED, SKIPPED, REPLACED)
         )
         self._estimate_size(
-            sum(_document_count(decision) for plan in plans for decision in plan.external),
+            sum(document_count(decision) for plan in plans for decision in plan.external),
             sum((not plan.hidden) * created + len(plan.skipped) * skipped for plan in plans)
             + (len(plans) * replaced if self.collapse_key else 0),
         )
@@ -207,6 +208,6 @@ class SendWork(WorkDefaults):
             )
 
 
-def _document_count(decision: Decision) -> int:
-    """Return the number of stored deliveries. Each item may open a digest."""
-    return len(decision.devices or (None,)) * (2 if decision.reason is Reason.DIGEST else 1)
+def document_count(decision: Decision) -> int:
+    """Return the number of stored deliveries. Each item may open a digest or a briefing."""
+    return len(decision.devices or (None,)) * (2 if decision.reason in (Reason.DIGEST, *PREFERENCE_REASONS) else 1)

@@ -2,12 +2,19 @@
 
 from collections import Counter
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from hub import utc_time
-from hub.model import Channel, Priority
+from hub.decide.plan import Decision
+from hub.model import Channel, Delivery, DeliveryStatus, DigestKind, Priority, Reason
 from hub.outbox.lanes import lane_of
 from hub.platform.connections import Database
+from hub.send.digest_preparation import collect_items
+from hub.send.state_after_outcome import Transition
+from hub.workflows.send_work import document_count
 from tests.channel_setup import FakeChannels
 from tests.client import Json, Tenant, eventually
 from tests.digest_setup import HOUR, find
@@ -160,3 +167,33 @@ async def test_step_that_is_due_in_a_quiet_time_joins_the_briefing_of_each_devic
         }
 
     await eventually(ended, 20)
+
+
+async def test_briefing_whose_items_all_wait_is_decided_again_at_the_first_end() -> None:
+    """The worker reads the newest item first."""
+    now = utc_time.now()
+    values: Json = {"tenant": "acme", "mailbox": "acme/fay", "channel": Channel.WEB_PUSH, "created_at": now}
+    values |= {"updated_at": now, "category": "", "status": "HELD", "priority": Priority.LOW}
+    briefing = Delivery(id="briefing", digest_kind=DigestKind.BRIEFING, joined=3, **values)
+    ends = {f"item-{n}": now + timedelta(hours=hours) for n, hours in enumerate((2, 1, 3))}
+    items = [Delivery(id=id, digest_id="briefing", **values) for id in ends]
+
+    async def answer(result: Any) -> Any:
+        return result
+
+    digests = SimpleNamespace(
+        count_joined=lambda _: answer({"briefing": 3}),
+        take_waiting=lambda *_: answer((items, None)),
+        set_item_counts=lambda _: answer(None),
+    )
+    stores: Any = SimpleNamespace(digests=digests, load=lambda _: answer(None))
+    held = await collect_items(
+        [briefing], stores, lambda one, *_: Transition(DeliveryStatus.HELD, None, ends[one.id]), now
+    )
+    assert held == {"briefing": Transition(DeliveryStatus.HELD, None, ends["item-1"])}
+
+
+@pytest.mark.parametrize(("reason", "count"), [(Reason.QUIET_HOURS, 4), (Reason.DIGEST, 4), (Reason.STEP, 2)])
+def test_size_of_a_send_contains_the_digests_and_briefings_that_it_may_open(reason: Reason, count: int) -> None:
+    held = Decision(Channel.WEB_PUSH, DeliveryStatus.HELD, reason, devices=("phone", "laptop"))
+    assert document_count(held) == count
