@@ -128,6 +128,10 @@ def test_preview_of_digests_warns_of_an_email_that_gmail_cuts_with_many_items(tm
     path.write_text(json.dumps({"key": "_digest", "title": "T", "body": "", "html": html}))
     result = run_here("preview", str(path), "--hub-data", str(tmp_path))
     assert re.search(r"With 100 items: The HTML has 11\d KiB", result.stderr)
+    loop = "{% for item in items %}{% for n in (1..999) %}x{% endfor %}{% endfor %}"
+    path.write_text(json.dumps({"key": "_digest", "title": "T", "body": loop}))
+    result = run_here("preview", str(path), "--hub-data", str(tmp_path))
+    assert (result.exit_code, "(with 100 items)" in result.stderr) == (1, True)
     path.write_text(json.dumps({"key": "_digest", "title": "T", "body": "", "sample": {"order": 1}}))
     result = run_here("preview", str(path), "--hub-data", str(tmp_path))
     assert result.exit_code == 1
@@ -212,6 +216,10 @@ async def test_pushed_template_is_listed_and_an_unchanged_one_keeps_its_version(
     long = write(tmp_path, {"title": "a", "body": "", "html": "<p>" + "x" * EMAIL_CLIPPED_BYTES + "</p>"})
     result = await asyncio.to_thread(run_here, "push", str(long), *hub)
     assert (result.exit_code, "The HTML has 102 KiB." in result.stderr) == (0, True)
+    looped = "<p>{% for n in many %}" + "x" * 110 + "{% endfor %}</p>"
+    path = write(tmp_path, {"title": "a", "body": "", "html": looped, "sample": {"many": [0] * 999}})
+    result = await asyncio.to_thread(run_here, "push", str(path), *hub)
+    assert (result.exit_code, "The HTML has 107 KiB." in result.stderr) == (0, True)
     for name, stored in (
         ("briefing", ["_briefing  en  all channels  v1"]),
         ("digest", ["_digest  en  all channels  v1", "_digest  en  EMAIL  v2"]),

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from hub import markdown
 from hub.decide.templates.built_in import LAYOUT, WITH_ITEMS
 from hub.decide.templates.digest_texts import sample_input
+from hub.decide.templates.errors import TemplateError
 from hub.decide.templates.lookup import TemplateSet, locale_chain
 from hub.decide.templates.parts import EMAIL_CLIPPED_BYTES, Rendered, StoredTemplate, TextLimits, is_clipped, render
 from hub.decide.templates.render_input import render_input
@@ -84,7 +85,11 @@ def render_channels(
             preview = _preview(channel, render(template, channel, given, limits), user, id, now)
             if digest and channel is Channel.EMAIL:
                 full = replace(given, values={**given.values, **digest.filled().values()})
-                warning = _preview(channel, render(template, channel, full, limits), user, id, now).warning
+                try:
+                    warning = _preview(channel, render(template, channel, full, limits), user, id, now).warning
+                except TemplateError as error:
+                    reason = f"{error.reason} (with {ITEMS_SHOWN} items)"
+                    raise TemplateError(reason, error.line, error.part) from error
                 preview = replace(preview, warning=warning and f"With {ITEMS_SHOWN} items: {warning}")
             yield preview
 
@@ -107,7 +112,8 @@ def _layout_preview(layouts: TemplateSet, user: User, now: datetime) -> ChannelP
     )
     message = replace(_message(example, user, new_id(now), now), unsubscribe_url=UNSUBSCRIBE_URL)
     message = with_layout(message, layouts)
-    return ChannelPreview(Channel.EMAIL, "Example title", email_body.text(message), email_body.html(message))
+    html = email_body.html(message)
+    return ChannelPreview(Channel.EMAIL, "Example title", email_body.text(message), html, clipping_warning(html))
 
 
 def _preview(channel: Channel, rendered: Rendered, user: User, id: str, now: datetime) -> ChannelPreview:

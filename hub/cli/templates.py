@@ -122,18 +122,16 @@ def preview(
 def push(file: File, url: Url = "", token: Token = "", tenant: Tenant = "default", data: Data = DEFAULT_DATA) -> None:
     """Store the texts of a template file in a hub. Unchanged texts keep their version.
 
-    The command warns if Gmail would cut an email.
+    The command warns if Gmail would cut an email with the `sample` in FILE.
 
     Example: hub templates push order-shipped.json
     """
-    from hub.cli.template_preview import clipping_warning
-
     hub = resolve_hub(url, token, data)
     access_token = hub.token(user=None, role=Role.ADMIN, tenant=tenant)
     for entry in _read(file):
         result = run_or_exit(execute(hub.url, access_token, UPSERT, input=to_builtins(entry)), hub)
         print(_row(result["upsertTemplate"]))
-        if entry.html and (warning := clipping_warning(entry.texts().compiled_html or "")):
+        if warning := _clipping_warning(entry):
             print(warning, file=sys.stderr)
 
 
@@ -166,6 +164,20 @@ def _read(file: Path) -> "list[TemplateEntry]":
         return read_entries(file)
     except TemplateFileError as error:
         fail(str(error))
+
+
+def _clipping_warning(entry: "TemplateEntry") -> str | None:
+    """Return a warning if Gmail would cut the email of an entry that the hub has accepted."""
+    from hub.cli.template_preview import clipping_warning, render_channels
+    from hub.decide.templates import TemplateError
+
+    if entry.html is None:
+        return None
+    try:
+        previews = list(render_channels([entry.texts()], entry.sample or {}, entry.locale, utc_time.now()))
+    except (TemplateError, Unavailable):  # it has no sample, or the hub has another version
+        return clipping_warning(str(entry.html))
+    return next((one.warning for one in previews if one.warning), None)
 
 
 def _render(file: Path, data_file: Path | None, locale: str | None) -> "list[ChannelPreview]":
