@@ -2,13 +2,14 @@
 
 import asyncio
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.decide.templates import TemplateError, parts
+from hub.decide.templates import TemplateError, liquid_rendering, parts
 from hub.decide.templates.lookup import TemplateSet, canonical_locale, locale_chain
 from hub.decide.templates.parts import (
     EMAIL_CLIPPED_BYTES,
@@ -145,6 +146,18 @@ def test_all_texts_of_a_template_share_one_time_limit(monkeypatch: pytest.Monkey
     monkeypatch.setattr(parts, "RENDER_MAX_S", 0.0)  # each text alone has another limit
     with pytest.raises(TemplateError, match="rendering all texts takes longer"):
         render(slow, Channel.IN_APP, input_for({}), LIMITS)
+
+
+def test_rendering_that_is_interrupted_once_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the garbage collector, for example. A text that takes too long twice is refused."""
+    times = [0.0, 0.0, 1.0]
+    clock = SimpleNamespace(thread_time=lambda: times.pop(0) if len(times) > 1 else times[0])
+    monkeypatch.setattr(liquid_rendering, "time", clock)
+    loop = template(body="{% for i in (1..1000) %}{{ i }}{% endfor %}")
+    assert render(loop, Channel.IN_APP, input_for({}), LIMITS).body.startswith("12345")
+    times[:] = [0.0, 0.0, 1.0, 1.0, 1.0, 2.0]
+    with pytest.raises(TemplateError, match="`body`, line 1: rendering takes longer than 50 ms"):
+        render(loop, Channel.IN_APP, input_for({}), LIMITS)
 
 
 def test_html_that_gmail_cuts_is_found() -> None:

@@ -2,7 +2,7 @@
 
 import re
 
-from liquid.exceptions import LiquidError, UndefinedError
+from liquid.exceptions import LiquidError, ResourceLimitError, UndefinedError
 
 
 class TemplateError(ValueError):
@@ -26,6 +26,14 @@ class MissingValue(TemplateError):
     """The template prints a value that is missing."""
 
 
+class RenderTimeError(TemplateError):
+    """Rendering takes too long."""
+
+
+class TimeLimitError(ResourceLimitError):
+    """Becomes a RenderTimeError."""
+
+
 def from_liquid(error: LiquidError) -> TemplateError:
     """Return the TemplateError for an error of python-liquid, with its line if it has one."""
     reason = str(error.message or "the template is not valid")
@@ -33,4 +41,4 @@ def from_liquid(error: LiquidError) -> TemplateError:
     line = token.source.count("\n", 0, token.start_index) + 1 if token and token.start_index >= 0 else None
     if isinstance(error, UndefinedError):
         return MissingValue(re.sub(r"^'(.*)' is undefined$|^(.*) is undefined$", r"\1\2 has no value", reason), line)
-    return TemplateError(reason, line)
+    return (RenderTimeError if isinstance(error, TimeLimitError) else TemplateError)(reason, line)

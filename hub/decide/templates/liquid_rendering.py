@@ -32,7 +32,7 @@ from liquid.undefined import FalsyStrictUndefined
 from liquid.utils import ReadOnlyChainMap
 from markupsafe import Markup, escape
 
-from hub.decide.templates.errors import TemplateError, from_liquid
+from hub.decide.templates.errors import TemplateError, TimeLimitError, from_liquid
 from hub.decide.templates.filters import FILTERS, HTML_FILTERS
 from hub.decide.templates.locale_filters import LOCALE_FILTERS, TIMEZONE_FILTERS, context_values
 from hub.decide.templates.render_input import StandIn
@@ -79,7 +79,7 @@ class _Budget(list[str]):
 
     def check_time(self) -> None:
         if time.thread_time() > self._ends_at:
-            raise ResourceLimitError(f"rendering takes longer than {round(RENDER_MAX_S * 1000)} ms", token=None)
+            raise TimeLimitError(f"rendering takes longer than {round(RENDER_MAX_S * 1000)} ms", token=None)
 
 
 class _Context(RenderContext):

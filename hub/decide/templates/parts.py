@@ -6,14 +6,15 @@ a send cannot make a title a second header of an email, nor a button a script.
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html import unescape
+from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.decide.templates.email_html_compiler import compile_html
-from hub.decide.templates.errors import MissingValue, TemplateError
+from hub.decide.templates.errors import MissingValue, RenderTimeError, TemplateError
 from hub.decide.templates.liquid_rendering import RENDER_MAX_S, ParsedTemplate, Syntax, parse
 from hub.decide.templates.render_input import RenderInput
 from hub.decide.templates.source_limits import check_source
@@ -22,6 +23,7 @@ from hub.markdown import MARKDOWN_MAX_CHARS
 from hub.model import Action, Channel, TemplateTexts
 from hub.unicode_text import CONTROL_CHARACTERS, is_blank, single_line
 
+T = TypeVar("T")
 LABEL_MAX_CHARS = 256
 WHATSAPP_VARIABLE_MAX_CHARS = 1024
 EMAIL_CLIPPED_BYTES = 102 * 1024  # Gmail hides the rest of a longer email behind a link
@@ -234,7 +236,7 @@ def render(template: StoredTemplate, channel: Channel, given: RenderInput, limit
             code. The error names the text, the line and the variable.
     """
     texts = template.texts
-    rendered = _render_parts(template, channel, given)
+    rendered = _in_time(lambda: _render_parts(template, channel, given))
     title = _line(rendered.get(template.heading or ""), limits.title_max_chars)
     if title is None and channel not in WITHOUT_TITLE and not given.stand_in:
         raise TemplateError("no visible character is left after rendering", part=template.heading or "title")
@@ -261,7 +263,16 @@ def render(template: StoredTemplate, channel: Channel, given: RenderInput, limit
 
 def render_html(template: StoredTemplate, given: RenderInput) -> str:
     """Return the HTML of an email layout. Raise TemplateError."""
-    return _checked_html(template.render_part("html", given))
+    return _checked_html(_in_time(lambda: template.render_part("html", given)))
+
+
+def _in_time(render: Callable[[], T]) -> T:
+    """Return what is rendered. What takes too long is rendered once more: the first rendering of a process loads the
+    data of the locale, and the garbage collector may interrupt any."""
+    try:
+        return render()
+    except RenderTimeError:
+        return render()
 
 
 def _render_parts(template: StoredTemplate, channel: Channel, given: RenderInput) -> dict[str, str]:
@@ -270,7 +281,7 @@ def _render_parts(template: StoredTemplate, channel: Channel, given: RenderInput
     ends_at = time.thread_time() + RENDER_MAX_S
     for name in template.parts_for(channel):
         if time.thread_time() > ends_at:
-            raise TemplateError(f"rendering all texts takes longer than {round(RENDER_MAX_S * 1000)} ms", part=name)
+            raise RenderTimeError(f"rendering all texts takes longer than {round(RENDER_MAX_S * 1000)} ms", part=name)
         rendered[name] = template.render_part(name, given)
     return rendered
 
