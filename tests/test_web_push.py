@@ -44,6 +44,7 @@ async def test_browser_can_decrypt_the_push(fakes: FakeServers) -> None:
     [(payload, headers)] = service.pushes
     assert payload == {
         "id": sent.notification.id,
+        "deliveryId": sent.id,
         "title": PRIVATE_VALUES["title"],
         "body": PRIVATE_VALUES["text"],
         "url": "/builds/1",

@@ -13,6 +13,7 @@ declare const self: ServiceWorkerGlobalScope;
 /** The payload of a push message. It is untrusted: any field may be missing or have another type. */
 interface Payload {
   id: string;
+  deliveryId: string;
   title: string;
   body: string;
   url: string;
@@ -28,6 +29,8 @@ interface Payload {
 /** The data that is stored with a system notification and used on a click. */
 interface ClickData {
   id: string;
+  /** The id of the delivery, which differs between the steps of one notification. */
+  deliveryId: string;
   receipt: string;
   /** The URLs by the key of the action. The key "" is the notification itself. */
   urls: Record<string, string>;
@@ -86,14 +89,19 @@ async function show(payload: Partial<Payload>): Promise<void> {
     (action) => text(action?.action) && text(action?.title),
   );
   const urls = Object.fromEntries(actions.map(({ action, url }) => [action, safeUrl(url)]));
-  const data: ClickData = { id, receipt: safeUrl(payload.receipt), urls: { ...urls, "": safeUrl(payload.url) } };
+  const data: ClickData = {
+    id,
+    deliveryId: text(payload.deliveryId) || id,
+    receipt: safeUrl(payload.receipt),
+    urls: { ...urls, "": safeUrl(payload.url) },
+  };
   try {
     const [replaced] = await self.registration.getNotifications({ tag });
     await self.registration.showNotification(text(payload.title) || DEFAULT_TITLE, {
       body: text(payload.body),
       tag,
-      // Alert again if another notification is replaced, but not if the same one arrives twice.
-      renotify: replaced !== undefined && replaced.data?.hub?.id !== id,
+      // Alert again for another notification and for a later step, but not if the same message arrives twice.
+      renotify: replaced !== undefined && replaced.data?.hub?.deliveryId !== data.deliveryId,
       requireInteraction: payload.priority === "CRITICAL",
       data: { hub: data },
       ...(safeUrl(payload.icon) && { icon: safeUrl(payload.icon) }),

@@ -1,10 +1,10 @@
 """The WEB_PUSH channel, which sends to browsers through their push services (RFC 8030, 8291, and 8292).
 
-The service worker receives a JSON object with the fields `id`, `title`, `body`, `url`, `icon`, `image`, `actions`,
-`tag`, `unseen`, `category`, `priority`, `createdAt`, `data`, and `receipt`, the URL to which it reports deliveries and
-clicks. A payload that is too large is reduced to its most important fields, with `partial: true` and a body that may be
-truncated. The service worker loads nothing from the hub: it has no token, and it could not read notifications that are
-hidden from the inbox.
+The service worker receives a JSON object with the fields `id`, `deliveryId`, `title`, `body`, `url`, `icon`, `image`,
+`actions`, `tag`, `unseen`, `category`, `priority`, `createdAt`, `data`, and `receipt`, the URL to which it reports
+deliveries and clicks. A payload that is too large is reduced to its most important fields, with `partial: true` and a
+body that may be truncated. The service worker loads nothing from the hub: it has no token, and it could not read
+notifications that are hidden from the inbox.
 """
 
 import asyncio
@@ -146,6 +146,7 @@ def payload(message: Message, option: int = 0, max_bytes: int = PAYLOAD_BYTES) -
         "receipt": message.receipt_url or None,
         "url": notification.action_url,
         "tag": collapse_id(notification),
+        "deliveryId": message.id,
         "unseen": message.unseen,
         "category": notification.category,
         "priority": notification.priority,

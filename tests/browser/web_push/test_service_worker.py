@@ -76,9 +76,17 @@ async def test_malformed_push_shows_a_banner_without_a_link(push_user: PushUser,
 async def test_push_with_the_same_tag_replaces_the_banner_and_alerts_only_if_it_differs(
     push_user: PushUser, deliver: Any
 ) -> None:
-    for id, tag, renotified in (("1", "build", False), ("1", "build", False), ("2", "build", True)):
+    """A later step of a notification is another delivery, so it alerts."""
+    for id, step, renotified in (
+        ("1", "", False),
+        ("1", "", False),
+        ("1", "-1", True),
+        ("1", "-1", False),
+        ("2", "", True),
+    ):
         before = push_user.desktop.shown_count
-        page = await deliver(json.dumps({"id": id, "tag": tag, "title": f"Build {id}"}))
+        payload = {"id": id, "deliveryId": id + step, "tag": "build", "title": f"Build {id}"}
+        page = await deliver(json.dumps(payload))
 
         async def displayed(before: int = before) -> bool:
             return push_user.desktop.shown_count > before
