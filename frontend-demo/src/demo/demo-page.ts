@@ -97,18 +97,6 @@ class DemoPage extends LitElement {
         min-height: 34px;
         margin-bottom: 10px;
       }
-      fieldset {
-        display: flex;
-        flex-wrap: wrap;
-        gap: 6px;
-        margin: 0;
-        padding: 0;
-        border: 0;
-      }
-      legend {
-        position: absolute;
-        clip-path: inset(50%);
-      }
       .pair {
         display: grid;
         grid-template-columns: 1fr 1fr;
@@ -267,7 +255,7 @@ class DemoPage extends LitElement {
       <section class="devices" aria-labelledby="devices">
         <div class="row spread">
           <h2 id="devices">What users see</h2>
-          <fieldset>
+          <fieldset class="choices">
             <legend>Users shown</legend>
             ${Object.entries(PAIRS).map(
               ([pair, { name }]) => html`<label class="choice">

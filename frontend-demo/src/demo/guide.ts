@@ -102,18 +102,6 @@ export class DemoGuide extends LitElement {
         gap: 12px;
         padding: 2px 18px 18px;
       }
-      fieldset {
-        display: flex;
-        flex-wrap: wrap;
-        gap: 6px;
-        margin: 0;
-        padding: 0;
-        border: 0;
-      }
-      legend {
-        position: absolute;
-        clip-path: inset(50%);
-      }
       ol {
         display: grid;
         grid-template-columns: repeat(4, minmax(0, 1fr));
@@ -181,7 +169,7 @@ export class DemoGuide extends LitElement {
     return html`<details class="card" open>
       <summary>Try this</summary>
       <div class="content">
-        <fieldset>
+        <fieldset class="choices">
           <legend>Experiment</legend>
           ${EXPERIMENTS.map(
             ({ name }, index) => html`<label class="choice">

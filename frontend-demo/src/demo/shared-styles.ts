@@ -32,6 +32,18 @@ export const sharedStyles = css`
   .small {
     font-size: 0.8125rem;
   }
+  .choices {
+    display: flex;
+    flex-wrap: wrap;
+    gap: 6px;
+    margin: 0;
+    padding: 0;
+    border: 0;
+  }
+  .choices legend {
+    position: absolute;
+    clip-path: inset(50%);
+  }
   .row {
     display: flex;
     align-items: center;

@@ -73,7 +73,7 @@ function collectRow(props: SectionProps, { category, channels, choice }: Group):
   const when = choice.digestAt
     ? t("collectDaily", { days: daysLabel(i18n, choice.digestDays ?? EVERY_DAY), time: i18n.clock(choice.digestAt) })
     : durationLabel(i18n, choice.digest!);
-  const named = { hours: `${category.name}, ${names}: ${when}` };
+  const named = { name: `${category.name}, ${names}: ${when}` };
   const remove = async (): Promise<void> => {
     focusHeading("collect");
     const cleared = channels.map((channel) => ({ channel, digest: null, digestAt: null, digestDays: null }));
@@ -90,13 +90,13 @@ function collectRow(props: SectionProps, { category, channels, choice }: Group):
     <div class="actions">
       <button
         class="button"
-        aria-label=${t("quietEditTitle", named)}
+        aria-label=${t("changeEntry", named)}
         aria-haspopup="dialog"
         @click=${() => openDialog({ kind: "collect", category: category.key, channels })}
       >
         ${t("edit")}
       </button>
-      <button class="button" aria-label=${t("quietRemoveTitle", named)} @click=${remove}>${t("remove")}</button>
+      <button class="button" aria-label=${t("removeEntry", named)} @click=${remove}>${t("remove")}</button>
     </div>
   </li>`;
 }

@@ -43,7 +43,7 @@ function quietWindow({ matrix, t, i18n, timezone, store, openDialog, focusHeadin
   const window = matrix.quietSchedule[index]!;
   const allDay = window.start === "00:00" && window.end === "00:00";
   const hours = allDay ? t("allDay") : t("quietRange", { start: i18n.clock(window.start), end: i18n.clock(window.end) });
-  const named = { hours: `${hours}, ${daysLabel(i18n, window.days)}` };
+  const named = { name: `${hours}, ${daysLabel(i18n, window.days)}` };
   const notes = [
     window.timezone === timezone ? "" : window.timezone.replaceAll("_", " "),
     window.allow === "CRITICAL" ? "" : t("lets", { what: i18n.label(`ALLOW_${window.allow}`) }),
@@ -56,7 +56,7 @@ function quietWindow({ matrix, t, i18n, timezone, store, openDialog, focusHeadin
     <div class="actions">
       <button
         class="button"
-        aria-label=${t("quietEditTitle", named)}
+        aria-label=${t("changeEntry", named)}
         aria-haspopup="dialog"
         @click=${() => openDialog({ kind: "quiet", index })}
       >
@@ -64,7 +64,7 @@ function quietWindow({ matrix, t, i18n, timezone, store, openDialog, focusHeadin
       </button>
       <button
         class="button"
-        aria-label=${t("quietRemoveTitle", named)}
+        aria-label=${t("removeEntry", named)}
         @click=${() => {
           void store.setQuietSchedule(matrix.quietSchedule.filter((_, other) => other !== index));
           focusHeading("quiet");

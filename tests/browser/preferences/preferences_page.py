@@ -54,3 +54,12 @@ class PreferencesUser:
 
 def switch(page: Page, name: str) -> Locator:
     return page.get_by_role("switch", name=name, exact=True)
+
+
+async def expect_escape_returns_focus(opener: Locator, dialog: Locator) -> None:
+    """Open a dialog with the keyboard and close it with Escape. The focus returns to the button that opened it."""
+    await opener.press("Enter")
+    await dialog.wait_for()
+    await dialog.page.keyboard.press("Escape")
+    await expect(dialog).to_have_count(0)
+    await expect(opener).to_be_focused()

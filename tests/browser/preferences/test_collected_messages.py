@@ -4,7 +4,7 @@ from typing import Any
 
 from playwright.async_api import Page, expect
 
-from tests.browser.preferences.preferences_page import WITHIN_S, PreferencesUser
+from tests.browser.preferences.preferences_page import WITHIN_S, PreferencesUser, expect_escape_returns_focus
 from tests.channel_setup import REGISTER_WEB_PUSH
 from tests.client import Json, eventually
 from tests.fake_providers import FakeBrowser
@@ -82,12 +82,7 @@ async def test_choice_is_made_with_the_keyboard(alice: PreferencesUser) -> None:
         await expect(channel).not_to_be_checked()
     await page.keyboard.press("Enter")
     await wait_for_digests(alice, EMAIL=(None, "08:00", None))
-    await add.focus()
-    await page.keyboard.press("Enter")
-    await dialog.wait_for()
-    await page.keyboard.press("Escape")
-    await expect(dialog).to_have_count(0)
-    await expect(add).to_be_focused()
+    await expect_escape_returns_focus(add, dialog)
 
 
 async def test_choice_without_a_channel_or_a_day_is_refused(alice: PreferencesUser) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from playwright.async_api import Page, expect
 
-from tests.browser.preferences.preferences_page import WITHIN_S, PreferencesUser
+from tests.browser.preferences.preferences_page import WITHIN_S, PreferencesUser, expect_escape_returns_focus
 from tests.client import Json, eventually
 from tests.quiet_hours.times import set_times
 
@@ -82,12 +82,7 @@ async def test_quiet_hours_are_set_with_the_keyboard(alice: PreferencesUser) -> 
             }
         ],
     )
-    await add.focus()
-    await page.keyboard.press("Enter")
-    await dialog.wait_for()
-    await page.keyboard.press("Escape")
-    await expect(dialog).to_have_count(0)
-    await expect(add).to_be_focused()
+    await expect_escape_returns_focus(add, dialog)
 
 
 async def test_quiet_hours_without_a_day_or_without_free_time_are_refused(alice: PreferencesUser) -> None:
