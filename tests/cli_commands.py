@@ -1,4 +1,5 @@
-"""Runs the `hub` command as a user does: the console script, with its output in files that can be read meanwhile."""
+"""Runs the `hub` command: one that ends by itself in a forked process, one that is stopped with the console script, as a
+user does. The output is in files that can be read meanwhile."""
 
 import asyncio
 import os
@@ -10,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.hub_process import ForkedProcess
 from tests.processes import Deployment
 
 HUB = Path(sys.executable).with_name("hub")
@@ -24,15 +26,14 @@ def environment(**settings: str) -> dict[str, str]:
 
 def run_command(*arguments: str, cwd: Path | str | None = None, **settings: str) -> "subprocess.CompletedProcess[str]":
     """Run a command that ends by itself."""
-    return subprocess.run(
-        [HUB, *arguments],
-        env=environment(**settings),
-        cwd=cwd,
-        text=True,
-        capture_output=True,
-        timeout=COMMAND_TIMEOUT_S,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory(prefix="hub-") as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        process = ForkedProcess(arguments, environment(**settings), out, err, cwd)
+        try:
+            code = process.wait(COMMAND_TIMEOUT_S)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(arguments, code, out.read_text(), err.read_text())
 
 
 def _restore_interrupts() -> None:

@@ -1,4 +1,4 @@
-"""Starts `hub serve` and `hub work` in a process that is forked after the imports, which take most of a start."""
+"""Runs `hub` in a process that is forked after the imports, which take most of a start."""
 
 import atexit
 import contextlib
@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -18,14 +19,15 @@ from hub.cli import main
 _CONTEXT = multiprocessing.get_context("forkserver")
 
 
-def _run(command: str, environment: dict[str, str], log: Path) -> None:
+def _run(arguments: Sequence[str], environment: dict[str, str], cwd: Path, out: Path, err: Path) -> None:
     """Run the command. Its environment and output are those of a new process."""
     os.environ.clear()
     os.environ.update(environment)
-    with log.open("ab") as output:
-        os.dup2(output.fileno(), 1)
-        os.dup2(output.fileno(), 2)
-    sys.argv = ["hub", command]
+    os.chdir(cwd)
+    for path, descriptor in ((out, 1), (err, 2)):
+        with path.open("ab") as output:
+            os.dup2(output.fileno(), descriptor)
+    sys.argv = ["hub", *arguments]
     threading.Thread(target=_end_with_parent, daemon=True).start()
     main()
 
@@ -48,18 +50,22 @@ def _kill_all() -> None:
 class ForkedProcess:
     """A hub process, with the methods of `subprocess.Popen` that tests use."""
 
-    def __init__(self, command: str, environment: dict[str, str], log: Path) -> None:
+    def __init__(
+        self, arguments: Sequence[str], environment: dict[str, str], out: Path, err: Path, cwd: Path | str | None = None
+    ) -> None:
+        """`out` and `err`: the files to which the output is appended, which may be the same."""
         _start_fork_server(environment)
-        self._process = _CONTEXT.Process(target=_run, args=(command, environment, log), daemon=True)
+        values = (arguments, environment, Path(cwd or Path.cwd()), out, err)
+        self._process = _CONTEXT.Process(target=_run, args=values, daemon=True)
         self._process.start()
         self.pid: int = self._process.pid or 0
 
     def poll(self) -> int | None:
         return self._process.exitcode
 
-    def wait(self) -> int:
-        self._process.join()
-        assert self._process.exitcode is not None
+    def wait(self, within_s: float | None = None) -> int:
+        self._process.join(within_s)
+        assert self._process.exitcode is not None, f"still running after {within_s} s"
         return self._process.exitcode
 
     def kill(self) -> None:

@@ -100,7 +100,7 @@ class Process:
 
     def _spawn(self) -> ForkedProcess | subprocess.Popen[bytes]:
         if self.forked:
-            return ForkedProcess(self._command, self._environment, self._log)
+            return ForkedProcess([self._command], self._environment, self._log, self._log)
         with self._log.open("ab") as log:
             command = [sys.executable, "-m", "hub", self._command]
             return subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
