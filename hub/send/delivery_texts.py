@@ -62,5 +62,5 @@ async def recorded_texts(
     current = await templates.current_version(tenant, key)
     if current is None or current == version:
         return texts, None
-    note = f"version {version} of the template is no longer stored; version {current} was used"
+    note = f"version {version} of the template was deleted; version {current} was used"
     return await templates.at_version(tenant, key, current), note

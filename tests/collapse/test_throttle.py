@@ -159,6 +159,7 @@ async def test_hidden_send_waits_for_a_transaction_that_erases_the_mailbox(
             await store.mailboxes.delete_one(mailbox, session=session)
             sent = asyncio.create_task(tenant.send("alice", channels=["WEBHOOK"], throttle=throttle))
             await asyncio.sleep(0.5)
+            assert not sent.done()
         await sent
     assert await store.mailboxes.count_documents(mailbox) == 1
 
