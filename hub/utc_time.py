@@ -42,6 +42,22 @@ def floor_ms(at: datetime) -> datetime:
     return at.replace(microsecond=at.microsecond // 1000 * 1000)
 
 
+def parse(text: str) -> datetime:
+    """Return the instant of a text in RFC 3339 format, truncated to milliseconds.
+
+    Raise ValueError for other texts. Its message completes a sentence: `A time must ...`."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("have the format of RFC 3339, such as 2026-11-20T08:15:30Z") from None
+    if at.tzinfo is None:
+        raise ValueError("have a UTC offset, such as the Z in 2026-11-20T08:15:30Z")
+    try:
+        return floor_ms(at)
+    except OverflowError:
+        raise ValueError("be from the year 1 to the year 9999 in UTC") from None
+
+
 def rfc3339(at: datetime) -> str:
     """Format a time as everywhere in the API: `2026-11-20T08:15:30.123Z`."""
     return at.isoformat(timespec="milliseconds")[:-6] + "Z"

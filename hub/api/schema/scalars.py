@@ -23,9 +23,9 @@ from graphql import (
 )
 from strawberry.schema.config import StrawberryConfig
 
-from hub import iso_duration
+from hub import iso_duration, utc_time
 from hub.api.exact_json import decimal, integer
-from hub.utc_time import floor_ms, rfc3339
+from hub.utc_time import rfc3339
 
 JSON = NewType("JSON", object)
 """In inputs, a parsed value. In responses, JSON text that is embedded unchanged."""
@@ -41,15 +41,9 @@ def parse_instant(value: object) -> datetime:
     if not isinstance(value, str):
         raise GraphQLError("DateTime must be a string such as 2026-11-20T08:15:30Z")
     try:
-        at = datetime.fromisoformat(value)
-    except ValueError:
-        raise GraphQLError("DateTime must have the format of RFC 3339, such as 2026-11-20T08:15:30Z") from None
-    if at.tzinfo is None:
-        raise GraphQLError("DateTime must have a UTC offset, such as the Z in 2026-11-20T08:15:30Z")
-    try:
-        return floor_ms(at)
-    except OverflowError:
-        raise GraphQLError("DateTime must be from the year 1 to the year 9999 in UTC") from None
+        return utc_time.parse(value)
+    except ValueError as error:
+        raise GraphQLError(f"DateTime must {error}") from None
 
 
 def _string(value: object) -> str:

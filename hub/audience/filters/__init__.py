@@ -1,0 +1,26 @@
+"""The filter language over users, such as `{"attributes.plan": "pro"}`.
+
+`parse` converts a filter to nodes. `matches` evaluates the nodes for one user and alone decides who matches.
+`mongo_query` returns a query that finds every user who matches and may find more.
+"""
+
+from hub.audience.filters.evaluation import Subject, matches, subject_of
+from hub.audience.filters.mongo_query import mongo_query
+from hub.audience.filters.nodes import EVERYONE, And, Field, FieldName, In, Node, reads
+from hub.audience.filters.parsing import FILTER_MAX_BYTES, parse
+
+__all__ = [
+    "EVERYONE",
+    "FILTER_MAX_BYTES",
+    "And",
+    "Field",
+    "FieldName",
+    "In",
+    "Node",
+    "Subject",
+    "matches",
+    "mongo_query",
+    "parse",
+    "reads",
+    "subject_of",
+]
