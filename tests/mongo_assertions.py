@@ -2,9 +2,11 @@
 
 from collections import Counter
 from datetime import datetime
+from typing import Any
 
 from pymongo import AsyncMongoClient
 
+from hub.platform.connections import Database
 from tests.client import Json
 
 MarkRow = tuple[str, bool, bool, bool, bool, bool]
@@ -46,6 +48,18 @@ class StoredTenant:
         """Return how many notifications each send made."""
         found = self._database.notifications.find({"mailbox": {"$regex": f"^{self._tenant}/"}}, {"send": 1})
         return Counter([n["send"] async for n in found])
+
+
+async def stored_receipts(database: Database, **fields: Any) -> list[Json]:
+    """Return the stored receipts with these values as one row each, oldest first. Erased rows are left out."""
+    found = []
+    async for doc in database.receipts.find({}).sort("_id"):
+        for index, row in enumerate(doc["rows"]):
+            if row:
+                about = {"user_id": row["u"], "notification_id": row["n"], "send_id": doc["sends"][row.get("s", 0)]}
+                receipt = {"id": f"{doc['_id']}-{index:03}", "tenant": doc["tenant"], "at": doc["at"], **about}
+                found.append(receipt | doc["events"][row.get("e", 0)])
+    return [row for row in found if all(row.get(name) == value for name, value in fields.items())]
 
 
 def visible_notifications(notifications: list[Json]) -> list[Json]:

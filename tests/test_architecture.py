@@ -22,7 +22,7 @@ OWNERS = {
     "deliveries": "status/deliveries.py",
     "replays": "status/deliveries.py",
     "sends": "status/sends.py",
-    "receipts": "status/receipt_change_stream.py",
+    "receipts": "status/receipts.py",
     "workers": "status/workers.py",
     "captured_messages": "status/captured.py",
     "webhook_calls": "webhooks/webhook_calls.py",

@@ -16,6 +16,7 @@ from tests.client import GraphQLErrors, Json, Replica, Tenant, eventually
 from tests.conftest import scaled
 from tests.device_calls import CONNECT_WEBHOOK, REGISTER_MOBILE_DEVICE, new_browser, register
 from tests.graphql_errors import expect_error
+from tests.mongo_assertions import stored_receipts
 from tests.preference_calls import UPDATE_PREFERENCES
 from tests.processes import Process
 
@@ -32,7 +33,7 @@ async def delete(tenant: Tenant, user: str, url: str | None = None) -> bool:
 async def documents_about(database: Database, tenant: Tenant, user: str) -> dict[str, list[Json]]:
     """Return every document that names the user."""
     key = f"{tenant.name}/{user}"
-    expected = {"$or": [{"_id": key}, {"mailbox": key}, {"tenant": tenant.name, "user_id": user}]}
+    expected = {"$or": [{"_id": key}, {"mailbox": key}, {"tenant": tenant.name, "rows.u": user}]}
     names = await database.list_collection_names()
     found = {name: await database[name].find(expected).to_list() for name in names if not name.startswith("system.")}
     return {name: docs for name, docs in found.items() if docs}
@@ -298,7 +299,7 @@ async def test_sends_during_an_erasure_leave_no_partial_data(tenant: Tenant, dat
     page = await tenant.inbox("alice", first=100)
     stored = await database.notifications.find({"mailbox": f"{tenant.name}/alice"}).to_list()
     assert len(page["nodes"]) == len(stored) == page["unread"]
-    receipts = await database.receipts.find({"tenant": tenant.name}).to_list()
+    receipts = await stored_receipts(database, tenant=tenant.name)
     assert {receipt["notification_id"] for receipt in receipts} == {n["_id"] for n in stored}
     assert await delete(tenant, "alice") is bool(page)
     assert await documents_about(database, tenant, "alice") == {}

@@ -8,10 +8,10 @@ from hub.ids import new_id
 from hub.model import (
     Channel,
     DeliveryStatus,
+    PendingReceipt,
     ReceiptKind,
 )
 from hub.platform.connections import Database
-from hub.status import receipt_change_stream
 from hub.webhooks import webhook_calls
 from hub.webhooks.events import EVENTS
 from hub.webhooks.webhook_calls import calls_for_receipt
@@ -27,12 +27,13 @@ from tests.webhook_data import (
     insert_calls,
     new_endpoint,
     new_notification,
+    new_receipt,
 )
 
 
 def test_receipt_creates_a_call_for_each_subscribed_endpoint() -> None:
     n = new_notification()
-    receipt = receipt_change_stream.user_receipt(n, ReceiptKind.READ, NOW)
+    receipt = new_receipt(n)
     wanting = [
         new_endpoint("a"),
         new_endpoint("b", "notification.read"),
@@ -56,7 +57,7 @@ def test_receipt_creates_a_call_for_each_subscribed_endpoint() -> None:
         "type": "notification.read",
         "timestamp": "2026-11-20T08:15:30.000Z",
         "data": {
-            "receiptId": receipt["_id"],
+            "receiptId": receipt.id,
             "sendId": n.send,
             "notificationId": n.id,
             "userId": "alice",
@@ -74,10 +75,7 @@ def test_every_receipt_kind_has_an_event_or_is_intermediate() -> None:
     n, received = new_notification(), {}
     for kind in ReceiptKind:
         if kind is not ReceiptKind.DELIVERY:
-            received[kind] = [
-                one["event"]
-                for one in calls_for_receipt(receipt_change_stream.user_receipt(n, kind, NOW), n, [new_endpoint()], NOW)
-            ]
+            received[kind] = [one["event"] for one in calls_for_receipt(new_receipt(n, kind), n, [new_endpoint()], NOW)]
     assert received == {kind: [f"notification.{kind.lower()}"] for kind in received}
     on_the_way = {DeliveryStatus.ACCEPTED, DeliveryStatus.HELD, DeliveryStatus.PROCESSING, DeliveryStatus.RETRYING}
     silent = on_the_way | {DeliveryStatus.READ}  # which is published as notification.read
@@ -88,7 +86,7 @@ def test_every_receipt_kind_has_an_event_or_is_intermediate() -> None:
     }
     for channel in Channel:
         for status in DeliveryStatus:
-            receipt = receipt_change_stream.channel_receipt(n, channel, status, NOW, "NOT_CONFIGURED")
+            receipt = PendingReceipt(n, channel, status, "NOT_CONFIGURED").stored(new_id(), NOW)
             events = [one["event"] for one in calls_for_receipt(receipt, n, [new_endpoint()], NOW)]
             usual = f"delivery.{status.lower()}"
             event = inner.get(status, usual) if channel is Channel.IN_APP else usual

@@ -8,9 +8,12 @@ import pytest
 from hub.ids import new_id
 from hub.model import (
     Attempt,
+    Channel,
     DeliveryStatus,
     Notification,
+    PendingReceipt,
     Priority,
+    Receipt,
     ReceiptKind,
     Role,
     WebhookEndpoint,
@@ -18,7 +21,6 @@ from hub.model import (
     mailbox_of,
 )
 from hub.platform.connections import Database
-from hub.status import receipt_change_stream
 from hub.webhooks.webhook_calls import calls_for_receipt
 from tests.client import GraphQLErrors, Json, Tenant
 
@@ -90,6 +92,11 @@ def new_notification(tenant: str = "acme", **options: Any) -> Notification:
     return Notification(**fields | options)
 
 
+def new_receipt(n: Notification, kind: ReceiptKind = ReceiptKind.READ) -> Receipt:
+    """Return the receipt of a user's action in the inbox."""
+    return PendingReceipt(n, Channel.IN_APP, kind=kind).stored(new_id(), NOW)
+
+
 def new_endpoint(id: str = "", *events: str, **fields: Any) -> WebhookEndpoint:
     return WebhookEndpoint(id=id or new_id(), url=URL, events=events, secrets=("whsec_AAAA",), created_at=NOW, **fields)
 
@@ -99,9 +106,7 @@ async def insert_calls(database: Database, tenant: Tenant, id: str, statuses: li
     created = []
     for status in statuses:
         n = new_notification(tenant.name)
-        [call] = calls_for_receipt(
-            receipt_change_stream.user_receipt(n, ReceiptKind.READ, NOW), n, [new_endpoint(id)], NOW
-        )
+        [call] = calls_for_receipt(new_receipt(n), n, [new_endpoint(id)], NOW)
         call["status"] = status
         call["due_at"] = FAR_FUTURE  # so no worker takes it
         if status is DeliveryStatus.FAILED:

@@ -19,6 +19,7 @@ from hub.model import (
     Mailbox,
     MailboxChange,
     Notification,
+    PendingReceipt,
     Reason,
     WindowCount,
     document,
@@ -39,7 +40,7 @@ class UnitOfWork:
       has its `due_at`.
     - `deliveries_to_end`: the removed notifications whose waiting deliveries are obsolete, by id, with the reason.
     - `stopping`: the notifications with deliveries that a mark of the recipient may stop.
-    - `receipt_subjects`: the deliveries that receipts concern, by receipt id. Other receipts concern notifications.
+    - `receipts`: the receipts of the changes, in order.
     - `released`: the deliveries to enqueue after the commit, as `(lane, id)`.
     """
 
@@ -68,7 +69,7 @@ class UnitOfWork:
         self.held_updates: list[Delivery] = []
         self.deliveries_to_end: dict[str, Reason] = {}
         self.stopping: list[Notification] = []
-        self.receipt_subjects: dict[str, Delivery] = {}
+        self.receipts: list[PendingReceipt] = []
         self.released: list[tuple[str, str]] = []
         self.locked_mailboxes: set[str] = set()
         self._live: dict[tuple[str, str], str] = {}

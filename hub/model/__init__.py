@@ -19,7 +19,7 @@ from hub.model.notifications import (
 from hub.model.outbox_jobs import Attempt, Delivery, WebhookCall, delivery_id
 from hub.model.preferences import EVERY_DAY, NO_PREFERENCES, CategoryPreference, DigestChoice, Preferences, QuietHours
 from hub.model.principals import Principal, Role
-from hub.model.receipts import Receipt, ReceiptKind
+from hub.model.receipts import PendingReceipt, Receipt, ReceiptKind
 from hub.model.record import Record, document
 from hub.model.sends import ERASED_SEND_FIELDS, SEND_CONTENT_FIELDS, Send
 from hub.model.statuses import DeliveryStatus, Reason, SendStatus
@@ -64,6 +64,7 @@ __all__ = (
     "Mailbox",
     "MailboxChange",
     "Notification",
+    "PendingReceipt",
     "Position",
     "Preferences",
     "Principal",

@@ -3,7 +3,11 @@
 from datetime import datetime
 from enum import StrEnum
 
+from msgspec import Struct
+
 from hub.model.channels import Channel
+from hub.model.notifications import Notification
+from hub.model.outbox_jobs import Delivery
 from hub.model.record import Record
 from hub.model.statuses import DeliveryStatus
 
@@ -31,3 +35,33 @@ class Receipt(Record, frozen=True, rename={"id": "_id"}):
     channel: Channel | None = None
     status: DeliveryStatus | None = None
     reason: str | None = None
+
+
+class PendingReceipt(Struct, frozen=True):
+    """A receipt before it is stored, when it gets its id and time. `about`: the notification or delivery that it
+    concerns."""
+
+    about: Notification | Delivery
+    channel: Channel
+    status: DeliveryStatus | None = None
+    reason: str | None = None
+    kind: ReceiptKind = ReceiptKind.DELIVERY
+
+    @property
+    def notification_id(self) -> str:
+        return self.about.notification if isinstance(self.about, Delivery) else self.about.id
+
+    def stored(self, id: str, at: datetime) -> Receipt:
+        """Return the receipt with its id and time."""
+        return Receipt(
+            id=id,
+            tenant=self.about.tenant,
+            kind=self.kind,
+            at=at,
+            send_id=self.about.send,
+            notification_id=self.notification_id,
+            user_id=self.about.user_id,
+            channel=self.channel,
+            status=self.status,
+            reason=self.reason,
+        )

@@ -98,7 +98,7 @@ class Settlement(Struct, Generic[J], frozen=True, kw_only=True):
 class Receipts(Protocol[J_contra]):
     """The receipts of the jobs of one collection."""
 
-    def receipt_for(self, job: J_contra, status: DeliveryStatus, reason: Reason | None, now: datetime) -> Any | None:
+    def receipt_for(self, job: J_contra, status: DeliveryStatus, reason: Reason | None) -> Any | None:
         """Return the receipt for a job's new status, or None if this status has no receipt."""
         ...
 
@@ -216,7 +216,7 @@ class Claims(Generic[J]):
             pending = [
                 receipt
                 for settlement in still_claimed
-                if (receipt := self._receipts.receipt_for(settlement.job, settlement.status, settlement.reason, now))
+                if (receipt := self._receipts.receipt_for(settlement.job, settlement.status, settlement.reason))
             ]
             for collection, documents in (await self._receipts.build_documents(pending, now)).items():
                 await self._database[collection].insert_many(documents, ordered=False, session=session)

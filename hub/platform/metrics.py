@@ -49,6 +49,10 @@ feed_events_max = Gauge("hub_feed_events_max", "Events queued in the fullest inb
 feeds_over_half_full = Gauge("hub_feeds_over_half_full", "Inbox subscriptions whose queue is more than half full.")
 mailboxes_open = Gauge("hub_mailboxes_open", "Mailboxes with an open inbox subscription.")
 receipt_readers = Gauge("hub_receipt_readers", "Open subscriptions to receipts.")
+receipt_streams = Gauge(
+    "hub_receipt_streams",
+    "Open change streams of receipts: one for all subscriptions, and one for each that catches up.",
+)
 resyncs = Counter("hub_resyncs", "RESYNC events sent to inbox subscriptions.")
 
 # Commits

@@ -135,6 +135,7 @@ async def build_components(settings: Settings) -> AsyncIterator[Components]:
         inbox = _build_inbox(settings, stores, queue)
         rate_limiter = RateLimiter(stores.redis, settings.redis_prefix, lambda: stores.server_clock.now().timestamp())
         services = _build_services(settings, stores, queue, inbox, rate_limiter)
+        stack.push_async_callback(services.receipts.close)
         stack.push_async_callback(_flush_writers, inbox, queue)
         register_gauges(inbox.committer, inbox.publisher, services.subscriptions)
         yield _assemble(settings, stores, queue, inbox, services, rate_limiter)

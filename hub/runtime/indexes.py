@@ -5,7 +5,7 @@ from hub.inbox import inbox_reader, window_counts
 from hub.platform import signed_links
 from hub.platform.connections import Indexes
 from hub.settings import Settings
-from hub.status import deliveries, receipt_change_stream, sends, workers
+from hub.status import deliveries, receipts, sends, workers
 from hub.webhooks import webhook_calls
 
 
@@ -15,7 +15,7 @@ def indexes(settings: Settings) -> list[Indexes]:
         inbox_reader.indexes(settings),
         window_counts.indexes(),
         sends.indexes(),
-        receipt_change_stream.indexes(settings),
+        receipts.indexes(settings),
         users.indexes(),
         tenants.indexes(),
         templates.indexes(settings),

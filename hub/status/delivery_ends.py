@@ -112,9 +112,7 @@ class DeliveryEnds:
             if ended:
                 await self._deliveries.update_many({"_id": {"$in": ended}}, update, session=session)
         receipts = [
-            receipt
-            for one in current
-            if (receipt := self._receipt_builder.receipt_for(one, end.status, end.reason, now))
+            receipt for one in current if (receipt := self._receipt_builder.receipt_for(one, end.status, end.reason))
         ]
         for collection, documents in (await self._receipt_builder.build_documents(receipts, now)).items():
             await self._database[collection].insert_many(documents, ordered=False, session=session)

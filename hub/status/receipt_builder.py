@@ -4,13 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from hub.audience.tenants import Tenants
-from hub.model import Delivery, DeliveryStatus, Notification, Reason, Tenant
+from hub.model import Delivery, DeliveryStatus, PendingReceipt, Reason, Tenant
 from hub.platform.connections import Document
-from hub.status import receipt_change_stream
+from hub.status import receipts
 from hub.webhooks import webhook_calls
 
-PendingReceipt = tuple[Document, Notification | Delivery]
-"""A receipt with the notification or delivery that it concerns."""
 REPORTED_STATUSES = frozenset(
     {
         *(DeliveryStatus.SENT, DeliveryStatus.DELIVERED, DeliveryStatus.SKIPPED),
@@ -20,40 +18,39 @@ REPORTED_STATUSES = frozenset(
 """The delivery statuses for which a receipt is written."""
 
 
-def webhook_calls_for(
+def build_documents(
     pending: Sequence[PendingReceipt], tenants: Mapping[str, Tenant], now: datetime
-) -> list[Document]:
-    """Return the webhook calls that the receipts cause."""
-    return [
+) -> dict[str, list[Document]]:
+    """Return the documents to insert by collection: the receipts, and the webhook calls that they cause."""
+    packed = receipts.pack(pending, now)
+    documents = {receipts.COLLECTION: packed.documents}
+    calls = [
         call
-        for receipt, about in pending
-        if (endpoints := tenants[receipt["tenant"]].endpoints)
-        for call in webhook_calls.calls_for_receipt(receipt, about, endpoints, now)
+        for id, one in packed.receipts
+        if (endpoints := tenants[one.about.tenant].endpoints)
+        for call in webhook_calls.calls_for_receipt(one.stored(id, now), one.about, endpoints, now)
     ]
+    if calls:
+        documents[webhook_calls.COLLECTION] = calls
+    return documents
 
 
 class ReceiptBuilder:
-    """Builds the documents of receipts. Implements `hub.outbox.claims.Receipts` for deliveries."""
+    """Builds the receipts of deliveries. Implements `hub.outbox.claims.Receipts`."""
 
     def __init__(self, tenants: Tenants) -> None:
         self._tenants = tenants
 
-    def receipt_for(
-        self, job: Delivery, status: DeliveryStatus, reason: Reason | None, now: datetime
-    ) -> PendingReceipt | None:
+    def receipt_for(self, job: Delivery, status: DeliveryStatus, reason: Reason | None) -> PendingReceipt | None:
         """Return the receipt of a delivery's new status, or None if no receipt is written for that status.
 
         A digest has no receipts. Its items have."""
         if status not in REPORTED_STATUSES or job.digest_key:
             return None
-        return receipt_change_stream.delivery_receipt(job, status, now, reason), job
+        return PendingReceipt(job, job.channel, status, reason)
 
     async def build_documents(self, pending: Sequence[PendingReceipt], now: datetime) -> dict[str, list[Document]]:
         """Return the documents to insert by collection."""
         if not pending:
             return {}
-        documents = {receipt_change_stream.COLLECTION: [receipt for receipt, _ in pending]}
-        tenants = await self._tenants.get_many({receipt["tenant"] for receipt, _ in pending})
-        if calls := webhook_calls_for(pending, tenants, now):
-            documents[webhook_calls.COLLECTION] = calls
-        return documents
+        return build_documents(pending, await self._tenants.get_many({one.about.tenant for one in pending}), now)

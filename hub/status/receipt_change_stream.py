@@ -1,34 +1,44 @@
-"""Receipts. They are written in the transaction that causes them and streamed through a MongoDB change stream.
+"""Streams of receipts, read from MongoDB change streams.
 
-Cursors are the resume tokens of the stream. A reader that reconnects misses no receipt if the oplog still contains the
-reader's position. Each receipt is delivered at least once; readers discard ids that they have already received.
+Guarantees
+- Each receipt is delivered at least once, with a stable id. Readers discard ids that they have already received.
+- A reader that resumes with a cursor misses no receipt if the oplog still contains its position. A cursor is a resume
+  token. Up to the last row of a document, it is the token before that document, with the document and the row.
+- One shared change stream per process feeds all readers, because each stream makes MongoDB decode the whole oplog. Its
+  newest documents stay in a bounded buffer. A reader whose position is not in the buffer, because it is too old or the
+  reader is too slow, reads a stream of its own until it reaches the buffer.
+
+How it runs: the first reader starts the shared stream, which ends IDLE_S after the last reader. After an error, all
+readers of the stream fail, and the next reader starts it again. `close` stops it.
 """
 
-from collections import Counter
+import asyncio
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
+from contextvars import Context
 from datetime import datetime, timedelta
 from typing import Any
 
 from bson import Timestamp
 from msgspec import Struct
-from pymongo import ASCENDING, IndexModel
+from pymongo.asynchronous.change_stream import AsyncChangeStream
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import OperationFailure
 
 from hub import base64url
 from hub.errors import BadUserInput, CursorExpired, RateLimited
-from hub.ids import new_id
-from hub.model import Channel, Delivery, DeliveryStatus, Notification, Receipt, ReceiptKind, document
+from hub.model import Receipt
 from hub.platform import metrics
-from hub.platform.connections import Database, Document, Indexes, is_outage
-from hub.platform.tolerant_decoding import decode
-from hub.settings import Settings
+from hub.platform.connections import Database, Document, is_outage
+from hub.status.receipts import COLLECTION, unpack
 
-COLLECTION = "receipts"
-DAY_S = 86_400
 CLOCK_MARGIN = timedelta(seconds=60)  # tolerated difference between the clocks of this process and of MongoDB
 HISTORY_LOST = 286
 RETRY_AFTER_S = 10.0  # after RateLimited
 WAIT_MS = 1000  # time for which MongoDB blocks a read without results
+BUFFER_MAX_ROWS = 20_000  # receipts in the buffer, about 10 MB
+IDLE_S = 60.0  # time for which the shared stream waits for readers that reconnect
 
 
 class StreamedReceipt(Struct, frozen=True):
@@ -38,70 +48,183 @@ class StreamedReceipt(Struct, frozen=True):
     cursor: str
 
 
-def indexes(settings: Settings) -> Indexes:
-    # receipts are read only through the change stream; this index deletes old ones
-    return {
-        COLLECTION: [IndexModel([("at", ASCENDING)], name="expiry", expireAfterSeconds=settings.receipt_days * DAY_S)]
-    }
+class _Insert(Struct, frozen=True):
+    """An inserted document, with the positions before and after it. Positions are resume tokens in hexadecimal, which
+    sort in the order of the stream."""
+
+    before: str
+    after: str
+    doc: Document
+
+    @property
+    def rows(self) -> int:
+        return len(self.doc["rows"])
+
+    def concerns(self, tenant: str, send_id: str | None) -> bool:
+        return self.doc["tenant"] == tenant and (send_id is None or send_id in self.doc["sends"])
 
 
-def user_receipt(n: Notification, kind: ReceiptKind, at: datetime, channel: Channel = Channel.IN_APP) -> Document:
-    """Return the receipt of a user action."""
-    return _document(n, kind, at, channel, None, None)
+class _Start(Struct, frozen=True):
+    """The start of a reader: a position, a time, or neither for new receipts. The rows up to `row` of `document` are
+    left out."""
+
+    position: str | None = None
+    time: Timestamp | None = None
+    document: str = ""
+    row: int = -1
 
 
-def channel_receipt(
-    n: Notification, channel: Channel, status: DeliveryStatus, at: datetime, reason: str | None = None
-) -> Document:
-    """Return the receipt of a notification's status on one channel."""
-    return _document(n, ReceiptKind.DELIVERY, at, channel, status, reason)
+class _ChangeStream:
+    """One open change stream of inserted documents that match. `position` is its position."""
+
+    def __init__(self, stream: AsyncChangeStream[Document]) -> None:
+        self._stream = stream
+        self.position = self._read_position()
+
+    @property
+    def alive(self) -> bool:
+        return self._stream.alive
+
+    async def read(self) -> _Insert | None:
+        """Return the next document, or None after WAIT_MS without one."""
+        before = self.position
+        change = await self._stream.try_next()
+        self.position = self._read_position()
+        return None if change is None else _Insert(before, change["_id"]["_data"], change["fullDocument"])
+
+    def _read_position(self) -> str:
+        token = self._stream.resume_token
+        assert token, "the first batch is empty, so MongoDB returns a token with it"
+        position: str = token["_data"]
+        return position
 
 
-def delivery_receipt(delivery: Delivery, status: DeliveryStatus, at: datetime, reason: str | None = None) -> Document:
-    """Return the receipt of a stored delivery's status."""
-    return document(
-        Receipt(
-            id=new_id(at),
-            tenant=delivery.tenant,
-            kind=ReceiptKind.DELIVERY,
-            at=at,
-            send_id=delivery.send,
-            notification_id=delivery.notification,
-            user_id=delivery.user_id,
-            channel=delivery.channel,
-            status=status,
-            reason=reason,
-        )
-    )
+@asynccontextmanager
+async def _open(
+    receipts: AsyncCollection[Document], match: Document, start: _Start
+) -> AsyncGenerator[_ChangeStream, None]:
+    options: dict[str, Any] = {}
+    if start.position is not None:
+        options["resume_after"] = {"_data": start.position}
+    elif start.time is not None:
+        options["start_at_operation_time"] = start.time
+    stages = [{"$match": {"operationType": "insert", "fullDocument.rows": {"$exists": True}, **match}}]
+    metrics.receipt_streams.inc()
+    try:
+        async with await receipts.watch(stages, max_await_time_ms=WAIT_MS, batch_size=0, **options) as stream:
+            yield _ChangeStream(stream)
+    finally:
+        metrics.receipt_streams.dec()
 
 
-def _document(
-    n: Notification,
-    kind: ReceiptKind,
-    at: datetime,
-    channel: Channel,
-    status: DeliveryStatus | None,
-    reason: str | None,
-) -> Document:
-    return document(
-        Receipt(
-            id=new_id(at),
-            tenant=n.tenant,
-            kind=kind,
-            at=at,
-            send_id=n.send,
-            notification_id=n.id,
-            user_id=n.user_id,
-            channel=channel,
-            status=status,
-            reason=reason,
-        )
-    )
+@asynccontextmanager
+async def _open_own(
+    receipts: AsyncCollection[Document], match: Document, start: _Start
+) -> AsyncGenerator[_ChangeStream, None]:
+    """Open the stream of one reader. Raise CursorExpired if MongoDB cannot read from its start."""
+    try:
+        async with _open(receipts, match, start) as stream:
+            yield stream
+    except OperationFailure as error:
+        if is_outage(error):
+            raise
+        raise _expired() from error
+
+
+class _SharedStream:
+    """The shared stream and its buffer, from its start to its end. The buffer contains what follows `oldest`, up to
+    `newest`."""
+
+    def __init__(self, receipts: AsyncCollection[Document]) -> None:
+        self._receipts = receipts
+        self._buffer: deque[_Insert] = deque()
+        self._first = 0  # the number of documents that were dropped from the buffer
+        self._rows = 0
+        self._oldest = self.newest = ""
+        self._opened = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._error: Exception | None = None
+        self._idle_since = asyncio.get_running_loop().time()
+        self._readers = 0
+        self.ended = False
+        self.task = asyncio.create_task(self._run(), context=Context())
+
+    async def join(self) -> None:
+        """Register a reader, and wait until the stream is open or has failed."""
+        self._readers += 1
+        await self._opened.wait()
+
+    def leave(self) -> None:
+        self._readers -= 1
+        self._idle_since = asyncio.get_running_loop().time()
+
+    def contains(self, position: str) -> bool:
+        """Return True if the buffer contains all documents after a position. A later position may be invalid."""
+        return self._oldest <= position <= self.newest
+
+    def continues(self, position: str) -> bool:
+        """Return True if a reader that reached this position in its own stream can continue with the buffer."""
+        return self._oldest <= position
+
+    def raise_error(self) -> None:
+        """Raise the error that ended the stream, if any."""
+        if self._error:
+            raise self._error
+
+    async def read(self, position: str) -> AsyncGenerator[_Insert, None]:
+        """Yield the documents after a position. Return if the reader is so slow that the buffer dropped documents, or
+        after the stream ended."""
+        number = self._first
+        while True:
+            while self._first <= number < self._first + len(self._buffer):
+                insert = self._buffer[number - self._first]
+                number += 1
+                if insert.after > position:
+                    yield insert
+            if number < self._first or self.ended:
+                return
+            await self._changed.wait()
+
+    async def _run(self) -> None:
+        try:
+            async with _open(self._receipts, {}, _Start()) as stream:
+                self._oldest = self.newest = stream.position
+                self._opened.set()
+                while stream.alive and not self._is_idle():
+                    insert = await stream.read()
+                    if insert:
+                        self._add(insert)
+                    self.newest = stream.position
+                self.ended = True
+        except Exception as error:  # noqa: BLE001 - the readers raise it
+            lost = isinstance(error, OperationFailure) and error.code == HISTORY_LOST
+            self._error = _expired() if lost else error
+        finally:
+            self.ended = True
+            self._opened.set()
+            self._wake()
+
+    def _add(self, insert: _Insert) -> None:
+        self._buffer.append(insert)
+        self._rows += insert.rows
+        while self._rows > BUFFER_MAX_ROWS and len(self._buffer) > 1:
+            dropped = self._buffer.popleft()
+            self._first += 1
+            self._rows -= dropped.rows
+            self._oldest = dropped.after
+        self._wake()
+
+    def _is_idle(self) -> bool:
+        return not self._readers and asyncio.get_running_loop().time() - self._idle_since > IDLE_S
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
 class ReceiptStreams:
-    """The open receipt streams of this process. Their number is limited because each uses a cursor on MongoDB's
-    oplog. `to_real_time` converts a time on the hub's clock."""
+    """The receipt readers of this process. Their number is limited because each may need a cursor on MongoDB's oplog.
+    `to_real_time` converts a time on the hub's clock."""
 
     def __init__(
         self,
@@ -110,11 +233,12 @@ class ReceiptStreams:
         process_max: int,
         to_real_time: Callable[[datetime], datetime],
     ) -> None:
-        self._database = database
+        self._receipts = database[COLLECTION]
         self._per_tenant_max = per_tenant_max
         self._process_max = process_max
         self._to_real_time = to_real_time
         self._open: Counter[str] = Counter()
+        self._shared: _SharedStream | None = None
 
     async def stream(
         self, tenant: str, send_id: str | None, after: str | None, since: datetime | None
@@ -124,6 +248,30 @@ class ReceiptStreams:
 
         Raise CursorExpired if the oplog no longer contains the position, or RateLimited if too many streams are
         open."""
+        self._check_limits(tenant)
+        start = self._start(after, since)
+        self._open[tenant] += 1
+        metrics.receipt_readers.inc()
+        try:
+            async with aclosing(self._inserts(tenant, send_id, start)) as inserts:
+                async for insert in inserts:
+                    for row, receipt in unpack(insert.doc, send_id):
+                        if insert.doc["_id"] != start.document or row > start.row:
+                            yield StreamedReceipt(receipt, _cursor(insert, row))
+        finally:
+            metrics.receipt_readers.dec()
+            self._open[tenant] -= 1
+            if not self._open[tenant]:
+                del self._open[tenant]
+
+    async def close(self) -> None:
+        """Stop the shared stream."""
+        if self._shared:
+            self._shared.task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._shared.task
+
+    def _check_limits(self, tenant: str) -> None:
         if self._open[tenant] >= self._per_tenant_max:
             raise RateLimited(
                 f"A tenant has at most {self._per_tenant_max} receipt streams (HUB_TENANT_MAX_RECEIPT_STREAMS).",
@@ -134,60 +282,72 @@ class ReceiptStreams:
                 f"This process has at most {self._process_max} receipt streams (HUB_RECEIPT_MAX_STREAMS).",
                 RETRY_AFTER_S,
             )
-        self._open[tenant] += 1
-        metrics.receipt_readers.inc()
-        try:
-            async with await self._open_stream(tenant, send_id, after, since) as stream:
-                while stream.alive:
-                    try:
-                        change = await stream.try_next()
-                    except OperationFailure as error:
-                        if error.code == HISTORY_LOST:
-                            raise CursorExpired(
-                                "This reader is older than the stored receipts. Start again without a cursor."
-                            ) from error
-                        raise
-                    if change is not None and (receipt := decode(change["fullDocument"], Receipt)):
-                        yield StreamedReceipt(receipt, _cursor(change["_id"]["_data"]))
-        finally:
-            metrics.receipt_readers.dec()
-            self._open[tenant] -= 1
-            if not self._open[tenant]:
-                del self._open[tenant]
 
-    async def _open_stream(self, tenant: str, send_id: str | None, after: str | None, since: datetime | None) -> Any:
-        match: Document = {"operationType": "insert", "fullDocument.tenant": tenant}
-        if send_id is not None:
-            match["fullDocument.send_id"] = send_id
-        start: dict[str, Any] = {}
+    def _start(self, after: str | None, since: datetime | None) -> _Start:
         if after is not None:
-            start["resume_after"] = {"_data": _token(after)}
-        elif since is not None:
-            real = self._to_real_time(since)
-            start["start_at_operation_time"] = Timestamp(int((real - CLOCK_MARGIN).timestamp()), 0)
-        receipts = self._database[COLLECTION]
-        stages = [{"$match": match}]
+            return _start_after(after)
+        if since is not None:
+            real = self._to_real_time(since) - CLOCK_MARGIN
+            return _Start(time=Timestamp(int(real.timestamp()), 0))
+        return _Start()
+
+    async def _inserts(self, tenant: str, send_id: str | None, start: _Start) -> AsyncGenerator[_Insert, None]:
+        """Yield the documents with receipts of a tenant, or of one send."""
+        if self._shared is None or self._shared.ended:
+            self._shared = _SharedStream(self._receipts)
+        shared = self._shared
         try:
-            return await receipts.watch(stages, max_await_time_ms=WAIT_MS, **start)
-        except OperationFailure as error:
-            if is_outage(error):
-                raise
-            if after is not None or since is not None:
-                raise CursorExpired(
-                    "The cursor is older than the stored receipts, or belongs to other receipts. Start again without "
-                    "a cursor."
-                ) from error
-            return await receipts.watch(stages, max_await_time_ms=WAIT_MS)
+            await shared.join()
+            position = shared.newest if start == _Start() else start.position
+            joins = position is not None and shared.contains(position)
+            while not shared.ended:
+                if position is not None and joins:
+                    async with aclosing(shared.read(position)) as inserts:
+                        async for insert in inserts:
+                            position = insert.after
+                            if insert.concerns(tenant, send_id):
+                                yield insert
+                else:
+                    async with _open_own(self._receipts, _match(tenant, send_id), start) as stream:
+                        while stream.alive and not shared.ended and not joins:
+                            if found := await stream.read():
+                                yield found
+                            joins = shared.continues(stream.position)
+                        position = stream.position
+                start = _Start(position)
+                joins = shared.continues(position)  # closing a stream takes time
+            shared.raise_error()
+        finally:
+            shared.leave()
 
 
-def _cursor(token: str) -> str:
-    return base64url.encode(bytes.fromhex(token))
+def _match(tenant: str, send_id: str | None) -> Document:
+    match = {"fullDocument.tenant": tenant}
+    return match if send_id is None else match | {"fullDocument.sends": send_id}
 
 
-def _token(cursor: str) -> str:
+def _cursor(insert: _Insert, row: int) -> str:
+    """Return the cursor after a row of a document."""
+    if row == insert.rows - 1:
+        return base64url.encode(bytes.fromhex(insert.after))
+    return f"{base64url.encode(bytes.fromhex(insert.before))}.{insert.doc['_id']}.{row}"
+
+
+def _start_after(cursor: str) -> _Start:
+    token, *of_document = cursor.split(".")
     try:
-        return base64url.decode(cursor).hex().upper()
+        position = base64url.decode(token).hex().upper()
+        if not of_document:
+            return _Start(position)
+        document, row = of_document
+        return _Start(position, document=document, row=int(row))
     except ValueError:
         raise BadUserInput(
             "after is not a valid cursor of these receipts. Pass a returned cursor unchanged.", "after"
         ) from None
+
+
+def _expired() -> CursorExpired:
+    return CursorExpired(
+        "The cursor is older than the stored receipts, or belongs to other receipts. Start again without a cursor."
+    )

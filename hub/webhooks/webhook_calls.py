@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 import orjson
-from msgspec import convert
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from hub.decide.recheck import STOPPED
@@ -53,35 +52,34 @@ def indexes(settings: Settings) -> Indexes:
 
 
 def calls_for_receipt(
-    receipt: Document, about: Notification | Delivery, endpoints: Iterable[WebhookEndpoint], now: datetime
+    receipt: Receipt, about: Notification | Delivery, endpoints: Iterable[WebhookEndpoint], now: datetime
 ) -> list[Document]:
     """Return the calls that a receipt causes, one for each enabled endpoint that subscribes to the event. The ids
     depend only on the receipt and the endpoint, and have the same order as receipts."""
     endpoints = [endpoint for endpoint in endpoints if endpoint.enabled]
     if not endpoints:
         return []
-    decoded = convert(receipt, Receipt)
-    event = event_name(decoded)
+    event = event_name(receipt)
     if event is None:
         return []
-    payload = _payload(event, decoded, about)
+    payload = _payload(event, receipt, about)
     return [
         document(
             WebhookCall(
-                id=f"{decoded.id}-{endpoint.id}",
-                tenant=decoded.tenant,
+                id=f"{receipt.id}-{endpoint.id}",
+                tenant=receipt.tenant,
                 endpoint=endpoint.id,
                 event=event,
                 payload=payload,
                 status=DeliveryStatus.ACCEPTED,
                 priority=about.priority,
-                lane=f"{LANE}/{about.priority}/{decoded.tenant}",
+                lane=f"{LANE}/{about.priority}/{receipt.tenant}",
                 due_at=now,
                 created_at=now,
                 updated_at=now,
             )
         )
-        for endpoint in subscribed_endpoints(endpoints, event, named=_is_stopped_step(decoded, about))
+        for endpoint in subscribed_endpoints(endpoints, event, named=_is_stopped_step(receipt, about))
     ]
 
 

@@ -23,16 +23,15 @@ from hub.decide.recheck import stop_reason
 from hub.decide.timing import INTERRUPTING, interruption_of
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.live.publisher import Publisher
-from hub.model import Channel, DeliveryStatus, Mailbox, MailboxChange, Notification, StepStop, tenant_of
+from hub.model import Channel, DeliveryStatus, Mailbox, MailboxChange, Notification, PendingReceipt, StepStop, tenant_of
 from hub.outbox.enqueuer import Enqueuer
 from hub.outbox.states import WAITING
-from hub.status import deliveries, receipt_change_stream
+from hub.status import deliveries
 from hub.status.digests import Digests
 from hub.status.held_deliveries import HeldDeliveries
 from hub.status.obsolete_deliveries import ObsoleteDeliveries, ObsoleteGroup
-from hub.status.receipt_builder import webhook_calls_for
+from hub.status.receipt_builder import build_documents
 from hub.status.sends import Sends
-from hub.webhooks import webhook_calls
 from hub.workflows.digest_joins import DigestJoins, join_briefings
 from hub.workflows.release import WaitingDeliveries
 from hub.workflows.send_request import DecisionData
@@ -95,19 +94,14 @@ class AfterCommit:
 
     async def add_follow_ups(self, unit: UnitOfWork, session: AsyncClientSession) -> None:
         """Add held deliveries to briefings. Cancel the new deliveries of notifications that were replaced in the same
-        unit. Add the webhook calls that the receipts of `unit` cause."""
+        unit. Add the receipts of `unit` and the webhook calls that they cause."""
         if unit.held_inserts or unit.held_updates:
             await join_briefings(unit, self._digests, session)
         _cancel_replaced(unit)
         if unit.digests:
             unit.digests.write(unit)
-        written = unit.inserts.get(receipt_change_stream.COLLECTION, [])
-        pending = [
-            (receipt, unit.receipt_subjects.get(receipt["_id"]) or unit.notifications[receipt["notification_id"]])
-            for receipt in written
-        ]
-        if calls := webhook_calls_for(pending, unit.decision_data.tenants, unit.now):
-            unit.inserts[webhook_calls.COLLECTION] = calls
+        if unit.receipts:
+            unit.inserts |= build_documents(unit.receipts, unit.decision_data.tenants, unit.now)
 
     def on_commit(self, unit: UnitOfWork, changes: list[MailboxChange]) -> None:
         """Publish `changes`, enqueue new and released deliveries, and end the deliveries of notifications that were
@@ -141,14 +135,8 @@ def _cancel_replaced(unit: UnitOfWork) -> None:
     for index, doc in enumerate(rows):
         if (reason := reasons.get(doc.get("notification", ""))) and doc["status"] in WAITING:
             rows[index] = deliveries.cancelled_document(doc, reason)
-            receipt = receipt_change_stream.channel_receipt(
-                unit.notifications[doc["notification"]],
-                Channel(doc["channel"]),
-                DeliveryStatus.CANCELLED,
-                unit.now,
-                reason,
-            )
-            unit.insert(receipt_change_stream.COLLECTION, receipt)
+            n = unit.notifications[doc["notification"]]
+            unit.receipts.append(PendingReceipt(n, Channel(doc["channel"]), DeliveryStatus.CANCELLED, reason))
 
 
 def _stops(n: Notification, now: datetime) -> list[ObsoleteGroup]:

@@ -22,11 +22,11 @@ from hub.model import (
     Mailbox,
     MailboxChange,
     Notification,
+    PendingReceipt,
     Reason,
     ReceiptKind,
 )
 from hub.platform import tracing
-from hub.status import receipt_change_stream
 from hub.status.deliveries import Deliveries
 
 CHUNK = 250  # notifications per transaction of a bulk change; larger transactions would delay other changes
@@ -174,8 +174,7 @@ class _DueWork(WorkDefaults):
             if after:
                 unit.change(after)
                 if after.removed_as and not after.hidden:
-                    receipt = receipt_change_stream.channel_receipt(after, Channel.IN_APP, after.removed_as, unit.now)
-                    unit.insert(receipt_change_stream.COLLECTION, receipt)
+                    unit.receipts.append(PendingReceipt(after, Channel.IN_APP, after.removed_as))
             elif before is None or (before.wake_at and before.wake_at <= unit.now):
                 unprocessed.append(id)
         return unprocessed
@@ -195,8 +194,7 @@ class _ClickWork(WorkDefaults):
         if n is None:
             return
         if await self._deliveries.record_click(self._delivery.id, unit.now, session):
-            receipt = receipt_change_stream.user_receipt(n, ReceiptKind.CLICKED, unit.now, self._delivery.channel)
-            unit.insert(receipt_change_stream.COLLECTION, receipt)
+            unit.receipts.append(PendingReceipt(n, self._delivery.channel, kind=ReceiptKind.CLICKED))
         if (n.state or n.hidden) and (after := state.clicked(self._delivery.channel)(n, unit.now)):
             where = self._delivery.channel if n.hidden else Channel.IN_APP
             _add_receipts(unit, n, unit.change(after), where)
@@ -216,10 +214,7 @@ class _RecallWork(WorkDefaults):
                 removed = unit.change(after)
                 if not before.state:  # no inbox shows it
                     continue
-                receipt = receipt_change_stream.channel_receipt(
-                    removed, Channel.IN_APP, DeliveryStatus.CANCELLED, unit.now, Reason.RECALLED
-                )
-                unit.insert(receipt_change_stream.COLLECTION, receipt)
+                unit.receipts.append(PendingReceipt(removed, Channel.IN_APP, DeliveryStatus.CANCELLED, Reason.RECALLED))
 
 
 class _MarkAllWork(WorkDefaults):
@@ -254,8 +249,7 @@ class _MarkAllWork(WorkDefaults):
 
 
 def _add_receipts(unit: UnitOfWork, before: Notification, after: Notification, where: Channel = Channel.IN_APP) -> None:
-    for kind in state.receipt_kinds(before, after):
-        unit.insert(receipt_change_stream.COLLECTION, receipt_change_stream.user_receipt(after, kind, unit.now, where))
+    unit.receipts += [PendingReceipt(after, where, kind=kind) for kind in state.receipt_kinds(before, after)]
     if after.has_deliveries and _may_stop(before, after):
         unit.stopping.append(after)
 

@@ -40,6 +40,7 @@ from hub.model import (
     Delivery,
     DeliveryStatus,
     Notification,
+    PendingReceipt,
     Reason,
     Tenant,
     User,
@@ -48,7 +49,7 @@ from hub.model import (
 )
 from hub.outbox.lanes import SCHEDULER_LANES, Lanes
 from hub.settings import Settings
-from hub.status import deliveries, held_deliveries, receipt_change_stream
+from hub.status import deliveries, held_deliveries
 from hub.status.digests import ItemKind
 from hub.status.held_deliveries import HeldDeliveries, HeldEntry
 from hub.status.receipt_builder import REPORTED_STATUSES
@@ -264,8 +265,7 @@ def _counted(
 def _show(unit: UnitOfWork, n: Notification, step: int) -> None:
     """Show a notification in the inbox. If the inbox shows it already, it returns to the top as new."""
     shown = unit.change(state.shown(n, step))
-    receipt = receipt_change_stream.channel_receipt(shown, Channel.IN_APP, DeliveryStatus.DELIVERED, unit.now)
-    unit.insert(receipt_change_stream.COLLECTION, receipt)
+    unit.receipts.append(PendingReceipt(shown, Channel.IN_APP, DeliveryStatus.DELIVERED))
 
 
 def _hold(unit: UnitOfWork, delivery: Delivery, decision: Decision) -> None:
@@ -292,6 +292,4 @@ def _hold_or_end(unit: UnitOfWork, delivery: Delivery, decision: Decision) -> No
         return
     unit.update(deliveries.COLLECTION, delivery.id, held_deliveries.ended_update(delivery.id, status, reason, now))
     if status in REPORTED_STATUSES:
-        receipt = receipt_change_stream.delivery_receipt(delivery, status, now, reason)
-        unit.receipt_subjects[receipt["_id"]] = delivery
-        unit.insert(receipt_change_stream.COLLECTION, receipt)
+        unit.receipts.append(PendingReceipt(delivery, delivery.channel, status, reason))

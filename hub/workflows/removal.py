@@ -2,8 +2,7 @@
 
 from hub.inbox import state
 from hub.inbox.unit_of_work import UnitOfWork
-from hub.model import Channel, DeliveryStatus, Notification, Reason
-from hub.status import receipt_change_stream
+from hub.model import Channel, DeliveryStatus, Notification, PendingReceipt, Reason
 
 
 def remove(unit: UnitOfWork, n: Notification, reason: Reason) -> None:
@@ -14,9 +13,6 @@ def remove(unit: UnitOfWork, n: Notification, reason: Reason) -> None:
     unit.change(after)
     unit.lock(n.mailbox)  # also for a hidden notification, which does not change the mailbox
     if not n.hidden:
-        receipt = receipt_change_stream.channel_receipt(
-            after, Channel.IN_APP, DeliveryStatus.CANCELLED, unit.now, reason
-        )
-        unit.insert(receipt_change_stream.COLLECTION, receipt)
+        unit.receipts.append(PendingReceipt(after, Channel.IN_APP, DeliveryStatus.CANCELLED, reason))
     if n.has_deliveries:
         unit.deliveries_to_end[n.id] = reason

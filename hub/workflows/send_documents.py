@@ -19,6 +19,7 @@ from hub.model import (
     Delivery,
     DeliveryStatus,
     Notification,
+    PendingReceipt,
     Reason,
     Send,
     SendStatus,
@@ -27,7 +28,7 @@ from hub.model import (
     document,
 )
 from hub.outbox.lanes import lane_of, scheduler_lane
-from hub.status import deliveries, receipt_change_stream, sends
+from hub.status import deliveries, sends
 from hub.status.held_deliveries import PREFERENCE_REASONS
 from hub.status.virtual_deliveries import failed_rendering
 from hub.workflows.removal import remove
@@ -116,18 +117,14 @@ class SendDocuments(Struct, frozen=True):
             ),
         )
         if not n.hidden:
-            unit.insert(
-                receipt_change_stream.COLLECTION,
-                receipt_change_stream.channel_receipt(n, Channel.IN_APP, DeliveryStatus.DELIVERED, now),
-            )
-        for channel in failed:
-            receipt = receipt_change_stream.channel_receipt(
-                n, Channel(channel), DeliveryStatus.FAILED, now, Reason.TEMPLATE_ERROR
-            )
-            unit.insert(receipt_change_stream.COLLECTION, receipt)
-        for channel, reason in plan.skipped.items():
-            receipt = receipt_change_stream.channel_receipt(n, Channel(channel), DeliveryStatus.SKIPPED, now, reason)
-            unit.insert(receipt_change_stream.COLLECTION, receipt)
+            unit.receipts.append(PendingReceipt(n, Channel.IN_APP, DeliveryStatus.DELIVERED))
+        unit.receipts += [
+            PendingReceipt(n, Channel(channel), DeliveryStatus.FAILED, Reason.TEMPLATE_ERROR) for channel in failed
+        ]
+        unit.receipts += [
+            PendingReceipt(n, Channel(channel), DeliveryStatus.SKIPPED, reason)
+            for channel, reason in plan.skipped.items()
+        ]
         self._add_deliveries(unit, n, user, timed, error)
 
     def _content(self, id: str, user: User) -> tuple[Content, str | None]:
@@ -174,10 +171,7 @@ class SendDocuments(Struct, frozen=True):
                     delivery = replace(delivery, counted=True)
                 unit.insert(deliveries.COLLECTION, document(delivery))
                 if delivery.status is DeliveryStatus.SKIPPED:
-                    receipt = receipt_change_stream.delivery_receipt(
-                        delivery, delivery.status, unit.now, delivery.reason
-                    )
-                    unit.insert(receipt_change_stream.COLLECTION, receipt)
+                    unit.receipts.append(PendingReceipt(n, delivery.channel, delivery.status, delivery.reason))
 
     def _joined(self, unit: UnitOfWork, delivery: Delivery, decision: Decision) -> Delivery:
         """Return a delivery as an item of its digest."""

@@ -31,12 +31,13 @@ from hub.inbox.works import WorkDefaults
 from hub.live.publisher import Publisher
 from hub.model import InboxEvent, InboxEventKind, MailboxChange, tenant_of, user_of
 from hub.platform.connections import Database, Document
-from hub.status import captured, deliveries, receipt_change_stream
+from hub.status import captured, deliveries
+from hub.status.receipts import UserReceipts
 from hub.status.scheduled_sends import ScheduledSends
 from hub.status.sends import Sends
 from hub.webhooks import webhook_calls
 
-SCAN_TIMEOUT_S = 60.0  # no index serves this query: receipts are stored only for days, and the query is rare
+SCAN_TIMEOUT_S = 60.0  # no index finds the webhook calls of a user: they are stored for days, and the query is rare
 EXCLUDED_FIELDS = frozenset(
     {
         *("secret", "key", "auth", "p256dh", "token", "arn"),  # secrets of devices
@@ -67,6 +68,7 @@ class UserData:
         self._templates = templates
         self._inbox_data = InboxUserData(database)
         self._scheduled = ScheduledSends(database)
+        self._receipts = UserReceipts(database)
         self._committer = committer
         self._publisher = publisher
         self._sends = sends
@@ -79,7 +81,6 @@ class UserData:
         user = await self._database[users.COLLECTION].find_one({"_id": mailbox})
         if user is None:
             return None
-        user_match = {"tenant": tenant_of(mailbox), "user_id": user_of(mailbox)}
         data: Document = {
             "id": user_of(mailbox),
             "profile": {name: value for name, value in user.items() if name not in ("_id", *users.REPLACED_FIELDS)},
@@ -89,7 +90,7 @@ class UserData:
             "inbox": await self._inbox_data.export_counts(mailbox),
             "notifications": await self._newest_notifications(mailbox),
             "deliveries": await self._newest(deliveries.COLLECTION, {"mailbox": mailbox}, "_id"),
-            "receipts": await self._newest(receipt_change_stream.COLLECTION, user_match, "_id"),
+            "receipts": await self._newest_receipts(mailbox),
             "webhook_calls": await self._newest(webhook_calls.COLLECTION, webhook_calls.match_user(mailbox), "_id"),
         }
         lists = [data[name] for name in ("notifications", "deliveries", "receipts", "webhook_calls")]
@@ -110,11 +111,10 @@ class UserData:
                 event = InboxEvent(kind=InboxEventKind.RESYNC, modseq=0, unread=0, unseen=0)
                 change = MailboxChange(mailbox=mailbox, epoch=erased.epoch, first=0, last=0, events=(event,))
                 self._publisher.enqueue([change])
-        about: Document = {"tenant": tenant_of(mailbox), "user_id": user_of(mailbox), "at": {"$lte": erased.at}}
         # A send that is committed after the erasure belongs to a new user with this id, whose receipts are kept.
         with pymongo.timeout(SCAN_TIMEOUT_S):
-            about["notification_id"] = {"$nin": await self._inbox_data.list_ids(mailbox, self._chunk)}
-            await self._database[receipt_change_stream.COLLECTION].delete_many(about)
+            kept = await self._inbox_data.list_ids(mailbox, self._chunk)
+            await self._receipts.erase(tenant_of(mailbox), user_of(mailbox), erased.at, kept)
             calls = webhook_calls.match_user(mailbox) | {"created_at": {"$lte": erased.at}}
             await self._database[webhook_calls.COLLECTION].update_many(calls, webhook_calls.erase_user_update(mailbox))
             await self._erase_copies(mailbox)
@@ -133,6 +133,10 @@ class UserData:
     async def _newest_notifications(self, mailbox: str) -> list[Document]:
         with pymongo.timeout(SCAN_TIMEOUT_S):
             return await self._inbox_data.export_notifications(mailbox, self._export_max + 1)
+
+    async def _newest_receipts(self, mailbox: str) -> list[Document]:
+        with pymongo.timeout(SCAN_TIMEOUT_S):
+            return await self._receipts.list_newest(tenant_of(mailbox), user_of(mailbox), self._export_max + 1)
 
     async def _newest(self, collection: str, match: Document, order: str) -> list[Document]:
         """Return documents, newest first, up to one more than an export may contain."""

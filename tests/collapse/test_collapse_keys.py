@@ -24,6 +24,7 @@ from tests.client import GraphQLErrors, Json, Tenant, eventually
 from tests.collapse.inboxes import collapsed, whole_inbox
 from tests.inbox_data import FAR_FUTURE
 from tests.inbox_watchers import check_against_store, open_watchers, wait_until_caught_up
+from tests.mongo_assertions import stored_receipts
 from tests.processes import Deployment
 from tests.strategies import NOW, new_notification
 from tests.webhook_data import create_endpoint
@@ -201,10 +202,8 @@ async def test_sends_of_one_batch_see_each_other_and_only_the_last_one_leaves(
     assert [body["data"]["title"] for body in receiver.bodies["/alice"]] == ["49"]
     stored = await store.deliveries.find({"tenant": tenant.name, "status": "CANCELLED"}).to_list()
     assert all(doc["created_at"] == doc["updated_at"] for doc in stored), "they never waited"
-    receipts = await store.receipts.count_documents(
-        {"tenant": tenant.name, "channel": "WEBHOOK", "status": "CANCELLED", "reason": "REPLACED"}
-    )
-    assert receipts == 49
+    replaced = {"channel": "WEBHOOK", "status": "CANCELLED", "reason": "REPLACED"}
+    assert len(await stored_receipts(store, tenant=tenant.name, **replaced)) == 49
 
 
 async def test_live_notification_that_cannot_be_decoded_fails_only_sends_with_its_key(
@@ -228,17 +227,16 @@ async def test_live_notification_that_cannot_be_decoded_fails_only_sends_with_it
 
 
 async def test_replacement_makes_receipts_and_webhook_events(tenant: Tenant, store: Database) -> None:
-    _, endpoint = await create_endpoint(tenant, events=["notification.replaced"])
-    assert endpoint
+    endpoint, _ = await create_endpoint(tenant, events=["notification.replaced"])
     first = (await tenant.send("alice", collapseKey="k"))["send"]["id"]
     await tenant.send("alice", collapseKey="k")
-    receipts = await store.receipts.find({"tenant": tenant.name, "send_id": first}).sort("_id").to_list()
+    receipts = await stored_receipts(store, tenant=tenant.name, send_id=first)
     assert [(row["channel"], row["status"], row.get("reason")) for row in receipts] == [
         ("IN_APP", "DELIVERED", None),
         ("IN_APP", "CANCELLED", "REPLACED"),
     ]
     [call] = await store.webhook_calls.find({"tenant": tenant.name}).to_list()
-    assert (call["event"], call["_id"].rpartition("-")[0][:36]) == ("notification.replaced", receipts[1]["_id"])
+    assert (call["event"], call["_id"]) == ("notification.replaced", f"{receipts[1]['id']}-{endpoint}")
 
 
 async def send_concurrently(tenant: Tenant, count: int, **more: Any) -> list[str]:

@@ -15,6 +15,7 @@ from tests.channel_setup import connect_webhook, wait_for_deliveries
 from tests.client import GraphQLErrors, Json, Tenant, eventually
 from tests.collapse.inboxes import collapsed, whole_inbox
 from tests.inbox_data import FAR_FUTURE
+from tests.mongo_assertions import stored_receipts
 from tests.processes import Deployment
 from tests.webhook_data import create_endpoint
 from tests.webhook_receiver import WebhookReceiver
@@ -141,8 +142,7 @@ async def test_scheduled_send_skips_the_users_for_whom_its_key_was_resolved(tena
     assert ("IN_APP", "DELIVERED", None) in rows["bob"]
     assert await collapsed(tenant) == [("Newer", 1)], "what was skipped replaces nothing"
     assert await collapsed(tenant, "bob") == [("Later", 1)]
-    match = {"tenant": tenant.name, "send_id": sent["send"]["id"], "user_id": "alice"}
-    receipts = await store.receipts.find(match).to_list()
+    receipts = await stored_receipts(store, tenant=tenant.name, send_id=sent["send"]["id"], user_id="alice")
     assert {(row["channel"], row["status"], row["reason"]) for row in receipts} == skipped
 
 

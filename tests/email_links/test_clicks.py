@@ -11,6 +11,7 @@ from hub.platform.connections import Database
 from tests.channel_setup import connect_webhook, list_deliveries, wait_for_deliveries
 from tests.client import Json, Tenant, eventually
 from tests.email_links.emails import EmailRecipient, FakeSes, link_paths, request_path, unsubscribe_path
+from tests.mongo_assertions import stored_receipts
 from tests.webhook_receiver import WebhookReceiver
 
 ACTIONS = [
@@ -21,8 +22,8 @@ ACTIONS = [
 
 
 async def receipt_kinds(store: Database, tenant: Tenant) -> list[tuple[str, str]]:
-    found = store["receipts"].find({"tenant": tenant.name, "kind": {"$ne": "DELIVERY"}}).sort("_id")
-    return [(doc["kind"], doc["channel"]) async for doc in found]
+    found = await stored_receipts(store, tenant=tenant.name)
+    return [(row["kind"], row["channel"]) for row in found if row["kind"] != "DELIVERY"]
 
 
 async def test_delivered_and_clicked_reports_change_the_status_with_one_receipt(
@@ -54,8 +55,8 @@ async def test_delivered_and_clicked_reports_change_the_status_with_one_receipt(
         statuses = {one["channel"]: one["status"] for one in item["deliveries"]}
         assert statuses == {"IN_APP": "DELIVERED", "EMAIL": "READ"}, "the email proved the read, not the inbox"
         assert await receipt_kinds(store, tenant) == [("CLICKED", "EMAIL"), ("SEEN", "IN_APP"), ("READ", "IN_APP")]
-        delivered = {"tenant": tenant.name, "channel": "EMAIL", "status": "DELIVERED"}
-        assert await store["receipts"].count_documents(delivered) == 1
+        delivered = await stored_receipts(store, tenant=tenant.name, channel="EMAIL", status="DELIVERED")
+        assert len(delivered) == 1
 
         async def all_told() -> bool:
             received = [call["type"] for call in receiver.bodies["/events"]]

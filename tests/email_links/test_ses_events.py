@@ -14,6 +14,7 @@ from tests.client import Json, Tenant, eventually
 from tests.email_links.emails import TOPIC_ARN, EmailRecipient, FakeSes, request_path, skipped_channels
 from tests.fake_sns import CERTIFICATE, FakeSnsTopic, create_certificate
 from tests.graphql_errors import expect_error
+from tests.mongo_assertions import stored_receipts
 
 
 async def post_event(tenant: Tenant, message: Json) -> int:
@@ -37,8 +38,7 @@ async def test_bounce_and_complaint_suppress_the_address_and_fail_the_delivery(
         assert await post_event(tenant, received) == 204
     assert (await alice.wait_for_status("FAILED"))["reason"] == reason
     assert (await alice.stored_user(store))["suppressed"] == {alice.address: why}
-    failed = {"tenant": tenant.name, "channel": "EMAIL", "status": "FAILED"}
-    assert await store["receipts"].count_documents(failed) == 1
+    assert len(await stored_receipts(store, tenant=tenant.name, channel="EMAIL", status="FAILED")) == 1
     await tenant.send(alice.id, channels=["IN_APP", "EMAIL"])
     assert await skipped_channels(tenant, alice.id) == [("EMAIL", "SUPPRESSED")]
 
