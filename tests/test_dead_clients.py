@@ -11,7 +11,7 @@ from hub.platform.embedded_servers import Mongod, Redis
 from hub.runtime.listen import raise_open_file_limit
 from tests.bulk_clients import BulkClient, closing_clients, open_all, percentile, read_metric, wait_for_subscriptions
 from tests.client import Tenant, eventually
-from tests.conftest import FULL_SCALE, scaled
+from tests.conftest import scaled
 from tests.processes import Deployment, Process
 from tests.telemetry import resident_bytes
 
@@ -28,8 +28,8 @@ KEPT_BYTES = 1 << 20  # QUEUE_MAX_BYTES of hub/live/subscription_feed.py
 GONE_WITHIN_S = PING_TIMEOUT_S + 2
 SHUTDOWN_S = 10.0
 GROWS_LESS_THAN_BYTES = 50 << 20
-P99_UP_BY_LESS_THAN = 1.1 if FULL_SCALE else 1.5  # `make test` shares the cores with other programs
-NOISE_MS = 2.0 if FULL_SCALE else 20.0
+P99_UP_BY_LESS_THAN = 1.5  # the tests share the cores with other programs
+NOISE_MS = 20.0
 
 
 class Measurement:
