@@ -32,9 +32,10 @@ async def test_suppressed_address_with_operators_allows_changes_of_its_user(tena
 
 @pytest.mark.usefixtures("no_internal_errors")
 async def test_names_with_operators_are_stored_and_returned_unchanged(tenant: Tenant) -> None:
-    """Ids, categories, tags, action keys, data and attributes, in everything that writes and reads them."""
+    """Ids, categories, tags, action keys, data and values of attributes, in everything that writes and reads them."""
     upsert = "mutation ($u: [UserInput!]!) { upsertUsers(users: $u) { id attributes } }"
-    users = [{"id": name, "attributes": ODD} for name in NAMES]
+    attributes = {"value": [*NAMES, ""], "": {" ": "$x"}, "created_at": {"secret": 1}, "__proto__": {"constructor": 0}}
+    users = [{"id": name, "attributes": attributes} for name in NAMES]
     assert (await tenant.execute(upsert, u=users))["upsertUsers"] == users
     query = "{ inbox { nodes { category tags data actions { key } } } }"
     for name in NAMES:
@@ -54,7 +55,7 @@ async def test_names_with_operators_are_stored_and_returned_unchanged(tenant: Te
     for name in NAMES:
         assert (await tenant.inbox(name))["unread"] == 0
         exported = (await tenant.execute_as_admin("mutation ($id: ID!) { exportUser(id: $id) }", id=name))["exportUser"]
-        assert exported["profile"]["attributes"] == ODD
+        assert exported["profile"]["attributes"] == attributes
         assert (await tenant.execute_as_admin("mutation ($id: ID!) { deleteUser(id: $id) }", id=name)) == {
             "deleteUser": True
         }

@@ -304,7 +304,7 @@ async def test_upsert_users_absent_field_is_unchanged_and_null_clears(tenant: Te
         "phone": "+4912345",
         "locale": "pt-BR",
         "timezone": "Europe/Berlin",
-        "attributes": {"plan": "pro", "$set": {"a.b": [1]}},
+        "attributes": {"plan": "pro", "set": {"ab": [1]}},
     }
     assert await upsert() == bare
     assert await upsert(**full) == full

@@ -169,8 +169,8 @@ async def test_tenant_with_values_of_another_version_keeps_them(tenant: Tenant, 
 @pytest.mark.parametrize(
     ("major", "instructions"),
     [
-        (99, r"version 99.*reads version 3.*Start the newer hub"),
-        (2, r"version 2.*reads version 3.*Use an empty database"),
+        (99, r"version 99.*reads version 4.*Start the newer hub"),
+        (2, r"version 2.*reads version 4.*Use an empty database"),
     ],
 )
 async def test_data_of_another_version_prevents_the_start_with_instructions(

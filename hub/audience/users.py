@@ -3,7 +3,7 @@
 A user is one document, which contains the user's devices, preferences, and suppressed addresses.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -12,9 +12,11 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 from pymongo import ASCENDING, IndexModel, UpdateOne
 
+from hub.audience import search_fields
 from hub.audience.optimistic_update import SerializedUpdates
+from hub.audience.search_fields import SearchFields
 from hub.errors import NotFound, Unavailable
-from hub.model import Delivery, User, document, mailbox_of, user_of
+from hub.model import Delivery, User, document, mailbox_of, tenant_of, user_of
 from hub.platform.connections import Database, Document, Indexes
 from hub.platform.tolerant_decoding import decode, decode_by_id, decode_page, merged
 from hub.utc_time import Clock
@@ -22,11 +24,13 @@ from hub.utc_time import Clock
 COLLECTION = "users"
 REPLACED_FIELDS = ("devices", "preferences", "suppressed")
 SUPPRESSED = "suppressed"
+PROFILE_FIELDS = ("name", "email", "phone", "locale", "timezone", "attributes")
+IS_NEW: Document = {"$eq": [{"$type": "$created_at"}, "missing"]}
 HAS_SUPPRESSED = {SUPPRESSED: {"$exists": True}}
 
 
 class ProfileUpdate(Struct, frozen=True, kw_only=True):
-    """The profile of a user. UNSET keeps a value, and None clears it. `attributes` is JSON text."""
+    """The profile of a user. UNSET keeps a value, and None clears it."""
 
     id: str
     name: str | UnsetType | None = UNSET
@@ -34,7 +38,7 @@ class ProfileUpdate(Struct, frozen=True, kw_only=True):
     phone: str | UnsetType | None = UNSET
     locale: str | UnsetType | None = UNSET
     timezone: str | UnsetType | None = UNSET
-    attributes: str | UnsetType | None = UNSET
+    attributes: dict[str, Any] | UnsetType | None = UNSET
 
 
 def indexes() -> Indexes:
@@ -57,13 +61,9 @@ def indexes() -> Indexes:
                 name="redecide_at",
                 partialFilterExpression={"redecide_at": {"$exists": True}},
             ),
+            *search_fields.indexes(),
         ]
     }
-
-
-def create_missing(ids: Collection[str], now: datetime) -> list[UpdateOne]:
-    """Return updates that create the users who do not exist yet. Existing users are not changed."""
-    return [UpdateOne({"_id": id}, {"$setOnInsert": {"created_at": now, "updated_at": now}}, upsert=True) for id in ids]
 
 
 def unknown_user(id: str, now: datetime) -> User:
@@ -72,10 +72,16 @@ def unknown_user(id: str, now: datetime) -> User:
 
 
 class Users:
-    def __init__(self, database: Database, clock: Clock, deadline_s: float) -> None:
+    def __init__(self, database: Database, clock: Clock, deadline_s: float, search_fields: SearchFields) -> None:
         self._users = database[COLLECTION]
+        self._fields = search_fields
         self._clock = clock
         self._updates = SerializedUpdates(deadline_s)
+
+    def create_missing(self, ids: Collection[str], now: datetime) -> list[UpdateOne]:
+        """Return updates that create the users who do not exist yet. Existing users are not changed."""
+        new = {"created_at": now, "updated_at": now, "search_version": self._fields.version}
+        return [UpdateOne({"_id": id}, {"$setOnInsert": new | {"tenant": tenant_of(id)}}, upsert=True) for id in ids]
 
     async def get(self, id: str) -> User | None:
         doc = await self._users.find_one({"_id": id})
@@ -114,7 +120,7 @@ class Users:
         revised = after.preferences.times != before.preferences.times
         if revised:
             after = replace(after, revision=before.revision + 1, revised_at=now, redecide_at=now)
-        old, new = document(before), document(after)
+        old, new = document(replace(before, attributes=None)), document(replace(after, attributes=None))
         for name in REPLACED_FIELDS:
             empty: Any = [] if name == "devices" else {}
             value = merged(doc.get(name, empty), old.get(name, empty), new.get(name, empty))
@@ -187,41 +193,40 @@ class Users:
     async def upsert(self, profiles: Sequence[ProfileUpdate]) -> list[User]:
         """Create or update users and return them in order. For a repeated user, the last profile is used."""
         now = self._clock()
-        await self._users.bulk_write([_upsert_operation(profile, now) for profile in profiles])
+        await self._users.bulk_write([self._upsert_operation(profile, now) for profile in profiles])
         docs = self._users.find({"_id": {"$in": [profile.id for profile in profiles]}})
         users = await decode_by_id(docs, User)
         return [users.get(profile.id) or unknown_user(profile.id, now) for profile in profiles]
 
+    def _upsert_operation(self, profile: ProfileUpdate, now: datetime) -> UpdateOne:
+        """Return the update of a profile.
 
-def _upsert_operation(profile: ProfileUpdate, now: datetime) -> UpdateOne:
-    values = {
-        name: value
-        for name in ("name", "email", "phone", "locale", "timezone", "attributes")
-        if (value := getattr(profile, name)) is not UNSET
-    }
-    if "timezone" in values:
-        return UpdateOne({"_id": profile.id}, _upsert_with_revision(values, now), upsert=True)
-    update: dict[str, dict[str, object]] = {
-        "$set": {"updated_at": now} | {name: value for name, value in values.items() if value is not None},
-        "$setOnInsert": {"created_at": now},
-    }
-    if cleared := {name: "" for name, value in values.items() if value is None}:
-        update["$unset"] = dict(cleared)
-    return UpdateOne({"_id": profile.id}, update, upsert=True)
-
-
-def _upsert_with_revision(values: Mapping[str, object], now: datetime) -> list[Document]:
-    """Return the update of a profile with a time zone. Another time zone of an existing user is a new revision."""
-    exists: Document = {"$ne": [{"$type": "$created_at"}, "missing"]}
-    differs: Document = {"$ne": [{"$ifNull": ["$timezone", None]}, {"$literal": values["timezone"]}]}
-    is_revised: Document = {"$and": [exists, differs]}
-    stored: Document = {
-        name: "$$REMOVE" if value is None else {"$literal": value} for name, value in values.items()
-    } | {
-        "updated_at": now,
-        "created_at": {"$ifNull": ["$created_at", now]},
-        "revision": {"$cond": [is_revised, {"$add": [{"$ifNull": ["$revision", 0]}, 1]}, "$revision"]},
-        "revised_at": {"$cond": [is_revised, now, "$revised_at"]},
-        "redecide_at": {"$cond": [is_revised, now, "$redecide_at"]},
-    }
-    return [{"$set": stored}]
+        - An existing user keeps its `search_version` if it is this process's. Otherwise it is removed, because it may
+          be that of a process with other indexed attributes, and the user is converted again.
+        - Another time zone of an existing user is a new revision."""
+        values = {name: value for name in PROFILE_FIELDS if (value := getattr(profile, name)) is not UNSET}
+        values |= self._fields.of_profile(values)
+        stored: Document = {
+            name: "$$REMOVE" if value is None else {"$literal": value} for name, value in values.items()
+        }
+        stored |= {
+            "tenant": tenant_of(profile.id),
+            "updated_at": now,
+            "created_at": {"$ifNull": ["$created_at", now]},
+            "search_version": {
+                "$cond": [
+                    {"$or": [IS_NEW, {"$eq": ["$search_version", self._fields.version]}]},
+                    self._fields.version,
+                    "$$REMOVE",
+                ]
+            },
+        }
+        if "timezone" in values:
+            differs: Document = {"$ne": [{"$ifNull": ["$timezone", None]}, {"$literal": values["timezone"]}]}
+            is_revised: Document = {"$and": [{"$not": IS_NEW}, differs]}
+            stored |= {
+                "revision": {"$cond": [is_revised, {"$add": [{"$ifNull": ["$revision", 0]}, 1]}, "$revision"]},
+                "revised_at": {"$cond": [is_revised, now, "$revised_at"]},
+                "redecide_at": {"$cond": [is_revised, now, "$redecide_at"]},
+            }
+        return UpdateOne({"_id": profile.id}, [{"$set": stored}], upsert=True)

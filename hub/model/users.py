@@ -1,6 +1,9 @@
 """Users and their devices."""
 
 from datetime import datetime
+from typing import Any
+
+import orjson
 
 from hub.model.channels import DeviceKind
 from hub.model.mailboxes import user_of
@@ -34,9 +37,10 @@ class Device(Record, frozen=True):
 
 
 class User(Record, frozen=True, rename={"id": "_id"}):
-    """A user. `id` is the mailbox key. `attributes` is JSON text. `suppressed`: addresses that no email is
-    sent to, in lower case, with the reason. `locale` and `timezone` are None if the tenant's apply.
+    """A user. `id` is the mailbox key. `suppressed`: addresses that no email is sent to, in lower case, with the
+    reason. `locale` and `timezone` are None if the tenant's apply.
 
+    - `attributes`: JSON values, or JSON text if the user was not converted yet (`hub/audience/attributes.py`).
     - `revision`: increases with every change of the quiet hours, do-not-disturb, daily limit, digests, or time zone.
       `revised_at` is the time of the last one.
     - `redecide_at`: the time when the scheduler must decide again when the held deliveries leave.
@@ -50,7 +54,7 @@ class User(Record, frozen=True, rename={"id": "_id"}):
     phone: str | None = None
     locale: str | None = None
     timezone: str | None = None
-    attributes: str | None = None
+    attributes: dict[str, Any] | str | None = None
     devices: tuple[Device, ...] = ()
     preferences: Preferences = NO_PREFERENCES
     suppressed: dict[str, str] = {}
@@ -61,6 +65,16 @@ class User(Record, frozen=True, rename={"id": "_id"}):
     @property
     def user_id(self) -> str:
         return user_of(self.id)
+
+    @property
+    def attribute_values(self) -> Any:
+        """The attributes as a JSON value, or None."""
+        return orjson.loads(self.attributes) if isinstance(self.attributes, str) else self.attributes
+
+    @property
+    def attributes_text(self) -> str | None:
+        """The attributes as JSON text, or None."""
+        return orjson.dumps(self.attributes).decode() if isinstance(self.attributes, dict) else self.attributes
 
     def effective_locale(self, tenant: Tenant) -> str:
         """Return the user's locale, or the tenant's."""

@@ -3,6 +3,8 @@
 - A new field, enum value, or collection does not change the major version. Processes of both versions run at the same
   time during an upgrade.
 - A change that older processes would misinterpret increments the major version. Older processes then do not start.
+- Version 3 is converted: its version becomes 4 when the first process starts, and the workers convert its users
+  (`hub/audience/user_conversion.py`).
 - Versions 1 and 2 were never released, and no code converts them. A process refuses them: in version 1, the same index
   names have other keys, and MongoDB's error would not say why; in version 2, a lease is stored in `due_at`.
 """
@@ -14,7 +16,8 @@ from pymongo.errors import PyMongoError
 from hub.platform.connections import Database, StoreUnavailable, first_line
 from hub.platform.tolerant_decoding import decode
 
-MAJOR = 3
+MAJOR = 4
+CONVERTED = 3
 COLLECTION = "migrations"
 ID = "schema"
 
@@ -24,8 +27,9 @@ class _SchemaVersion(Struct, frozen=True):
 
 
 async def check_version(database: Database) -> None:
-    """Store the version if none is stored. Raise StoreUnavailable if another major version is stored."""
+    """Store the version if none or CONVERTED is stored. Raise StoreUnavailable if another major version is stored."""
     try:
+        await database[COLLECTION].update_one({"_id": ID, "major": CONVERTED}, {"$set": {"major": MAJOR}})
         doc = await database[COLLECTION].find_one_and_update(
             {"_id": ID}, {"$setOnInsert": {"major": MAJOR}}, upsert=True, return_document=ReturnDocument.AFTER
         )

@@ -13,9 +13,12 @@ from hub.api.auth import Authenticator
 from hub.api.context import Services
 from hub.api.execution.persisted_queries import AutomaticPersistedQueries
 from hub.api.rate_limits import RateLimits
+from hub.audience import user_conversion
 from hub.audience.devices import Devices
+from hub.audience.search_fields import SearchFields
 from hub.audience.templates import Templates
 from hub.audience.tenants import Tenants
+from hub.audience.user_conversion import UserConversion
 from hub.audience.users import Users
 from hub.inbox.committer import Committer
 from hub.inbox.inbox_reader import Inboxes
@@ -234,7 +237,7 @@ class _Inbox:
 
 def _build_inbox(settings: Settings, stores: _Stores, queue: _Queue) -> _Inbox:
     database, now = stores.database, stores.hub_clock.now
-    users = Users(database, now, settings.commit_deadline_s)
+    users = Users(database, now, settings.commit_deadline_s, SearchFields(settings.indexed_attributes))
     inboxes = Inboxes(database, settings, now)
     sends = Sends(database, queue.notifications)
     publisher = Publisher(stores.redis, settings.redis_prefix)
@@ -327,6 +330,7 @@ def _build_scheduler(
     deliveries = DueJobs("deliveries", queue.delivery_claims, queue.lanes, now, settings)
     webhook_calls = DueJobs("webhook_calls", queue.webhook_claims, queue.lanes, now, settings)
     due_sends = DueSends(ScheduledSends(stores.database), services.publish.send_due, queue.lanes, now)
+    conversion = UserConversion(stores.database, SearchFields(settings.indexed_attributes))
     tasks = [
         PeriodicTask("due_notifications", notifications.tick, snooze_and_expiry.BATCH_SIZE),
         PeriodicTask("due_deliveries", deliveries.tick),
@@ -339,6 +343,7 @@ def _build_scheduler(
         PeriodicTask("resolutions", inbox.resolve.continue_resolutions),
         PeriodicTask("retention_sweeps", inbox.retention.continue_sweeps),
         PeriodicTask("changed_preferences", inbox.changed_preferences.tick, changed_preferences.USERS_MAX),
+        PeriodicTask("user_conversion", conversion.tick, user_conversion.SLICE),
         PeriodicTask("replays", queue.deliveries.continue_replays),
     ]
     return Scheduler(tasks, settings.scheduler_interval_s)

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, SecretStr
 
 from hub.settings.types import (
+    AttributeNames,
     Count,
     DatabaseName,
     Days,
@@ -108,6 +109,11 @@ class StorageSettings(BaseModel):
     )
     tombstone_days: Days = Field(
         30, description="Days that the tombstone of a removed notification is stored for clients that resume."
+    )
+    indexed_attributes: AttributeNames = Field(
+        (),
+        description="Names of up to 16 user attributes that are indexed for filters; a change converts stored users in "
+        "the background.",
     )
     template_days: Days = Field(
         400, description="Days that a version of a template is stored after it was replaced or deleted."

@@ -79,6 +79,7 @@ SpaceSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_wor
 Origins = Annotated[SpaceSeparated, _each(value_parsers.origin)]
 PrivateNetworks = Annotated[SpaceSeparated, _each(_check_network)]
 SnsTopics = Annotated[SpaceSeparated, _each(value_parsers.sns_topic)]
+AttributeNames = Annotated[SpaceSeparated, _each(value_parsers.attribute_name), Field(max_length=16)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_split_networks)]
 SecretKeys = Annotated[
     tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_secrets), AfterValidator(_check_secret_lengths)

@@ -69,6 +69,13 @@ def origin(value: str) -> str:
     return f"{scheme}://{host}" if port in {None, DEFAULT_PORTS.get(scheme)} else f"{scheme}://{host}:{port}"
 
 
+def attribute_name(value: str) -> str:
+    """Return the name of a top-level attribute of users."""
+    if value.startswith("$") or "." in value:
+        raise ValueError(f"`{value}` is not the name of an attribute: it must not begin with $ or contain a dot")
+    return value
+
+
 def web_origin(value: str) -> str:
     """Return an http or https origin."""
     if value.partition("://")[0].lower() not in DEFAULT_PORTS:

@@ -21,7 +21,7 @@ from pymongo import DESCENDING
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub import iso_duration
-from hub.audience import users
+from hub.audience import search_fields, users
 from hub.audience.templates import Templates
 from hub.inbox import idempotency_records, window_counts
 from hub.inbox.committer import Committer
@@ -43,7 +43,7 @@ EXCLUDED_FIELDS = frozenset(
         *("secret", "key", "auth", "p256dh", "token", "arn"),  # secrets of devices
         *("mailbox", "tenant", "modseq", "added_modseq", "state", "wake_at", "live_key", "search_text"),  # internal
         *("lane", "enqueue_count", "claim", "leased_until", "override", "lease_expirations", "tries", "traceparent"),
-        *("counted", "revision", "revised_at", "redecide_at"),
+        *("counted", "revision", "revised_at", "redecide_at", *search_fields.NAMES),
         *("open", "joined", "items_pending"),
     }
 )
@@ -212,6 +212,8 @@ def _exported(value: Any) -> Any:
             continue
         if name in {"data", "attributes", "payload"} and isinstance(inner, str):
             exported[name] = orjson.Fragment(inner)
+        elif name == "attributes":
+            exported[name] = inner
         elif name == "window_s" and isinstance(inner, int):
             exported["window"] = iso_duration.format(inner)
         else:

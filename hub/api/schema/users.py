@@ -1,8 +1,9 @@
 """Users: the type, the queries, and the mutation that writes profiles."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
+import orjson
 import strawberry
 from msgspec import UNSET, UnsetType
 from strawberry import ID, Parent
@@ -15,6 +16,7 @@ from hub.api.schema.inbox import DEFAULT_PAGE_SIZE, NotificationConnection, Opti
 from hub.api.schema.preferences import Preferences, user_preferences
 from hub.api.schema.scalars import JSON
 from hub.api.schema.validation import json_text, valid_locale, valid_profile_text, valid_timezone, valid_user_id
+from hub.audience.attributes import valid_attributes
 from hub.audience.preference_matrix import Matrix
 from hub.audience.users import ProfileUpdate
 from hub.email_address import InvalidEmailAddress, envelope_address
@@ -33,6 +35,10 @@ async def _locale(root: Parent[model.User], info: Info) -> str:
 
 async def _timezone(root: Parent[model.User], info: Info) -> str:
     return root.timezone or (await info.context.tenant(info.context.caller.tenant)).timezone
+
+
+def _attributes(root: Parent[model.User]) -> JSON | None:
+    return root.attributes_text  # type: ignore[return-value]
 
 
 async def _inbox(
@@ -64,7 +70,9 @@ class User:
         resolver=_timezone,
         description="The time zone, as an IANA name such as Europe/Berlin. Defaults to the time zone of the tenant.",
     )
-    attributes: JSON | None = strawberry.field(description="Arbitrary data that the tenant stores about the user.")
+    attributes: JSON | None = strawberry.field(
+        resolver=_attributes, description="Arbitrary data that the tenant stores about the user."
+    )
     devices: list[model.Device] = strawberry.field(
         graphql_type=list[Device], description="The user's browsers, apps, and personal webhooks."
     )
@@ -101,15 +109,18 @@ class UserInput:
     )
     attributes: JSON | None = strawberry.field(
         default=strawberry.UNSET,
-        description="Arbitrary data about the user, at most `HUB_NOTIFICATION_DATA_MAX_BYTES` (default 32 KiB).",
+        description="Arbitrary data about the user: a JSON object of at most `HUB_NOTIFICATION_DATA_MAX_BYTES` "
+        "(default 32 KiB), nested up to 20 levels deep. Names must not begin with $ or contain dots. Numbers are "
+        "64-bit integers or 64-bit floats.",
     )
 
 
 def to_profile(user: UserInput, tenant: str, settings: Settings, field: str) -> ProfileUpdate:
     """Validate and convert an input. `field` is the path of the input, such as `users.3`."""
-    attributes: str | UnsetType | None = UNSET
+    attributes: dict[str, Any] | UnsetType | None = UNSET
     if user.attributes is not strawberry.UNSET:
-        attributes = json_text(user.attributes, settings, f"{field}.attributes")
+        text = json_text(user.attributes, settings, f"{field}.attributes")
+        attributes = valid_attributes(orjson.loads(text), f"{field}.attributes") if text else None
     email = valid_profile_text(user.email, f"{field}.email")
     if isinstance(email, str):
         try:

@@ -110,7 +110,7 @@ class RecipientTexts:
         """Return the template of a recipient, and the key of their result. Raise TemplateError."""
         locale, timezone = user.effective_locale(self._tenant), user.effective_timezone(self._tenant)
         template, shared = self._find(channel, locale, timezone)
-        own = (*notification, unsubscribe_url, locale, timezone, user.name, user.email, user.attributes)
+        own = (*notification, unsubscribe_url, locale, timezone, user.name, user.email, user.attributes_text)
         return template, (template, channel, *(own if shared is None else shared))
 
     def _find(self, channel: Channel, locale: str, timezone: str) -> tuple[StoredTemplate, tuple[str, str] | None]:

@@ -85,9 +85,13 @@ def merged_data(data: str | None, template_data: str | None) -> object:
 
 
 def _user_values(user: User, locale: str, timezone: str) -> dict[str, object]:
-    attributes = orjson.loads(user.attributes) if user.attributes else {}
     return _without_none(
-        id=user.user_id, name=user.name, email=user.email, locale=locale, timezone=timezone, attributes=attributes
+        id=user.user_id,
+        name=user.name,
+        email=user.email,
+        locale=locale,
+        timezone=timezone,
+        attributes=user.attribute_values or {},
     )
 
 
