@@ -159,11 +159,11 @@ class Tenant:
             yield await socket.subscribe(query, after=after)
 
     async def stream_events(
-        self, user: str, after: str | None = None, *, url: str | None = None
+        self, user: str | None, after: str | None = None, *, query: str = FEED, url: str | None = None, **variables: Any
     ) -> AsyncGenerator[Json]:
-        """Yield the payloads of the same feed as server-sent events, until `complete`."""
+        """Yield the payloads of a subscription as server-sent events, until `complete`. Without `query`, the feed."""
         sent = {"authorization": f"Bearer {self.token(user)}", "accept": "text/event-stream"}
-        body = {"query": FEED, "variables": {"after": after}}
+        body = {"query": query, "variables": variables or {"after": after}}
         async with self.http.post(url or self.next_url(), json=body, headers=sent) as response:
             assert response.content_type == "text/event-stream"
             kind = ""

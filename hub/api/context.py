@@ -31,6 +31,7 @@ from hub.status.deliveries import Deliveries
 from hub.status.digests import Digests
 from hub.status.receipt_change_stream import ReceiptStreams
 from hub.status.sends import Sends
+from hub.status.watched_sends import WatchedSend, WatchedSends
 from hub.utc_time import Clock, RealClock
 from hub.webhooks.endpoints import Endpoints
 from hub.webhooks.webhook_calls import WebhookCalls
@@ -84,6 +85,7 @@ class Services:
     webhook_endpoints: Endpoints
     webhook_calls: WebhookCalls
     receipts: ReceiptStreams
+    watched_sends: WatchedSends
     outbound_http: OutboundHTTP
     signed_links: SignedLinks
     rate_limits: RateLimits
@@ -99,6 +101,7 @@ class Context:
 
     - `idempotency_key`: the `Idempotency-Key` header, or None.
     - `touched_mailboxes`: the mailboxes that the operation changed. Erasing one of them removes the stored response.
+    - `watched_send`: the state of the send that the current event of a subscription contains.
     - `language`: the caller's language, once `load_language` has read it.
     """
 
@@ -107,6 +110,7 @@ class Context:
     request_id: str
     idempotency_key: str | None = None
     touched_mailboxes: set[str] = field(default_factory=set)
+    watched_send: WatchedSend | None = None
     _external_deliveries: DataLoader[str, list[Delivery]] | None = None
     _digest_notifications: DataLoader[str, list[Notification]] | None = None
     _send_counts: DataLoader[str, Counter[tuple[Channel, DeliveryStatus, str | None]]] | None = None
@@ -121,6 +125,10 @@ class Context:
         if self._read_deadline is None:
             self._read_deadline = now + self.services.settings.commit_deadline_s
         return pymongo.timeout(max(0.001, self._read_deadline - now))
+
+    def start_event(self) -> None:
+        """Give the reads of the next event of a subscription the full time."""
+        self._read_deadline = None
 
     async def external_deliveries(self, notification: str) -> list[Delivery]:
         """Return the stored deliveries of a notification. Concurrent calls share one database query."""
@@ -146,7 +154,11 @@ class Context:
         return [[found[id] for id in dict.fromkeys(ids) if id in found] for ids in newest]
 
     async def send_counts(self, send: str) -> Counter[tuple[Channel, DeliveryStatus, str | None]]:
-        """Return the delivery counts of a send by channel, status, and reason. Concurrent calls share two queries."""
+        """Return the delivery counts of a send by channel, status, and reason. Concurrent calls share two queries.
+
+        The counts of a watched send were read for all its readers."""
+        if self.watched_send and self.watched_send.send.id == send:
+            return Counter(self.watched_send.counts)
         if self._send_counts is None:
             self._send_counts = DataLoader(self._load_send_counts, cache=False)
         return await self._send_counts.load(send)

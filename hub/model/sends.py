@@ -15,6 +15,7 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     - `template`: the key of the template. Its texts and those of the email layout have the recorded versions.
     - `template_title`: the title in the tenant's locale. `template_data`: JSON text that only the template reads.
     - `send_at`: the time for which the send was scheduled. `reason`: why it is FAILED or CANCELLED.
+    - `cancelling_since`: set while a cancellation or recall is not complete.
     - `recipient_ids`: the recipients of a small send that may have no notification when they are erased.
 
     The content, title, and data are None after a recall, and after the last recipient of a small send was erased.
@@ -31,6 +32,7 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     steps: tuple[Step, ...] = ()
     send_at: datetime | None = None
     reason: str | None = None
+    cancelling_since: datetime | None = None
     content: Content | None = None
     template: str | None = None
     template_version: int | None = None

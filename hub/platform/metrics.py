@@ -53,6 +53,7 @@ receipt_streams = Gauge(
     "hub_receipt_streams",
     "Open change streams of receipts: one for all subscriptions, and one for each that catches up.",
 )
+send_watchers = Gauge("hub_send_watchers", "Open subscriptions to sends.")
 resyncs = Counter("hub_resyncs", "RESYNC events sent to inbox subscriptions.")
 
 # Commits

@@ -58,6 +58,7 @@ from hub.status.receipt_builder import ReceiptBuilder
 from hub.status.receipt_change_stream import ReceiptStreams
 from hub.status.scheduled_sends import ScheduledSends
 from hub.status.sends import Sends
+from hub.status.watched_sends import WatchedSends
 from hub.status.workers import CallTally, Heartbeat
 from hub.webhooks.endpoints import Endpoints
 from hub.webhooks.webhook_calls import COLLECTION as WEBHOOK_CALLS
@@ -312,6 +313,9 @@ def _build_services(
             settings.tenant_max_receipt_streams,
             settings.receipt_max_streams,
             stores.hub_clock.to_real_time,
+        ),
+        watched_sends=WatchedSends(
+            inbox.sends, queue.deliveries, settings.tenant_max_send_watchers, settings.commit_deadline_s
         ),
         outbound_http=stores.outbound_http,
         signed_links=SignedLinks(stores.signing_key, settings.public_url),

@@ -41,6 +41,9 @@ class RequestSettings(BaseModel):
     receipt_max_streams: Count = Field(
         100, description="Maximum number of open receipt subscriptions of all tenants in one process."
     )
+    tenant_max_send_watchers: Count = Field(
+        100, description="Maximum number of open subscriptions to sends of one tenant in one process."
+    )
 
 
 class QuerySettings(BaseModel):

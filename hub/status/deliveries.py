@@ -11,7 +11,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from hub.ids import new_id
 from hub.model import Channel, Delivery, DeliveryStatus, Reason, StepStop
 from hub.outbox.retry_delay import job_indexes
-from hub.outbox.states import may_move
+from hub.outbox.states import WAITING, may_move
 from hub.platform.connections import Database, Document, Indexes
 from hub.platform.tolerant_decoding import decode, decode_all, decode_page, report_unreadable
 from hub.status.delivery_ends import SENT_STATUSES, DeliveryEnds
@@ -173,6 +173,11 @@ class Deliveries:
             {"$group": {"_id": of, "count": {"$sum": 1}}},
         ]
         return await counts_by_send(await self._deliveries.aggregate(stages, hint="send"), sends)
+
+    async def has_unfinished(self, send: str) -> bool:
+        """Return True if a delivery of the send waits or is being sent."""
+        unfinished = {"send": send, "status": {"$in": [*WAITING, DeliveryStatus.PROCESSING]}}
+        return await self._deliveries.find_one(unfinished, {"_id": 1}, hint="send") is not None
 
     async def end(self, notifications: Collection[str], reason: Reason, unless: StepStop | None = None) -> int:
         """End the waiting deliveries of notifications: SKIPPED if `unless` stopped them, else CANCELLED. Return the

@@ -129,7 +129,7 @@ class Engine:
         if isinstance(stream, ExecutionResult):
             return format_errors(stream.errors or (), context.request_id)
         if projection is None:
-            return _execute_events(executor, stream, context.request_id)
+            return _execute_events(executor, stream, context)
         return SubscriptionResults(stream, projection, context.request_id, context.language)
 
     def _executor(self, operation: Operation, context: Context) -> Executor[Any] | list[GraphQLError]:
@@ -145,15 +145,23 @@ class Engine:
 
 
 async def _execute_events(
-    executor: Executor[Any], stream: Any, request_id: str
+    executor: Executor[Any], stream: Any, context: Context
 ) -> AsyncGenerator[GraphQLResponse, None]:
     """Yield the responses of a subscription that cannot be projected."""
     try:
-        async with aclosing(map_source_to_response_event(executor, stream)) as results:
+        async with aclosing(map_source_to_response_event(executor, _events(stream, context))) as results:
             async for result in results:
-                yield _to_response(result, request_id)
+                yield _to_response(result, context.request_id)
     except Exception as error:  # noqa: BLE001 - becomes the last response
-        yield {"errors": [to_graphql_error(error, request_id)]}
+        yield {"errors": [to_graphql_error(error, context.request_id)]}
+
+
+async def _events(stream: Any, context: Context) -> AsyncGenerator[Any, None]:
+    """Yield the events of a stream. The reads of each event share one deadline."""
+    async with aclosing(stream):
+        async for event in stream:
+            context.start_event()
+            yield event
 
 
 class SubscriptionResults:

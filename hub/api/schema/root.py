@@ -13,7 +13,7 @@ from hub.api.schema.inbox_stream import InboxSubscription
 from hub.api.schema.preferences import PreferencesMutation, PreferencesQuery
 from hub.api.schema.receipts import ReceiptSubscription
 from hub.api.schema.scalars import CONFIG
-from hub.api.schema.sends import SendMutation, SendQuery
+from hub.api.schema.sends import SendMutation, SendQuery, SendSubscription
 from hub.api.schema.simulation import SimulationQuery
 from hub.api.schema.suppressions import SuppressionMutation, SuppressionQuery
 from hub.api.schema.templates import TemplateMutation, TemplateQuery
@@ -59,7 +59,7 @@ class Mutation(
 
 
 @strawberry.type(description="Operations that return events as they happen, over WebSocket or server-sent events.")
-class Subscription(InboxSubscription, ReceiptSubscription):
+class Subscription(InboxSubscription, ReceiptSubscription, SendSubscription):
     pass
 
 

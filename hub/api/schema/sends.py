@@ -1,6 +1,8 @@
 """Sends: status, counts, and the mutations that send, cancel, and recall."""
 
 from collections import Counter, defaultdict
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import datetime
 from typing import Annotated
 
@@ -24,6 +26,7 @@ from hub.api.schema.validation import (
 )
 from hub.errors import HubError, TooLarge
 from hub.status.sends import SMALL_SEND_MAX_RECIPIENTS
+from hub.status.watched_sends import LARGE_SEND_COUNTS_S, LARGE_SEND_RECIPIENTS
 from hub.workflows.publish import Published
 from hub.workflows.resolve import BATCH_SIZE as RESOLVED_AT_ONCE
 from hub.workflows.send_request import SendRequest
@@ -317,6 +320,27 @@ class SendMutation:
         services = context.services
         named = None if users is None else valid_users(users, services.settings, "users")
         return await services.resolve.resolve(tenant, valid_key(collapse_key, "collapseKey"), named)
+
+
+@strawberry.type
+class SendSubscription:
+    @strawberry.subscription(
+        graphql_type=AsyncGenerator[Send, None],
+        description="Subscribe to a send: its state now and after each change, at most once a second. A slow client "
+        "gets only the newest state. The subscription ends when no delivery of the send waits any longer: the last "
+        "event has the final counts. The counts of a send to more than "
+        f"{LARGE_SEND_RECIPIENTS:,} users are up to {LARGE_SEND_COUNTS_S:.0f} seconds old. Requires the `service` or "
+        "`admin` role.",
+    )
+    async def send(
+        self, info: Info, id: Annotated[ID, strawberry.argument(description="The id of the send.")]
+    ) -> AsyncGenerator[model.Send, None]:
+        context = info.context
+        tenant = context.require_service()
+        async with aclosing(context.services.watched_sends.watch(tenant, id)) as states:
+            async for state in states:
+                context.watched_send = state
+                yield state.send
 
 
 def _to_request(
