@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hub.cli.api_client import execute, read_time, run_or_exit
+from hub.cli.send_progress import follow_send, target_options
 from hub.cli.target_hub import DEFAULT_DATA, Data, TargetHub, Tenant, Token, Url, fail, resolve_hub
 from hub.cli.token import parse_duration
 from hub.model import Channel, DeliveryStatus, Priority, Role, SendStatus
@@ -18,6 +19,16 @@ SEND_MUTATION = """mutation ($input: SendInput!) {
   }
 }"""
 
+
+Channels = Annotated[
+    list[Channel] | None,
+    typer.Option("--channel", case_sensitive=False, help="Overrides the category's channels. Can be repeated."),
+]
+
+PriorityOption = Annotated[
+    Priority | None,
+    typer.Option("--priority", case_sensitive=False, help="Overrides the category's priority."),
+]
 
 CollapseKey = Annotated[
     str | None,
@@ -35,6 +46,14 @@ SendAt = Annotated[
     typer.Option("--at", help="Send later: at a time such as 2027-01-15T08:00:00Z, or after a duration such as PT1H."),
 ]
 
+Follow = Annotated[
+    bool,
+    typer.Option(
+        "--follow",
+        help="Print the delivery counts until all deliveries have ended. The exit code is 1 if a delivery failed.",
+    ),
+]
+
 Markdown = Annotated[
     bool, typer.Option("--markdown", help="The body is Markdown: bold, italic, code, links, and lists.")
 ]
@@ -45,14 +64,8 @@ def send(
     body: Annotated[str, typer.Argument(help="The body of the notification.")] = "",
     to: Annotated[list[str] | None, typer.Option("--to", help="The id of a recipient. Can be repeated.")] = None,
     category: Annotated[str, typer.Option("--category", help="The category of the notification.")] = "news",
-    channel: Annotated[
-        list[Channel] | None,
-        typer.Option("--channel", case_sensitive=False, help="Overrides the category's channels. Can be repeated."),
-    ] = None,
-    priority: Annotated[
-        Priority | None,
-        typer.Option("--priority", case_sensitive=False, help="Overrides the category's priority."),
-    ] = None,
+    channel: Channels = None,
+    priority: PriorityOption = None,
     tag: Annotated[list[str] | None, typer.Option("--tag", help="A tag to filter by. Can be repeated.")] = None,
     data_json: Annotated[str | None, typer.Option("--json", help="Data for your app as JSON.")] = None,
     link: Annotated[
@@ -68,6 +81,7 @@ def send(
     expires: Expires = None,
     markdown: Markdown = False,
     ack: Annotated[bool, typer.Option("--ack", help="Ask recipients to acknowledge the notification.")] = False,
+    follow: Follow = False,
     url: Url = "",
     token: Token = "",
     tenant: Tenant = "default",
@@ -75,7 +89,7 @@ def send(
 ) -> None:
     """Send a notification.
 
-    Returns after the notification is stored.
+    Returns after the notification is stored. With --follow, Ctrl-C stops the output and not the send.
 
     Example: hub send "Build failed" "Two tests are red." --to alice --priority high --key build-1041
     """
@@ -100,6 +114,9 @@ def send(
     send_input |= _times(at, expires, hub, access_token)
     sent = run_or_exit(execute(hub.url, access_token, SEND_MUTATION, input=send_input), hub)["send"]
     _print_result(sent)
+    if follow:
+        options = target_options(url, tenant, data)
+        follow_send(sent["send"]["id"], hub, lambda: hub.token(user=None, role=Role.SERVICE, tenant=tenant), options)
 
 
 def _times(at: str | None, expires: str | None, hub: TargetHub, token: str) -> dict[str, str]:
