@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -13,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
+from hub.utc_time import rfc3339
 from tests.channel_setup import UPSERT_USERS, deployment_with_channels
 from tests.client import GraphQLErrors, Json, Subscription, Tenant, eventually
 from tests.conftest import scaled
@@ -23,12 +25,14 @@ from tests.provider_setup import SENDER
 STATE = "id status recipients counts { channel status count }"
 WATCH = f"subscription ($id: ID!) {{ send(id: $id) {{ {STATE} }} }}"
 STATUS = "subscription ($id: ID!) { send(id: $id) { status } }"
-WITH_DELIVERIES = "subscription ($id: ID!) { send(id: $id) { status deliveries(first: 1) { nodes { status } } } }"
+PAGES = " ".join(f"page{number}: deliveries(first: 1) {{ nodes {{ status }} }}" for number in range(18))
+WITH_DELIVERIES = f"subscription ($id: ID!) {{ send(id: $id) {{ status {PAGES} }} }}"
 SEND = f"query ($id: ID!) {{ send(id: $id) {{ {STATE} }} }}"
-LATER = "2090-01-01T00:00:00Z"
+LATER = rfc3339(datetime.now(UTC) + timedelta(days=30))
 WAITING = {"ACCEPTED", "HELD", "PROCESSING", "RETRYING"}
 USERS = [f"user-{number}" for number in range(scaled(60, 200))]
 READERS = 20
+DEADLINE_S = 3.0
 SERVER_RESTART = 1012
 
 log = logging.getLogger(__name__)
@@ -81,7 +85,7 @@ async def test_subscription_requires_the_service_role(tenant: Tenant) -> None:
     assert refused.value.code == "FORBIDDEN"
 
 
-@pytest.mark.parametrize("query", [WATCH, STATUS])
+@pytest.mark.parametrize("query", [WATCH, STATUS], ids=["executed", "projected"])
 async def test_scheduled_send_is_watched_until_it_is_cancelled(tenant: Tenant, query: str) -> None:
     id = (await tenant.send("alice", sendAt=LATER))["send"]["id"]
     async with tenant.socket() as socket:
@@ -141,7 +145,7 @@ async def profiled(servers: tuple[Mongod, Redis]) -> AsyncIterator[tuple[Deploym
     mongod, redis = servers
     name = f"watched{uuid4().hex[:8]}"
     settings = {"mongo_database": name, "redis_prefix": f"{name}:", "tenant_max_send_watchers": str(READERS)}
-    settings |= {"smtp_url": "smtp://127.0.0.1:1", "smtp_from": SENDER}
+    settings |= {"smtp_url": "smtp://127.0.0.1:1", "smtp_from": SENDER, "commit_deadline_s": str(DEADLINE_S)}
     async with AsyncMongoClient(mongod.url, tz_aware=True) as client:
         async with (
             Deployment(mongod.url, redis.url, apis=1, workers=0, **settings) as deployment,
@@ -203,6 +207,17 @@ async def test_readers_of_a_send_share_its_queries(profiled: tuple[Deployment, T
     together = await count_reads(tenant, database, READERS)
     log.info("commands that read: %d with one reader, %d with %d readers", alone, together, READERS)
     assert together < 4 * alone
+
+
+async def test_each_event_has_the_full_time_for_its_reads(profiled: tuple[Deployment, Tenant, Database]) -> None:
+    _, tenant, _ = profiled
+    id = await send_emails(tenant, "alice")
+    async with tenant.socket() as socket:
+        states = await socket.subscribe(WITH_DELIVERIES, variables={"id": id})
+        assert (await states.take(1))[0]["page0"]["nodes"] == [{"status": "ACCEPTED"}]
+        await asyncio.sleep(DEADLINE_S)
+        await tenant.mark_all("alice", "markAllRead")
+        assert [state["page0"]["nodes"] async for state in states][-1] == [{"status": "SKIPPED"}]
 
 
 async def test_shutdown_ends_the_subscriptions_to_sends(profiled: tuple[Deployment, Tenant, Database]) -> None:
