@@ -32,11 +32,6 @@ def texts_of(body: str, *, locales: Collection[str] = ("en",), title: str = "Tit
     return RecipientTexts(TemplateSet(1, stored), TENANT, data, NOW, TextLimits(256, 16_384))
 
 
-def render_part(template: StoredTemplate, part: str) -> str:
-    values = {"amount": 5, "user": {"name": "Alice"}}
-    return template.render_part(part, RenderInput(values=values, locale="en", timezone="UTC", now=NOW))
-
-
 @pytest.fixture
 def rendered(monkeypatch: pytest.MonkeyPatch) -> list[Channel]:
     """The channel of each rendering."""
@@ -158,16 +153,20 @@ async def test_text_that_was_slow_is_rendered_in_a_thread_until_it_is_fast_again
     assert [thread.startswith("slow-templates") for thread in threads] == [False, False, True, False]
 
 
-def test_only_a_text_that_has_to_be_rendered_and_that_the_channel_uses_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_text_that_has_to_be_rendered_and_was_slow_on_the_channel_is_slow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     template = TemplateTexts(key="k", locale="en", title="Title", body="{{ user.name }}", html="<p>{{ amount }}</p>")
     stored = StoredTemplate(template, 1)
     texts = RecipientTexts(TemplateSet(1, [stored]), TENANT, {"amount": 5}, NOW, TextLimits(256, 16_384))
-    for slow, part in ((-1.0, "html"), (60.0, "body"), (-1.0, "body")):
-        monkeypatch.setattr(parts, "SLOW_S", slow)
-        render_part(stored, part)
-        expected = {Channel.EMAIL: True, Channel.IN_APP: (slow, part) == (-1.0, "body")}
-        for channel, is_slow in expected.items():
-            assert texts.is_slow(channel, ALICE, ("n", NOW)) == texts.check_is_slow(channel) == is_slow
+    given = RenderInput({"amount": 5, "user": {"name": "Alice"}}, locale="en", timezone="UTC", now=NOW)
+    slow: set[Channel] = set()
+    for slow_s, channel in ((-1.0, Channel.EMAIL), (60.0, Channel.EMAIL), (-1.0, Channel.IN_APP)):
+        monkeypatch.setattr(parts, "SLOW_S", slow_s)
+        render(stored, channel, given, TextLimits(256, 16_384))
+        slow = slow | {channel} if slow_s < 0 else slow - {channel}
+        for other in (Channel.EMAIL, Channel.IN_APP):
+            assert texts.is_slow(other, ALICE, ("n", NOW)) == texts.check_is_slow(other) == (other in slow)
     texts.render(Channel.IN_APP, ALICE, ("n", NOW))
     assert not texts.is_slow(Channel.IN_APP, ALICE, ("n", NOW))
     assert texts.is_slow(Channel.IN_APP, BOB, ("n", NOW))

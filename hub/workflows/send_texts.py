@@ -9,7 +9,6 @@
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -34,6 +33,7 @@ from hub.errors import BadUserInput, NotFound, TooLarge
 from hub.ids import id_time, new_id
 from hub.model import Channel, Content, Tenant, User, mailbox_of
 from hub.platform.batched_reads import BatchedReads
+from hub.platform.cpu_timer import CpuTimer
 from hub.platform.shared_reads import SharedReads
 from hub.settings import Settings
 from hub.unicode_text import single_line
@@ -90,24 +90,27 @@ class RenderTime:
     def __init__(self, users: int, field: str) -> None:
         self._users = users
         self._field = field
-        self._spent_s = self._slice_s = 0.0
+        self._spent_s = 0.0
+        self._slice = CpuTimer()
 
     async def run(self, render: Callable[[], T], *, slow: bool) -> T:
         """Return the result of `render`, which runs in a thread if it is slow. Let other tasks run if that takes long.
         Raise TooLarge if all renderings take too long."""
 
         def measured() -> tuple[T, float]:
-            began_s = time.thread_time()
-            return render(), time.thread_time() - began_s
+            timer = CpuTimer()
+            return render(), timer.cpu_s
 
         if slow:
             result, spent_s = await asyncio.get_running_loop().run_in_executor(_slow_templates, measured)
+            self._spent_s += spent_s
+            self._slice = CpuTimer()
         else:
-            result, spent_s = measured()
-        self._slice_s += spent_s
-        if self._slice_s > RENDER_SLICE_S:
-            self._spent_s, self._slice_s = self._spent_s + self._slice_s, 0.0
-            await asyncio.sleep(0)
+            result = render()
+            if self._slice.exceeds(RENDER_SLICE_S):
+                self._spent_s += self._slice.cpu_s
+                await asyncio.sleep(0)
+                self._slice = CpuTimer()
         if self._spent_s > RENDER_MAX_S:
             raise TooLarge(
                 f"Rendering this template for {self._users} users takes longer than {RENDER_MAX_S:g} s. "

@@ -1,13 +1,16 @@
 """`send`: accepted notifications per second."""
 
+from msgspec.structs import replace
+
 from hub import utc_time
 from hub.audience.templates import Templates
+from hub.audience.tenants import Tenants
 from hub.bench.benchmark_servers import BenchEnvironment
 from hub.bench.payloads import SEND, TENANT, operation, send_input, template_input, write_request
 from hub.bench.plan import Plan
 from hub.bench.post_load import PostResult, measure_posts
 from hub.bench.results import Figure
-from hub.model import TemplateTexts
+from hub.model import Preferences, QuietHours, TemplateTexts
 from hub.utc_time import HubTime
 
 CONNECTIONS = 64
@@ -16,8 +19,8 @@ SENDS_PER_BATCH = 100  # sends per sendMany call
 TEMPLATES = {"shared": "{{ text }}", "personal": "{{ text }} {{ user.id }}"}
 """The bodies by key. The title of both is `{{ title }}`."""
 TEMPLATE_FIGURES = (
-    ("shared", "a template that is shared, CPU of a plain send", 1.25),
-    ("personal", "a template that reads `user`, CPU of a plain send", 1.6),
+    ("shared", "quiet hours and a shared template, CPU of a plain send", 1.25),
+    ("personal", "quiet hours and a template with `user`, CPU of a plain send", 1.6),
 )
 SEND_MANY = "mutation($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { send { id } duplicate } }"
 
@@ -30,6 +33,7 @@ async def run(env: BenchEnvironment, plan: Plan) -> list[Figure]:
         plan.progress("send, 64 connections")
         sends = await measure_posts(env, plan, hub, single, CONNECTIONS)
         templates = {}
+        await _set_quiet_hours(env)
         for key, body in TEMPLATES.items():
             plan.progress(f"send with a template, {key}")
             await _store_template(env, key, body)
@@ -60,6 +64,14 @@ async def run(env: BenchEnvironment, plan: Plan) -> list[Figure]:
         floors["plain"].figure("floor", "insert and publish one by one, without waiting for the journal", "/s"),
         floors["journaled"].figure("floor", "the same, journaled", "/s"),
     ]
+
+
+async def _set_quiet_hours(env: BenchEnvironment) -> None:
+    """Give the users of the `send` benchmark quiet hours on every day."""
+    night = QuietHours(start="22:00", end="07:00", timezone="Europe/Berlin")
+    async with env.mongo_client() as client:
+        tenants = Tenants(client["send"], max_categories=10, deadline_s=5)
+        await tenants.change(TENANT, lambda tenant: replace(tenant, preferences=Preferences(quiet_schedule=(night,))))
 
 
 async def _store_template(env: BenchEnvironment, key: str, body: str) -> None:

@@ -10,7 +10,6 @@ python-liquid limits single loops, the output and local names. It has no limit o
 context is asked for `disabled_tags` before each node is rendered, and for each filter: the budget is charged there.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,6 +38,7 @@ from hub.decide.templates.render_input import StandIn
 from hub.decide.templates.source_limits import HTML_SOURCE_MAX_LENGTH, SOURCE_MAX_LENGTH, check_source
 from hub.decide.templates.value_limits import checked_items, checked_length, text
 from hub.markdown import escape_markdown
+from hub.platform.cpu_timer import CpuTimer
 
 RENDER_MAX_S = 0.05  # processor time of the thread: a busy machine fails no template
 RENDER_MAX_NODES = 20_000
@@ -64,10 +64,10 @@ class Syntax(StrEnum):
 class _Budget(list[str]):
     """Counts nodes and processor time. An empty list of disabled tags to python-liquid."""
 
-    def __init__(self) -> None:
+    def __init__(self, timer: CpuTimer) -> None:
         super().__init__()
         self._nodes = 0
-        self._ends_at = time.thread_time() + RENDER_MAX_S
+        self._timer = timer
 
     def __bool__(self) -> bool:
         self._nodes += 1
@@ -78,14 +78,14 @@ class _Budget(list[str]):
         return False
 
     def check_time(self) -> None:
-        if time.thread_time() > self._ends_at:
+        if self._timer.exceeds(RENDER_MAX_S):
             raise TimeLimitError(f"rendering takes longer than {round(RENDER_MAX_S * 1000)} ms", token=None)
 
 
 class _Context(RenderContext):
-    def __init__(self, template: BoundTemplate, *, globals: Mapping[str, object] | None = None, **options: Any) -> None:
-        super().__init__(template, globals=globals, **options)
-        self.disabled_tags = self._budget = _Budget()
+    def __init__(self, template: BoundTemplate, values: Mapping[str, object], timer: CpuTimer) -> None:
+        super().__init__(template, globals=values)
+        self.disabled_tags = self._budget = _Budget(timer)
         # Without python-liquid's `now` and `today`, which are the time and zone of this machine.
         self.scope = ReadOnlyChainMap(self.locals, self.globals, self.counters)
 
@@ -100,7 +100,11 @@ class _Context(RenderContext):
 
 
 class _Template(BoundTemplate):
-    context_class = _Context
+    def render_text(self, values: Mapping[str, object], timer: CpuTimer) -> str:
+        """Return the rendered text. `timer` measures the time that counts for the limit."""
+        buffer = self._get_buffer()
+        self.render_with_context(_Context(self, values, timer), buffer)
+        return buffer.getvalue()
 
     def make_partial_namespace(self, partial: bool, render_args: Mapping[str, object]) -> Mapping[str, object]:  # noqa: ARG002
         return render_args  # without the library's `partial`, which would hide the sender's
@@ -215,10 +219,18 @@ class ParsedTemplate:
     personal: bool
     uses_timezone: bool
     uses_locale: bool
-    _template: BoundTemplate
+    _template: _Template
 
-    def render(self, values: Mapping[str, object], *, locale: str, timezone: str, now: datetime) -> str:
-        """Return the rendered text.
+    def render(
+        self,
+        values: Mapping[str, object],
+        *,
+        locale: str,
+        timezone: str,
+        now: datetime,
+        timer: CpuTimer | None = None,
+    ) -> str:
+        """Return the rendered text. `timer` was started with the first of the texts that share the time limit.
 
         `values` are JSON values by name. `timezone` is an IANA name and `locale` a BCP 47 tag; filters format for
         them. `now` is what the filters `date` and `datetime` take for "now".
@@ -227,7 +239,7 @@ class ParsedTemplate:
             TemplateError: a value is missing or of the wrong type, or a limit is exceeded.
         """
         try:
-            return self._template.render({**values, **context_values(locale, timezone, now)})
+            return self._template.render_text({**values, **context_values(locale, timezone, now)}, timer or CpuTimer())
         except LiquidError as error:
             raise from_liquid(error) from error
         except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
@@ -261,5 +273,5 @@ def parse(source: str, syntax: Syntax = Syntax.TEXT) -> ParsedTemplate:
         personal=any(not isinstance(root, str) or root in PERSONAL_NAMES for root in roots),
         uses_timezone=not TIMEZONE_FILTERS.isdisjoint(analysis.filters),
         uses_locale=not LOCALE_FILTERS.isdisjoint(analysis.filters),
-        _template=template,
+        _template=cast("_Template", template),
     )

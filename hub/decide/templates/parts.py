@@ -5,8 +5,8 @@ a send cannot make a title a second header of an email, nor a button a script.
 """
 
 import re
-import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from html import unescape
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from hub.decide.templates.source_limits import check_source
 from hub.links import LINK_RULE, is_link
 from hub.markdown import MARKDOWN_MAX_CHARS
 from hub.model import Action, Channel, TemplateTexts
+from hub.platform.cpu_timer import CpuTimer
 from hub.unicode_text import CONTROL_CHARACTERS, is_blank, single_line
 
 T = TypeVar("T")
@@ -28,7 +29,7 @@ LABEL_MAX_CHARS = 256
 WHATSAPP_VARIABLE_MAX_CHARS = 1024
 EMAIL_CLIPPED_BYTES = 102 * 1024  # Gmail hides the rest of a longer email behind a link
 ELLIPSIS = "…"
-SLOW_S = 0.005  # processor time of one text
+SLOW_S = 0.005  # processor time of the texts for one channel
 WITHOUT_TITLE = frozenset({Channel.SMS, Channel.WHATSAPP})
 """The channels whose messages have no title."""
 SAMPLE_CHANNELS = (Channel.IN_APP, Channel.EMAIL, Channel.WHATSAPP)
@@ -73,13 +74,17 @@ class Reads(Struct, frozen=True):
     timezone: bool
 
 
+def _render(parsed: ParsedTemplate, given: RenderInput, timer: CpuTimer | None) -> str:
+    return parsed.render(given.values, locale=given.locale, timezone=given.timezone, now=given.now, timer=timer)
+
+
 class StoredTemplate:
     """The texts of a template, each parsed when it is first used. `version`: 0 if the texts are not stored."""
 
     def __init__(self, texts: TemplateTexts, version: int = 0) -> None:
         self.texts = texts
         self.version = version
-        self._slow: set[str] = set()
+        self._slow: set[Channel] = set()
         self._sources = {name: (source, syntax) for name, source, syntax in _sources(texts)}
         self._parsed: dict[str, ParsedTemplate] = {}
         self._parts_for: dict[Channel, tuple[str, ...]] = {}
@@ -101,10 +106,11 @@ class StoredTemplate:
                 raise TemplateError(error.reason, error.line, name) from error
         return parsed
 
-    def render_part(self, name: str, given: RenderInput) -> str:
-        """Return a text as it is rendered, before the checks. Raise TemplateError."""
+    def render_part(self, name: str, given: RenderInput, timer: CpuTimer | None = None) -> str:
+        """Return a text as it is rendered, before the checks. Raise TemplateError. `timer` was started with the first
+        of the texts that share the time limit."""
         try:
-            return self._render(name, self.part(name), given)
+            return _render(self.part(name), given, timer)
         except TemplateError as error:
             reason, line = error.reason, error.line
             if name == "html":  # the lines of compiled HTML are not those of the source
@@ -113,24 +119,26 @@ class StoredTemplate:
 
     def _line_in_source(self, given: RenderInput) -> int | None:
         try:
-            self._render("html", parse(*self._sources["html"]), given)
+            _render(parse(*self._sources["html"]), given, None)
         except TemplateError as error:
             return error.line
         return None
 
-    def _render(self, name: str, parsed: ParsedTemplate, given: RenderInput) -> str:
-        began_s = time.thread_time()
+    @contextmanager
+    def timed(self, channel: Channel) -> Iterator[CpuTimer]:
+        """Measure the rendering of the texts for a channel."""
+        timer = CpuTimer()
         try:
-            return parsed.render(given.values, locale=given.locale, timezone=given.timezone, now=given.now)
+            yield timer
         finally:
-            if time.thread_time() - began_s > SLOW_S:
-                self._slow.add(name)
+            if timer.exceeds(SLOW_S):
+                self._slow.add(channel)
             else:
-                self._slow.discard(name)
+                self._slow.discard(channel)
 
     def is_slow(self, channel: Channel) -> bool:
-        """Return True if a text for a channel took longer than SLOW_S when it was last rendered."""
-        return bool(self._slow) and not self._slow.isdisjoint(self.parts_for(channel))
+        """Return True if the texts for a channel took longer than SLOW_S when they were last rendered."""
+        return channel in self._slow
 
     @property
     def heading(self) -> str | None:
@@ -276,13 +284,14 @@ def _in_time(render: Callable[[], T]) -> T:
 
 
 def _render_parts(template: StoredTemplate, channel: Channel, given: RenderInput) -> dict[str, str]:
-    """Render the texts that a channel uses, together in RENDER_MAX_S and one text more."""
+    """Render the texts that a channel uses, together in RENDER_MAX_S."""
     rendered: dict[str, str] = {}
-    ends_at = time.thread_time() + RENDER_MAX_S
-    for name in template.parts_for(channel):
-        if time.thread_time() > ends_at:
-            raise RenderTimeError(f"rendering all texts takes longer than {round(RENDER_MAX_S * 1000)} ms", part=name)
-        rendered[name] = template.render_part(name, given)
+    with template.timed(channel) as timer:
+        for name in template.parts_for(channel):
+            if timer.exceeds(RENDER_MAX_S):
+                limit = f"rendering all texts takes longer than {round(RENDER_MAX_S * 1000)} ms"
+                raise RenderTimeError(limit, part=name)
+            rendered[name] = template.render_part(name, given, timer)
     return rendered
 
 
@@ -293,19 +302,20 @@ def render_sample(template: StoredTemplate, given: RenderInput, limits: TextLimi
     return next((one.html for one in rendered if one.html is not None), None)
 
 
-def check_values(template: StoredTemplate, given: RenderInput, limits: TextLimits) -> str | None:
-    """Render the title and the body with stand-ins. Return the title, or None if it cannot be rendered with them.
+def check_values(template: StoredTemplate, channel: Channel, given: RenderInput, limits: TextLimits) -> str | None:
+    """Render the title and the body for a channel with stand-ins. Return the title, or None if it cannot be rendered.
 
     Raise MissingValue. Other errors are ignored because a stand-in may cause them."""
     rendered: dict[str, str] = {}
-    for name in (template.heading, "body"):
-        try:
-            if name is not None:
-                rendered[name] = template.render_part(name, given)
-        except MissingValue:
-            raise
-        except TemplateError:
-            continue
+    with template.timed(channel) as timer:
+        for name in (template.heading, "body"):
+            try:
+                if name is not None:
+                    rendered[name] = template.render_part(name, given, timer)
+            except MissingValue:
+                raise
+            except TemplateError:
+                continue
     return _line(rendered.get(template.heading or ""), limits.title_max_chars)
 
 

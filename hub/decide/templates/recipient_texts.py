@@ -60,7 +60,7 @@ class RecipientTexts:
                 return result.title
             if not isinstance(result, MissingValue) and result.part in (template.heading, "body"):
                 raise result
-        return check_values(template, given, self._limits)
+        return check_values(template, channel, given, self._limits)
 
     def check_is_slow(self, channel: Channel) -> bool:
         """Return True if `check` should not block the event loop, because rendering took long before."""
