@@ -121,7 +121,7 @@ async def test_item_of_a_digest_that_was_sent_does_not_end_otherwise(stores: Sto
     sent = await stores.add_digest(600)
     under_way = await stores.add_digest(1, status="PROCESSING")
     if end == "cancel":
-        ended = await stores.deliveries.cancel("send", Reason.CANCELLED)
+        ended = await stores.deliveries.cancel("send", Reason.CANCELLED, 1000)
         expected = "CANCELLED"
     else:
         notifications = await stores.database.deliveries.distinct("notification", {"send": "send"})

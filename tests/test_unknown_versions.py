@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pymongo import AsyncMongoClient
 
 from hub.model import Category, Channel, Delivery, DeliveryStatus, Notification, Preferences, Priority, User, document
-from hub.outbox.claims import Settlement, _apply_override
+from hub.outbox.claims import Settlement, _apply_changes
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.platform.tolerant_decoding import decode, merged
 from tests.channel_setup import SHORT_TIMES, connect_webhook, list_deliveries, wait_for_deliveries
@@ -223,7 +223,7 @@ def test_unknown_override_status_ends_the_delivery(override: Any) -> None:
     waits = Settlement(
         job=job, status=DeliveryStatus.RETRYING, reason=None, due_at=NOW, attempts=(), tries=1, lease_expirations=0
     )
-    ended = _apply_override(waits, override)
+    ended = _apply_changes(waits, {"override": override}, NOW)
     assert (ended.status, ended.due_at) == (DeliveryStatus.CANCELLED, None)
 
 

@@ -178,8 +178,8 @@ async def test_recall_removes_what_it_can_and_resumes_for_an_unreadable_mailbox(
     await repair_mailbox(database, tenant, "ann", 1)
     await database.notifications.update_one(carol, {"$set": {"created_at": created_at}})
     long_ago = datetime.now(UTC) - timedelta(hours=1)
-    interrupted = {"_id": send, "cancelling_since": {"$exists": True}}
-    assert (await database.sends.update_one(interrupted, {"$set": {"cancelling_since": long_ago}})).matched_count == 1
+    interrupted = {"_id": send, "leased_until": {"$exists": True}}
+    assert (await database.sends.update_one(interrupted, {"$set": {"leased_until": long_ago}})).matched_count == 1
 
     async def finished() -> bool:
         return not await database.sends.find_one(interrupted)

@@ -38,6 +38,7 @@ from hub.webhooks.webhook_calls import WebhookCalls
 from hub.workflows.cancel_or_recall import SendCancellation
 from hub.workflows.health import HealthReader
 from hub.workflows.inbox_actions import InboxActions
+from hub.workflows.pause_or_resume import SendPause
 from hub.workflows.publish import Publish
 from hub.workflows.resolve import Resolve
 from hub.workflows.retention import Retention
@@ -79,6 +80,7 @@ class Services:
     deliveries: Deliveries
     digests: Digests
     send_cancellation: SendCancellation
+    send_pause: SendPause
     resolve: Resolve
     retention: Retention
     window_counts: WindowCounts

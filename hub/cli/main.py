@@ -15,6 +15,7 @@ from hub.cli import (
     replay,
     schema,
     send,
+    sends,
     serve_and_work,
     settings,
     templates,
@@ -50,6 +51,7 @@ for command in (
     bench.bench,
 ):
     app.command()(command)
+app.add_typer(sends.app, name="sends")
 app.add_typer(templates.app, name="templates")
 
 

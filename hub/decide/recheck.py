@@ -48,6 +48,14 @@ def recheck(
     return replace(decision, outcome=answer.status, reason=answer.reason, due_at=answer.due_at)
 
 
+def held_while_paused(decision: Decision) -> Decision:
+    """Return the decision about a delivery whose send is paused: what would leave now or later waits until the send is
+    resumed."""
+    if decision.outcome not in (DeliveryStatus.ACCEPTED, DeliveryStatus.HELD):
+        return decision
+    return Decision(decision.channel, DeliveryStatus.HELD, Reason.PAUSED)
+
+
 def question_about(delivery: Delivery, n: Notification, category: Category) -> Question:
     """Return the question when a delivery leaves."""
     return Question(delivery.mailbox, delivery.priority, category.required, delivery.expires_at or n.expires_at)

@@ -15,8 +15,13 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     - `template`: the key of the template. Its texts and those of the email layout have the recorded versions.
     - `template_title`: the title in the tenant's locale. `template_data`: JSON text that only the template reads.
     - `send_at`: the time for which the send was scheduled. `reason`: why it is FAILED or CANCELLED.
-    - `cancelling_since`: set while a cancellation or recall is not complete.
     - `recipient_ids`: the recipients of a small send that may have no notification when they are erased.
+    - `paused_reason`: why it is PAUSED. `paused_from`: the status that it had before. `resumed_at`: the real time of
+      the last resumption.
+    - `claim`: the token of the process that cancels, recalls, or resumes the send. `leased_until`: the real time when
+      the lease of the claim ends, or when the next round begins. Both are None when the change is complete.
+    - `remaining`: the number of documents that this change still concerns. `recalled_to`: the last notification that
+      a recall has removed so far.
 
     The content, title, and data are None after a recall, and after the last recipient of a small send was erased.
     Then the collapse key is also None.
@@ -32,7 +37,6 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     steps: tuple[Step, ...] = ()
     send_at: datetime | None = None
     reason: str | None = None
-    cancelling_since: datetime | None = None
     content: Content | None = None
     template: str | None = None
     template_version: int | None = None
@@ -40,6 +44,13 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     template_title: str | None = None
     template_data: str | None = None
     recipient_ids: tuple[str, ...] | None = None
+    paused_reason: str | None = None
+    paused_from: SendStatus | None = None
+    resumed_at: datetime | None = None
+    claim: str | None = None
+    leased_until: datetime | None = None
+    remaining: int | None = None
+    recalled_to: str = ""
 
     @property
     def title(self) -> str | None:

@@ -45,6 +45,7 @@ class Reason(StrEnum):
     DIGEST = "DIGEST"  # a digest carries the delivery when its window ends
     EMPTY = "EMPTY"  # a digest whose items ended before it was sent
     STEP = "STEP"  # a later step of the send
+    PAUSED = "PAUSED"  # the send is paused
     THROTTLED = "THROTTLED"  # enough sends with the same throttle key reached the recipient outside the inbox
     QUIET_HOURS = "QUIET_HOURS"  # the delivery waits for the end of the recipient's quiet hours, or expires before it
     DO_NOT_DISTURB = "DO_NOT_DISTURB"  # the same for the recipient's do-not-disturb

@@ -10,6 +10,7 @@ Guarantees
 - A settlement and its receipts are written in one transaction.
 - If the send is cancelled or the notification is read while a worker processes a job, the job does not wait again. The
   `override` field of its document contains the final state, and the settlement applies this state.
+- If the send is resumed while a worker processes a job, the job is not held with PAUSED. The field `resumed` is set.
 
 `enqueue_count` is set while a job is on a lane. Only such a job can be claimed, so a duplicate id on a lane never
 starts a job before it is due.
@@ -41,7 +42,7 @@ DOUBLINGS_MAX = 2  # doublings of the time that a job may be on its lane
 TRANSACTION_RETRIES_MAX = 8
 UNQUEUE_ALL_TIMEOUT_S = 120.0  # updates every waiting job
 IN_LANE: Document = {"status": {"$in": WAITING}, "enqueue_count": {"$gte": 1}}
-CLAIM_FIELDS = ("claim", "leased_until", "enqueue_count", "override")  # set while a worker has the job
+CLAIM_FIELDS = ("claim", "leased_until", "enqueue_count", "override", "resumed")  # set while a worker has the job
 
 
 class Job(Protocol):
@@ -82,7 +83,7 @@ class DueEntry(Struct, frozen=True):
 
 class Settlement(Struct, Generic[J], frozen=True, kw_only=True):
     """The next state of a claimed job. `due_at` is set if the job waits again, and None if the job is finished. `lane`
-    is set if the job moves to another lane."""
+    is set if the job moves to another lane. A job that is held with PAUSED waits without `due_at`."""
 
     job: J
     status: DeliveryStatus
@@ -200,10 +201,10 @@ class Claims(Generic[J]):
             await session.start_transaction(read_concern=SNAPSHOT, write_concern=DURABLE),
         ):
             match = {"_id": {"$in": [settlement.job.id for settlement in settlements]}}
-            cursor = self._jobs.find(match, {"claim": 1, "override": 1}, session=session)
+            cursor = self._jobs.find(match, {"claim": 1, "override": 1, "resumed": 1}, session=session)
             docs = {doc["_id"]: doc async for doc in cursor}
             still_claimed = [
-                _apply_override(settlement, doc.get("override"))
+                _apply_changes(settlement, doc, now)
                 for settlement in settlements
                 if (doc := docs.get(settlement.job.id)) and doc.get("claim") == settlement.job.claim
             ]
@@ -271,9 +272,14 @@ class Claims(Generic[J]):
             return (await self._jobs.update_many(match, update, hint="due")).modified_count
 
 
-def _apply_override(settlement: Settlement[J], override: Mapping[str, str] | None) -> Settlement[J]:
-    """Return the settlement. If the job would wait again, use the final state that was set in the meantime."""
-    if override is None or settlement.due_at is None:
+def _apply_changes(settlement: Settlement[J], doc: Document, now: datetime) -> Settlement[J]:
+    """Return the settlement. If the job would wait again, use the final state that was set in the meantime. If the job
+    would be held because its send was paused, and the send was resumed, the job is due now."""
+    paused = settlement.reason is Reason.PAUSED
+    override: Mapping[str, str] | None = doc.get("override")
+    if override is None and paused and doc.get("resumed"):
+        return replace(settlement, status=DeliveryStatus.ACCEPTED, reason=None, due_at=now, lane=None)
+    if override is None or (settlement.due_at is None and not paused):
         return settlement
     try:
         status, reason = DeliveryStatus(override["status"]), Reason(override["reason"])

@@ -57,6 +57,7 @@ from hub.status.obsolete_deliveries import ObsoleteDeliveries
 from hub.status.receipt_builder import ReceiptBuilder
 from hub.status.receipt_change_stream import ReceiptStreams
 from hub.status.scheduled_sends import ScheduledSends
+from hub.status.send_changes import SendChanges
 from hub.status.sends import Sends
 from hub.status.watched_sends import WatchedSends
 from hub.status.workers import CallTally, Heartbeat
@@ -70,6 +71,7 @@ from hub.workflows.changed_preferences import ChangedPreferences
 from hub.workflows.count_check import CountCheck
 from hub.workflows.due_jobs import DueJobs
 from hub.workflows.inbox_actions import InboxActions
+from hub.workflows.pause_or_resume import SendPause
 from hub.workflows.publish import Publish
 from hub.workflows.release import BATCH_SIZE as RELEASE_BATCH_SIZE
 from hub.workflows.release import Releases
@@ -78,6 +80,7 @@ from hub.workflows.retention import Retention
 from hub.workflows.scheduler import PeriodicTask, Scheduler
 from hub.workflows.schedules import BATCH_SIZE as DUE_SENDS_BATCH_SIZE
 from hub.workflows.schedules import DueSends
+from hub.workflows.send_change_rounds import SendChangeRounds
 from hub.workflows.send_texts import SendTextRenderer
 from hub.workflows.snooze_and_expiry import DueNotifications
 from hub.workflows.template_editing import TemplateEditing
@@ -230,6 +233,7 @@ class _Inbox:
     committer: Committer
     actions: InboxActions
     cancellation: SendCancellation
+    pause: SendPause
     resolve: Resolve
     retention: Retention
     releases: Releases
@@ -237,7 +241,7 @@ class _Inbox:
 
 
 def _build_inbox(settings: Settings, stores: _Stores, queue: _Queue) -> _Inbox:
-    database, now = stores.database, stores.hub_clock.now
+    database, now, real_now = stores.database, stores.hub_clock.now, stores.server_clock.now
     users = Users(database, now, settings.commit_deadline_s, SearchFields(settings.indexed_attributes))
     inboxes = Inboxes(database, settings, now)
     sends = Sends(database, queue.notifications)
@@ -248,13 +252,15 @@ def _build_inbox(settings: Settings, stores: _Stores, queue: _Queue) -> _Inbox:
     )
     committer = Committer(database, settings, now, hooks)
     actions = InboxActions(committer, inboxes, queue.deliveries, publisher, settings.commit_max_documents)
-    cancellation = SendCancellation(sends, queue.deliveries, actions, stores.server_clock.now)
+    rounds = SendChangeRounds(SendChanges(database), real_now)
+    cancellation = SendCancellation(sends, rounds, queue.deliveries, queue.notifications, actions, real_now)
+    pause = SendPause(sends, rounds, held, now, real_now, settings.commit_deadline_s)
     resolve = Resolve(committer, Resolutions(database), ScheduledSends(database), now)
     retention = Retention(RetentionSweeps(database), sends, now, settings.commit_deadline_s)
     releases = Releases(held, queue.templates, committer, queue.lanes, settings, now)
-    changes = ChangedPreferences(users, queue.tenants, held, queue.digests, now, settings.commit_deadline_s)
+    changed = ChangedPreferences(users, queue.tenants, held, queue.digests, now, settings.commit_deadline_s)
     return _Inbox(
-        users, inboxes, sends, publisher, committer, actions, cancellation, resolve, retention, releases, changes
+        users, inboxes, sends, publisher, committer, actions, cancellation, pause, resolve, retention, releases, changed
     )
 
 
@@ -303,6 +309,7 @@ def _build_services(
         deliveries=queue.deliveries,
         digests=queue.digests,
         send_cancellation=inbox.cancellation,
+        send_pause=inbox.pause,
         resolve=inbox.resolve,
         retention=inbox.retention,
         window_counts=WindowCounts(database),
@@ -343,7 +350,7 @@ def _build_scheduler(
         PeriodicTask("lost_digests", queue.digest_items.release_lost),
         PeriodicTask("releases", inbox.releases.tick, RELEASE_BATCH_SIZE),
         PeriodicTask("due_sends", due_sends.tick, DUE_SENDS_BATCH_SIZE),
-        PeriodicTask("interrupted_cancellations", inbox.cancellation.resume_interrupted),
+        PeriodicTask("send_changes", functools.partial(inbox.pause.rounds.tick, inbox.cancellation, inbox.pause)),
         PeriodicTask("resolutions", inbox.resolve.continue_resolutions),
         PeriodicTask("retention_sweeps", inbox.retention.continue_sweeps),
         PeriodicTask("changed_preferences", inbox.changed_preferences.tick, changed_preferences.USERS_MAX),

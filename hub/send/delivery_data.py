@@ -33,14 +33,15 @@ class Inboxes(Protocol):
 
 
 class DeliveryData(Struct, frozen=True):
-    """The documents of a batch of deliveries, by id. `cancelled` maps cancelled sends to the reason. `template_sends`
-    are the sends with a template. `unreadable` are the ids of documents that exist but cannot be decoded."""
+    """The documents of a batch of deliveries, by id. `stopped` maps sends that are cancelled, recalled, or paused to
+    the reason. `template_sends` are the sends with a template. `unreadable` are the ids of documents that exist but
+    cannot be decoded."""
 
     notifications: Mapping[str, Notification]
     users: Mapping[str, User]
     mailboxes: Mapping[str, Mailbox]
     tenants: Mapping[str, Tenant]
-    cancelled: Mapping[str, Reason]
+    stopped: Mapping[str, Reason]
     template_sends: Mapping[str, Send]
     unreadable: AbstractSet[str]
 
@@ -60,7 +61,7 @@ class DeliveryStores(Struct, frozen=True):
         """Return the documents of these deliveries. Raise PyMongoError."""
         notification_ids = {job.notification for job in jobs}
         mailbox_ids = {job.mailbox for job in jobs}  # also the ids of the users
-        notifications, users, mailboxes, tenants, (cancelled, sends) = await asyncio.gather(
+        notifications, users, mailboxes, tenants, (stopped, sends) = await asyncio.gather(
             self.inboxes.get_notifications(notification_ids),
             self.users.get_many(mailbox_ids),
             self.inboxes.get_mailboxes(mailbox_ids),
@@ -74,4 +75,4 @@ class DeliveryStores(Struct, frozen=True):
             unreadable |= await self.users.find_stored(missing)
         unreadable |= {id for id, send in sends.items() if send is None}
         template_sends = {id: send for id, send in sends.items() if send}
-        return DeliveryData(notifications, users, mailboxes, tenants, cancelled, template_sends, unreadable)
+        return DeliveryData(notifications, users, mailboxes, tenants, stopped, template_sends, unreadable)

@@ -12,7 +12,7 @@ from pymongo.errors import PyMongoError
 
 from hub.audience.tenants import default_category
 from hub.decide.plan import Decision
-from hub.decide.recheck import recheck
+from hub.decide.recheck import held_while_paused, recheck
 from hub.decide.templates.errors import TemplateError
 from hub.decide.templates.lookup import TemplateSet
 from hub.model import Channel, Delivery, DeliveryStatus, Reason
@@ -21,7 +21,7 @@ from hub.platform.connections import is_outage
 from hub.send.delivery_data import DeliveryData, DeliveryStores
 from hub.send.delivery_texts import SendTexts, TemplateTexts
 from hub.send.digest_content import DigestMessages
-from hub.send.digest_preparation import Collected, Item, collect_items, grouped
+from hub.send.digest_preparation import Collected, Item, collect_items, grouped, is_paused
 from hub.send.email_layout import EmailLayouts, with_layout
 from hub.send.job_kind import ReadyToSend
 from hub.send.message import Message, Provider
@@ -100,7 +100,7 @@ class DeliveryHandler:
         now: datetime,
     ) -> ReadyToSend | Transition:
         if end := self._final_check(job, data, now):
-            if end.status is DeliveryStatus.HELD and not job.attempts:  # the scheduler adds it to a briefing
+            if end.due_at and not job.attempts:  # it is HELD, and the scheduler adds it to a briefing
                 return replace(end, due_at=now)
             return end
         n, user, tenant = data.notifications[job.notification], data.users[job.mailbox], data.tenants[job.tenant]
@@ -161,6 +161,8 @@ class DeliveryHandler:
                     result = ready[item.id]
                     if isinstance(result, ReadyToSend):
                         result = replace(result, message=replace(result.message, id=job.id, created_at=job.accepted_at))
+                    elif is_paused(result):  # in the meantime: the item leaves the digest when it is prepared again
+                        result = Transition(DeliveryStatus.ACCEPTED, None, now)
                     prepared[job.id] = result
         return prepared
 
@@ -199,9 +201,11 @@ class DeliveryHandler:
         return Collected(newest, collected.count - len(failed), collected.data)
 
     def _final_check(self, job: Delivery, data: DeliveryData, now: datetime) -> Transition | None:
-        """Return the next state of a delivery that is not sent now, or None."""
-        if job.send in data.cancelled:
-            return Transition(DeliveryStatus.CANCELLED, data.cancelled[job.send])
+        """Return the next state of a delivery that is not sent now, or None. What would be sent or held is held without
+        `due_at` if the send is paused."""
+        stopped = data.stopped.get(job.send)
+        if stopped and stopped is not Reason.PAUSED:
+            return Transition(DeliveryStatus.CANCELLED, stopped)
         if not data.unreadable.isdisjoint((job.notification, job.mailbox, job.send)):
             return Transition(DeliveryStatus.FAILED, Reason.UNREADABLE)
         n, user = data.notifications.get(job.notification), data.users.get(job.mailbox)
@@ -210,6 +214,8 @@ class DeliveryHandler:
         tenant = data.tenants[job.tenant]
         category = tenant.category(n.category) or default_category(n.category)
         decision = recheck(job, n, category, tenant, user, self._configured, now)
+        if stopped:
+            decision = held_while_paused(decision)
         return None if decision.outcome is DeliveryStatus.ACCEPTED else transition_of(job, decision)
 
     def _after_crash(self, job: Delivery, error: Exception, now: datetime) -> Transition:

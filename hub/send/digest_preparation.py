@@ -45,6 +45,7 @@ class _Items:
     def __init__(self, digest: Delivery) -> None:
         self.digest = digest
         self.waiting: list[str] = []  # items that leave the digest because they have to wait
+        self.paused: list[str] = []  # items that leave the digest because their send is paused
         self._splits = digest.digest_kind is DigestKind.BRIEFING and not digest.attempts
         self._newest: list[Item] = []
         self._count = 0
@@ -53,6 +54,9 @@ class _Items:
         self._slices: list[DeliveryData] = []
 
     def add(self, item: Delivery, hold: Transition | None, data: DeliveryData) -> None:
+        if hold and is_paused(hold):
+            self.paused.append(item.id)
+            return
         if hold and (not self._hold or (hold.due_at and self._hold.due_at and hold.due_at < self._hold.due_at)):
             self._hold = hold  # the first end
         self._ready = self._ready or hold is None
@@ -78,6 +82,11 @@ class _Items:
         return Collected(self._newest, self._count, data)
 
 
+def is_paused(transition: Transition) -> bool:
+    """Return True if a delivery is held because its send is paused."""
+    return transition.reason is Reason.PAUSED
+
+
 def grouped(digests: Sequence[Delivery]) -> Iterator[list[Delivery]]:
     """Yield groups of digests whose items are read together."""
     group: list[Delivery] = []
@@ -97,7 +106,8 @@ async def collect_items(
 ) -> dict[str, Collected | Transition]:
     """Return the items of closed digests that are still wanted, and end the others with their reasons. If all items
     have to wait, such as for the end of quiet hours, the digest waits. If only some of the items of a briefing have to
-    wait, the scheduler decides them again, unless the briefing was tried before: the first call may have arrived.
+    wait, the scheduler decides them again, unless the briefing was tried before: the first call may have arrived. The
+    scheduler also decides the items of paused sends again, and holds them.
 
     Each item joined before its digest was closed, so a majority read finds exactly the items that joined. If it does
     not, the digest waits."""
@@ -115,7 +125,7 @@ async def collect_items(
         left_out: defaultdict[tuple[DeliveryStatus, Reason | None], list[Delivery]] = defaultdict(list)
         for item in items:
             end = check(item, data, now)
-            if end and end.due_at is None:
+            if end and end.due_at is None and not is_paused(end):
                 left_out[end.status, end.reason].append(item)
             else:
                 found[item.digest_id or ""].add(item, end, data)
@@ -123,8 +133,9 @@ async def collect_items(
             await stores.digest_items.end(ended, status, reason)
     results |= {id: items_of.result() for id, items_of in found.items()}
     for id, items_of in found.items():
-        if items_of.waiting and isinstance(results[id], Collected):
-            await stores.digests.take_out(items_of.digest, items_of.waiting)
+        waiting = items_of.waiting if isinstance(results[id], Collected) else []
+        if taken_out := items_of.paused + waiting:
+            await stores.digests.take_out(items_of.digest, taken_out)
     await stores.digests.set_item_counts({id: one.count for id, one in results.items() if isinstance(one, Collected)})
     return results
 

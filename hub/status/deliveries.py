@@ -65,6 +65,12 @@ def indexes() -> Indexes:
                 name="held",
                 partialFilterExpression={"status": DeliveryStatus.HELD},
             ),
+            # `HeldDeliveries.make_paused_due`: the deliveries that are held because their send is paused
+            IndexModel(
+                [("send", ASCENDING), ("due_at", ASCENDING), ("_id", ASCENDING)],
+                name="paused",
+                partialFilterExpression={"reason": Reason.PAUSED},
+            ),
             *digest_indexes(),
             # the email that a bounce concerns, by the id that the provider returned
             IndexModel([("provider_id", ASCENDING)], name="provider_id", partialFilterExpression=SENT_EMAIL),
@@ -196,11 +202,15 @@ class Deliveries:
         await self._deliveries.bulk_write([_set_override(match, status, reason)])
         return await self._ends.finish(match, status, reason)
 
-    async def cancel(self, send: str, reason: Reason) -> int:
-        """Cancel the waiting deliveries of a send, and running deliveries that would be retried. Return the number of
-        cancelled deliveries."""
+    async def cancel(self, send: str, reason: Reason, limit: int) -> int:
+        """Cancel the waiting deliveries of a send, and running deliveries that would be retried. Stop after about
+        `limit` deliveries. Return the number of cancelled deliveries."""
         await self._deliveries.bulk_write([_set_override({"send": send}, DeliveryStatus.CANCELLED, reason)])
-        return await self._ends.finish({"send": send}, DeliveryStatus.CANCELLED, reason)
+        return await self._ends.finish({"send": send}, DeliveryStatus.CANCELLED, reason, limit=limit)
+
+    async def count_waiting(self, send: str) -> int:
+        """Return the number of deliveries of a send that wait."""
+        return await self._deliveries.count_documents({"send": send, "status": {"$in": WAITING}}, hint="send")
 
     async def replay(self, tenant: str, query: DeliveryQuery) -> int:
         """Send FAILED deliveries again with a full retry schedule. Return the number of matching deliveries.

@@ -53,14 +53,21 @@ class DeliveryEnds:
         self._digests = digests
 
     async def finish(
-        self, match: Document, status: DeliveryStatus, reason: Reason | None, before: Sequence[DeliveryStatus] = WAITING
+        self,
+        match: Document,
+        status: DeliveryStatus,
+        reason: Reason | None,
+        before: Sequence[DeliveryStatus] = WAITING,
+        limit: int | None = None,
     ) -> int:
-        """Set the final status of matching deliveries whose status is in `before`, and write receipts. Return the
-        number of deliveries. Items whose digest ended are left out."""
+        """Set the final status of matching deliveries whose status is in `before`, and write receipts. Stop after the
+        batch that reaches `limit`. Return the number of deliveries. Items whose digest ended are left out."""
         end, finished = _end_of(status, reason, before), 0
         async with self._deliveries.find(match | {"status": {"$in": end.before}}, batch_size=BATCH_SIZE) as cursor:
             while docs := await cursor.to_list(BATCH_SIZE):
                 finished += await self._finish(docs, end, self._digests.leave_out_ended)
+                if limit is not None and finished >= limit:
+                    break
         return finished
 
     async def finish_items(self, digests: Sequence[Document]) -> list[Document]:

@@ -13,7 +13,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from hub.model import Delivery, DeliveryStatus, Reason, document
 from hub.outbox.lanes import SCHEDULER_LANES, lane_of
 from hub.outbox.retry_delay import DUE
-from hub.platform.connections import Database
+from hub.platform.connections import Database, Document
 from hub.platform.tolerant_decoding import decode_by_id
 from hub.status.deliveries import COLLECTION
 from hub.status.delivery_ends import finish_update
@@ -79,6 +79,24 @@ class HeldDeliveries:
             await self._deliveries.update_many(later, {"$set": {"due_at": now}})
         return len(ids)
 
+    async def keep_running(self, send: str) -> None:
+        """Record that the deliveries of a send that workers process now are not held, because the send was resumed.
+        Call this before `make_paused_due`: otherwise one of them could be held in between."""
+        running = {"send": send, "status": DeliveryStatus.PROCESSING}
+        await self._deliveries.update_many(running, {"$set": {"resumed": True}}, hint="send")
+
+    async def make_paused_due(self, send: str, limit: int, now: datetime) -> int:
+        """Make up to `limit` deliveries due that are held because the send was paused. Return their number."""
+        docs = self._deliveries.find(_match_paused(send), {"_id": 1}, hint="paused").limit(limit)
+        if ids := [doc["_id"] async for doc in docs]:
+            match = {"_id": {"$in": ids}, **_match_paused(send)}
+            await self._deliveries.update_many(match, {"$set": {"due_at": now}})
+        return len(ids)
+
+    async def count_paused(self, send: str) -> int:
+        """Return the number of deliveries that are held because the send was paused, and are not due."""
+        return await self._deliveries.count_documents(_match_paused(send), hint="paused")
+
     async def postpone(self, ids: Collection[str], until: datetime) -> None:
         """Make deliveries that could not be released due again at `until`."""
         match = {"_id": {"$in": list(ids)}, "status": DeliveryStatus.HELD, "due_at": {"$lt": until}}
@@ -116,6 +134,12 @@ def held_update(id: str, reason: Reason | None, due_at: datetime | None, revisio
     return UpdateOne({"_id": id}, {"$set": values})
 
 
+def paused_update(id: str, now: datetime) -> UpdateOne:
+    """Return the update that holds a delivery until its send is resumed."""
+    values = {"reason": Reason.PAUSED, "updated_at": now}
+    return UpdateOne({"_id": id}, {"$set": values, "$unset": {"due_at": ""}})
+
+
 def item_update(item: Delivery) -> UpdateOne:
     """Return the update that makes a delivery that waits by itself an item of a digest."""
     doc = document(item)
@@ -131,3 +155,7 @@ def ended_update(id: str, status: DeliveryStatus, reason: Reason | None, now: da
 def shown_update(id: str) -> DeleteOne:
     """Return the deletion of an IN_APP delivery. From now on, its notification stores its status."""
     return DeleteOne({"_id": id})
+
+
+def _match_paused(send: str) -> Document:
+    return {"send": send, "reason": Reason.PAUSED, "due_at": None, "status": DeliveryStatus.HELD}

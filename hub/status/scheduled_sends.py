@@ -1,7 +1,7 @@
 """Sends that are scheduled for later. Until then, the record of the send contains its request and its users.
 
-`due_at` is the time when the scheduler publishes the send. Publishing, canceling, and erasing a user each change the
-record, so only one of two concurrent changes is applied.
+`due_at` is the time when the scheduler publishes the send. A send that is paused has none. Publishing, pausing,
+canceling, and erasing a user each change the record, so only one of two concurrent changes is applied.
 """
 
 from collections.abc import Collection
@@ -14,7 +14,10 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from hub.model import ERASED_SEND_FIELDS, Reason, Send, SendStatus, document
 from hub.platform.connections import Database, Document
 from hub.platform.tolerant_decoding import decode
-from hub.status.sends import COLLECTION, UNSCHEDULED
+from hub.status.sends import COLLECTION, PAUSE_FIELDS, UNSCHEDULED
+
+UNPUBLISHED = [SendStatus.SCHEDULED, SendStatus.PAUSED]
+"""The statuses of sends with the field `scheduled`."""
 
 
 class Scheduled(Struct, frozen=True):
@@ -69,7 +72,7 @@ class ScheduledSends:
 
     async def end(self, id: str, status: SendStatus, reason: str | None = None) -> None:
         """Set the final status of a send that is not published."""
-        await self._sends.update_one(*_end({"_id": id}, status, reason))
+        await self._sends.update_one(*_end({"_id": id, "due_at": {"$exists": True}}, status, reason))
 
     async def resolve(self, tenant: str, collapse_key: str, users: Collection[str] | None) -> None:
         """Record that the scheduled sends of a tenant with this collapse key skip these users. Without `users`, cancel
@@ -81,7 +84,7 @@ class ScheduledSends:
         named = {"$setIntersection": ["$scheduled.users", {"$literal": list(users)}]}
         resolved = {"$setUnion": [{"$ifNull": ["$scheduled.resolved", []]}, named]}
         await self._sends.update_many(
-            match | {"status": SendStatus.SCHEDULED, "scheduled.users": {"$in": list(users)}},
+            match | {"status": {"$in": UNPUBLISHED}, "scheduled.users": {"$in": list(users)}},
             [{"$set": {"scheduled.resolved": resolved}}],
             hint="scheduled_key",
         )
@@ -110,4 +113,5 @@ class ScheduledSends:
 def _end(match: Document, status: SendStatus, reason: str | None = None) -> tuple[Document, Document]:
     """Return the match and the update that end scheduled sends."""
     values = {"status": status} | ({"reason": reason} if reason else {})
-    return match | {"status": SendStatus.SCHEDULED}, {"$set": values, "$unset": dict(UNSCHEDULED)}
+    unset = UNSCHEDULED | dict.fromkeys(PAUSE_FIELDS, "")
+    return match | {"status": {"$in": UNPUBLISHED}, "scheduled": {"$exists": True}}, {"$set": values, "$unset": unset}

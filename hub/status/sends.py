@@ -1,4 +1,4 @@
-"""Send records with their cancellation and their counts."""
+"""Send records and their counts."""
 
 from collections.abc import AsyncIterable, Collection, Mapping
 from datetime import datetime
@@ -11,7 +11,6 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from hub.ids import first_id_at
 from hub.model import (
     ERASED_SEND_FIELDS,
-    SEND_CONTENT_FIELDS,
     Channel,
     DeliveryStatus,
     Notification,
@@ -19,17 +18,21 @@ from hub.model import (
     Send,
     SendStatus,
 )
+from hub.outbox.retry_delay import LEASES
 from hub.platform.connections import Database, Document, Indexes
 from hub.platform.tolerant_decoding import decode, decode_page
 
 COLLECTION = "sends"
-CANCELLATION_REASONS = {SendStatus.CANCELLED: Reason.CANCELLED, SendStatus.RECALLED: Reason.RECALLED}
+STOP_REASONS = {
+    SendStatus.CANCELLED: Reason.CANCELLED,
+    SendStatus.RECALLED: Reason.RECALLED,
+    SendStatus.PAUSED: Reason.PAUSED,
+}
+"""The reasons of deliveries that are not sent because of the status of their send."""
 INDEXED_STATUSES = [status.value for status in SendStatus if status is not SendStatus.ACCEPTED]
-ENDED_STATUSES = [SendStatus.RECALLED, SendStatus.EXPIRED, SendStatus.FAILED]
-"""The statuses that a cancellation does not change."""
-INTERRUPTED_BATCH_SIZE = 10
 UNSCHEDULED = dict.fromkeys(("due_at", "expires_at", "scheduled"), "")
 """Deletes the fields of a scheduled send that is no longer scheduled."""
+PAUSE_FIELDS = ("paused_reason", "paused_from")  # of a paused send
 SMALL_SEND_MAX_RECIPIENTS = 100  # a send to more recipients keeps its content when they are erased
 
 Counts = dict[tuple[Channel, DeliveryStatus, str | None], int]
@@ -69,12 +72,8 @@ def indexes() -> Indexes:
                 name="scheduled_key",
                 partialFilterExpression={"scheduled": {"$exists": True}},
             ),
-            # cancellations that are not complete
-            IndexModel(
-                [("cancelling_since", ASCENDING)],
-                name="cancelling_since",
-                partialFilterExpression={"cancelling_since": {"$exists": True}},
-            ),
+            # cancellations, recalls, and resumptions that are not complete, first due first
+            IndexModel(LEASES, name="leases", partialFilterExpression={"leased_until": {"$exists": True}}),
         ]
     }
 
@@ -88,7 +87,6 @@ class Notifications(Protocol):
     """The methods of `hub.inbox.notification_lookup.Notifications` that this stage uses. `send` imports this stage, and
     must not import that class."""
 
-    async def list_to_recall(self, send: str, limit: int, after: str = "") -> list[tuple[str, str]]: ...
     async def list_of_send(
         self, send: str, first: int, after: str | None, *, hidden: bool = False
     ) -> list[Notification]: ...
@@ -107,29 +105,19 @@ class Sends:
         doc = await self._database[COLLECTION].find_one({"_id": id, "tenant": tenant})
         return decode(doc, Send) if doc else None
 
-    async def find_cancelled(self, ids: Collection[str]) -> dict[str, Reason]:
-        """Return the ids of the sends that were cancelled or recalled, with the reason."""
-        match = {"_id": {"$in": list(ids)}, "status": {"$in": list(CANCELLATION_REASONS)}}
+    async def find_stopped(self, ids: Collection[str]) -> dict[str, Reason]:
+        """Return the ids of the sends that are cancelled, recalled, or paused, with the reason."""
+        match = {"_id": {"$in": list(ids)}, "status": {"$in": list(STOP_REASONS)}}
         docs = self._database[COLLECTION].find(match, {"status": 1})
-        return {doc["_id"]: CANCELLATION_REASONS[SendStatus(doc["status"])] async for doc in docs}
+        return {doc["_id"]: STOP_REASONS[SendStatus(doc["status"])] async for doc in docs}
 
     async def find_for_deliveries(self, ids: Collection[str]) -> tuple[dict[str, Reason], dict[str, Send | None]]:
-        """Return the sends that were cancelled or recalled, with the reason, and the sends with a template. A send that
-        cannot be decoded is None."""
-        special: Document = {"$or": [{"status": {"$in": list(CANCELLATION_REASONS)}}, {"template": {"$exists": True}}]}
+        """Return the sends that are cancelled, recalled, or paused, with the reason, and the sends with a template. A
+        send that cannot be decoded is None."""
+        special: Document = {"$or": [{"status": {"$in": list(STOP_REASONS)}}, {"template": {"$exists": True}}]}
         docs = await self._database[COLLECTION].find({"_id": {"$in": list(ids)}} | special, {"content": 0}).to_list()
-        cancelled = {doc["_id"]: reason for doc in docs if (reason := CANCELLATION_REASONS.get(doc["status"]))}
-        return cancelled, {doc["_id"]: decode(doc, Send) for doc in docs if "template" in doc}
-
-    async def mark_cancelled(self, tenant: str, id: str, status: SendStatus, at: datetime) -> Send | None:
-        """Mark a send as cancelled or recalled. After this, none of its deliveries is sent. The field
-        `cancelling_since` is set until `finish_cancellation` is called. A recalled send remains recalled, and its
-        content is deleted."""
-        match: Document = {"_id": id, "tenant": tenant, "status": {"$nin": ENDED_STATUSES}}
-        content = dict.fromkeys(SEND_CONTENT_FIELDS, "") if status is SendStatus.RECALLED else {}
-        update: Document = {"$set": {"status": status, "cancelling_since": at}, "$unset": UNSCHEDULED | content}
-        await self._database[COLLECTION].update_one(match, update)
-        return await self.get(tenant, id)
+        stopped = {doc["_id"]: reason for doc in docs if (reason := STOP_REASONS.get(doc["status"]))}
+        return stopped, {doc["_id"]: decode(doc, Send) for doc in docs if "template" in doc}
 
     async def list_of_category(
         self, tenant: str, category: str, after: str, until: datetime, limit: int
@@ -139,22 +127,6 @@ class Sends:
         match = {"tenant": tenant, "category": category, "_id": {"$gt": after, "$lt": first_id_at(until)}}
         docs = self._database[COLLECTION].find(match, {"recipients": 1}, hint="category")
         return [(doc["_id"], doc.get("recipients", 0)) async for doc in docs.sort("_id", ASCENDING).limit(limit)]
-
-    async def list_interrupted(self, before: datetime) -> list[Send]:
-        """Return a batch of sends whose cancellation began before `before` and was interrupted."""
-        interrupted = self._database[COLLECTION].find({"cancelling_since": {"$lt": before}})
-        return await decode_page(interrupted.sort("cancelling_since", ASCENDING), Send, INTERRUPTED_BATCH_SIZE)
-
-    async def mark_resumed(self, send: Send, at: datetime) -> None:
-        """Record that the cancellation is resumed at `at`."""
-        match = {"_id": send.id, "cancelling_since": {"$exists": True}}
-        await self._database[COLLECTION].update_one(match, {"$set": {"cancelling_since": at}})
-
-    async def finish_cancellation(self, send: Send) -> None:
-        """Record that the cancellation is complete."""
-        await self._database[COLLECTION].update_one(
-            {"_id": send.id, "status": send.status}, {"$unset": {"cancelling_since": ""}}
-        )
 
     async def record_users(self, ids: Collection[str]) -> None:
         """Record the recipients of small sends, because their notifications may be removed from now on."""
@@ -195,11 +167,6 @@ class Sends:
         content = {field: {"$cond": [is_last, "$$REMOVE", f"${field}"]} for field in ERASED_SEND_FIELDS}
         match = {"_id": {"$in": list(ids)}, "recipients": {"$lte": SMALL_SEND_MAX_RECIPIENTS}}
         await self._database[COLLECTION].update_many(match, [{"$set": counted}, {"$set": content}], session=session)
-
-    async def list_to_recall(self, send: Send, limit: int, after: str = "") -> list[tuple[str, str]]:
-        """Return the mailbox and id of each notification of the send that was not removed or has content, after the id
-        `after`, in the order of ids."""
-        return await self._notifications.list_to_recall(send.id, limit, after)
 
     async def page(
         self,

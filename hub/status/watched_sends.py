@@ -132,11 +132,7 @@ class WatchedSends:
                     watch.close()
                     return
                 # in this order, because an expansion adds deliveries before its status changes
-                ended = not (
-                    send.status in IN_PROGRESS
-                    or send.cancelling_since
-                    or await self._deliveries.has_unfinished(send.id)
-                )
+                ended = not (send.status in IN_PROGRESS or send.claim or await self._deliveries.has_unfinished(send.id))
                 if ended or watch.needs_counts(send):
                     counted_at = time.monotonic()
                     watch.counts, watch.counted_at = await self._count(send.id), counted_at

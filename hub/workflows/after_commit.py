@@ -72,7 +72,7 @@ class AfterCommit:
     ) -> WaitingDeliveries:
         """Return the deliveries in `ids` that wait for the scheduler, and what their release depends on."""
         waiting = await self._held.load(ids, session)
-        cancelled = await self._sends.find_cancelled({one.send for one in waiting.values() if one.send})
+        stopped = await self._sends.find_stopped({one.send for one in waiting.values() if one.send})
         digests = [one for one in waiting.values() if one.digest_key]
         item_kinds = await self._digests.find_item_kinds(digests, session) if digests else {}
         interrupting = {
@@ -82,7 +82,7 @@ class AfterCommit:
         }
         counted = await self._held.find_counted(interrupting, session) if interrupting else ()
         interruptions = {interruption_of(notification, step) for notification, step in counted}
-        return WaitingDeliveries(waiting, cancelled, interruptions, item_kinds)
+        return WaitingDeliveries(waiting, stopped, interruptions, item_kinds)
 
     async def load_digests(self, mailboxes: Mapping[str, Collection[str]], session: AsyncClientSession) -> DigestJoins:
         """Return the open digests of mailboxes by digest key."""

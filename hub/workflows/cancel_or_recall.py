@@ -1,8 +1,8 @@
 """The cancellation or recall of a send.
 
 The send is marked first, which prevents every call that has not started. Then the waiting deliveries are cancelled. A
-recall also removes the notifications from the inboxes and publishes the removal. If the process dies, a scheduler
-resumes the work. The scheduler also retries notifications that could not be decoded.
+recall also removes the notifications from the inboxes and publishes the removal. This takes place in rounds. The
+scheduler also retries notifications that could not be decoded.
 """
 
 from datetime import timedelta
@@ -10,24 +10,34 @@ from datetime import timedelta
 import structlog
 
 from hub.errors import NotFound
-from hub.model import Reason, Send, SendStatus
+from hub.inbox.notification_lookup import Notifications
+from hub.model import Send, SendStatus
 from hub.status.deliveries import Deliveries
-from hub.status.sends import Sends
+from hub.status.sends import STOP_REASONS, Sends
 from hub.utc_time import RealClock
 from hub.workflows.inbox_actions import InboxActions
+from hub.workflows.send_change_rounds import ROUND_SIZE, Round, SendChangeRounds
 
 CHUNK = 250  # notifications per transaction; larger transactions would delay other changes
-RESUME_AFTER = timedelta(seconds=30)
+INCOMPLETE_PAUSE = timedelta(seconds=30)  # after notifications could not be decoded
 
 log = structlog.get_logger(__name__)
 
 
 class SendCancellation:
     def __init__(
-        self, sends: Sends, deliveries: Deliveries, inbox_actions: InboxActions, real_clock: RealClock
+        self,
+        sends: Sends,
+        rounds: SendChangeRounds,
+        deliveries: Deliveries,
+        notifications: Notifications,
+        inbox_actions: InboxActions,
+        real_clock: RealClock,
     ) -> None:
         self._sends = sends
+        self._rounds = rounds
         self._deliveries = deliveries
+        self._notifications = notifications
         self._inbox_actions = inbox_actions
         self._real_clock = real_clock
 
@@ -39,31 +49,40 @@ class SendCancellation:
         """Cancel the deliveries that were not sent, and remove the notifications from all inboxes. Raise NotFound."""
         return await self._begin(tenant, id, SendStatus.RECALLED)
 
-    async def resume_interrupted(self) -> int:
-        """Resume the cancellations of processes that died. Return the number of sends."""
-        now = self._real_clock()
-        interrupted = await self._sends.list_interrupted(now - RESUME_AFTER)
-        for send in interrupted:
-            await self._sends.mark_resumed(send, now)  # if it fails again, other sends are resumed first
-            await self._apply(send)
-        return len(interrupted)
+    async def run_round(self, send: Send) -> Round:
+        """Cancel deliveries, and then remove notifications from inboxes, up to ROUND_SIZE."""
+        changed = await self._deliveries.cancel(send.id, STOP_REASONS[send.status], ROUND_SIZE)
+        if changed >= ROUND_SIZE:
+            return Round(changed, self._real_clock(), recalled_to=send.recalled_to)
+        if send.status is SendStatus.RECALLED:
+            return await self._recall(send, changed)
+        return Round(changed)
+
+    async def count_remaining(self, send: Send) -> int:
+        """Return the number of deliveries that wait, and of notifications that a recall has not reached."""
+        remaining = await self._deliveries.count_waiting(send.id)
+        if send.status is SendStatus.RECALLED:
+            remaining += await self._notifications.count_of_send(send.id, send.recalled_to)
+        return remaining
 
     async def _begin(self, tenant: str, id: str, status: SendStatus) -> Send:
-        send = await self._sends.mark_cancelled(tenant, id, status, self._real_clock())
+        send = await self._rounds.changes.mark_cancelled(tenant, id, status, self._rounds.lease_end())
+        if send:
+            return await self._rounds.begin(send, self)
+        send = await self._sends.get(tenant, id)
         if send is None:
             raise NotFound("This send does not exist.")
-        await self._apply(send)
         return send
 
-    async def _apply(self, send: Send) -> None:
-        recalled = send.status is SendStatus.RECALLED
-        await self._deliveries.cancel(send.id, Reason.RECALLED if recalled else Reason.CANCELLED)
-        after = ""
-        while recalled and (chunk := await self._sends.list_to_recall(send, CHUNK, after)):
+    async def _recall(self, send: Send, changed: int) -> Round:
+        after = send.recalled_to
+        while chunk := await self._notifications.list_to_recall(send.id, CHUNK, after):
+            if changed >= ROUND_SIZE:
+                return Round(changed, self._real_clock(), recalled_to=after)
             await self._inbox_actions.recall(chunk)
-            after = chunk[-1][1]
-        if recalled and (left := await self._sends.list_to_recall(send, CHUNK)):
+            changed, after = changed + len(chunk), chunk[-1][1]
+        if left := await self._notifications.list_to_recall(send.id, CHUNK):
             _, notification = left[0]
             log.warning("recall_incomplete", send=send.id, notification=notification)
-            return
-        await self._sends.finish_cancellation(send)
+            return Round(changed, self._real_clock() + INCOMPLETE_PAUSE, waiting=True)
+        return Round(changed)

@@ -8,6 +8,7 @@ Guarantees
 - A step without a device becomes one delivery for each device that the user has now.
 - A digest is closed before it is sent. A digest without items ends.
 - What quiet hours or do-not-disturb hold joins a briefing, except what was tried before.
+- What a paused send would deliver is held until the send is resumed.
 - A user who was erased is not created again.
 
 The works have the rank LOW, and each changes one mailbox. A worker sends what this version cannot decode to its end.
@@ -27,7 +28,7 @@ from hub.audience.templates import Templates
 from hub.audience.tenants import default_category
 from hub.decide.effective_preferences import may_show
 from hub.decide.plan import Decision
-from hub.decide.recheck import question_about, recheck
+from hub.decide.recheck import held_while_paused, question_about, recheck
 from hub.decide.timing import INTERRUPTING, availability_of, count_interruption, interruption_of, is_counted
 from hub.errors import Unavailable
 from hub.inbox import state
@@ -66,12 +67,13 @@ log = structlog.get_logger(__name__)
 
 
 class WaitingDeliveries(Struct, frozen=True):
-    """The deliveries of a batch that still wait, by id, and the cancelled ones among their sends with the reason.
+    """The deliveries of a batch that still wait, by id, and those of their sends that are cancelled, recalled, or
+    paused, with the reason.
     `interruptions`: those of their notifications that have been counted against a daily limit. `item_kinds`: the kinds
     of the items that wait in their digests."""
 
     deliveries: Mapping[str, Delivery]
-    cancelled: Mapping[str, Reason]
+    stopped: Mapping[str, Reason]
     interruptions: set[str]
     item_kinds: Mapping[str, Collection[ItemKind]] = {}
 
@@ -184,7 +186,7 @@ class _ReleaseWork(WorkDefaults):
                 items = waiting.item_kinds.get(id, ())
                 close_digest(unit, delivery, items, self._templates, self._requeue_after)
                 continue
-            decision = self._decide(unit, delivery, waiting.cancelled.get(delivery.send))
+            decision = self._decide(unit, delivery, waiting.stopped.get(delivery.send))
             if decision.outcome is DeliveryStatus.ACCEPTED:
                 delivery, decision = _counted(unit, delivery, decision, waiting.interruptions)
             if decision.outcome is DeliveryStatus.ACCEPTED:
@@ -194,9 +196,11 @@ class _ReleaseWork(WorkDefaults):
                 _hold_or_end(unit, delivery, decision)
         return unreleased
 
-    def _decide(self, unit: UnitOfWork, delivery: Delivery, cancelled: Reason | None) -> Decision:
-        if cancelled:
-            return Decision(delivery.channel, DeliveryStatus.CANCELLED, cancelled)
+    def _decide(self, unit: UnitOfWork, delivery: Delivery, stopped: Reason | None) -> Decision:
+        if stopped is Reason.PAUSED:
+            return held_while_paused(self._decide(unit, delivery, None))
+        if stopped:
+            return Decision(delivery.channel, DeliveryStatus.CANCELLED, stopped)
         if delivery.expires_at and delivery.expires_at <= unit.now:
             return Decision(delivery.channel, DeliveryStatus.EXPIRED)
         about = _subject(unit, delivery)
@@ -287,6 +291,9 @@ def _hold(unit: UnitOfWork, delivery: Delivery, decision: Decision) -> None:
 
 def _hold_or_end(unit: UnitOfWork, delivery: Delivery, decision: Decision) -> None:
     status, reason, now = decision.outcome, decision.reason, unit.now
+    if reason is Reason.PAUSED:
+        unit.update(deliveries.COLLECTION, delivery.id, held_deliveries.paused_update(delivery.id, now))
+        return
     if status is DeliveryStatus.HELD:
         _hold(unit, delivery, decision)
         return

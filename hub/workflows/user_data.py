@@ -22,7 +22,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub import iso_duration
 from hub.audience import search_fields, users
-from hub.audience.templates import Templates
+from hub.audience.templates import ERASED_AUTHOR, Templates
 from hub.inbox import idempotency_records, window_counts
 from hub.inbox.committer import Committer
 from hub.inbox.unit_of_work import UnitOfWork
@@ -34,16 +34,18 @@ from hub.platform.connections import Database, Document
 from hub.status import captured, deliveries
 from hub.status.receipts import UserReceipts
 from hub.status.scheduled_sends import ScheduledSends
+from hub.status.send_changes import SendChanges
 from hub.status.sends import Sends
 from hub.webhooks import webhook_calls
+from hub.workflows.pause_or_resume import paused_by
 
 SCAN_TIMEOUT_S = 60.0  # no index finds the webhook calls of a user: they are stored for days, and the query is rare
 EXCLUDED_FIELDS = frozenset(
     {
         *("secret", "key", "auth", "p256dh", "token", "arn"),  # secrets of devices
         *("mailbox", "tenant", "modseq", "added_modseq", "state", "wake_at", "live_key", "search_text"),  # internal
-        *("lane", "enqueue_count", "claim", "leased_until", "override", "lease_expirations", "tries", "traceparent"),
-        *("counted", "revision", "revised_at", "redecide_at", *search_fields.NAMES),
+        *("lane", "enqueue_count", "claim", "leased_until", "override", "resumed", "lease_expirations", "tries"),
+        *("traceparent", "counted", "revision", "revised_at", "redecide_at", *search_fields.NAMES),
         *("open", "joined", "items_pending"),
     }
 )
@@ -69,6 +71,7 @@ class UserData:
         self._inbox_data = InboxUserData(database)
         self._scheduled = ScheduledSends(database)
         self._receipts = UserReceipts(database)
+        self._send_changes = SendChanges(database)
         self._committer = committer
         self._publisher = publisher
         self._sends = sends
@@ -121,13 +124,15 @@ class UserData:
         return existed
 
     async def _erase_copies(self, mailbox: str) -> None:
-        """Erase stored responses about the user, counts, the user as author of templates, and, in development, captured
-        messages."""
-        await self._templates.erase_author(tenant_of(mailbox), user_of(mailbox))
+        """Erase stored responses about the user, counts, the user as author of templates and pauses, and, in
+        development, captured messages."""
+        tenant, user = tenant_of(mailbox), user_of(mailbox)
+        await self._templates.erase_author(tenant, user)
+        await self._send_changes.replace_reason(tenant, paused_by(user), paused_by(ERASED_AUTHOR))
         records = self._database[idempotency_records.COLLECTION]
         await records.update_many({"mailboxes": mailbox}, idempotency_records.DELETE_RESPONSE)
         await self._database[window_counts.COLLECTION].delete_many(window_counts.match_mailbox(mailbox))
-        user_match = {"tenant": tenant_of(mailbox), "user": user_of(mailbox)}
+        user_match = {"tenant": tenant, "user": user}
         await self._database[captured.COLLECTION].delete_many(user_match)
 
     async def _newest_notifications(self, mailbox: str) -> list[Document]:

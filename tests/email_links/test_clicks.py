@@ -26,6 +26,16 @@ async def receipt_kinds(store: Database, tenant: Tenant) -> list[tuple[str, str]
     return [(row["kind"], row["channel"]) for row in found if row["kind"] != "DELIVERY"]
 
 
+async def test_reports_reach_a_paused_send(alice: EmailRecipient, tenant: Tenant) -> None:
+    email = await alice.receive_email(content={"actionUrl": "https://app.example/x"})
+    link = link_paths(email)["Open"]
+    [sent] = await list_deliveries(tenant, channels=["EMAIL"], userId=alice.id)
+    await tenant.execute("mutation ($id: ID!) { pauseSend(id: $id) { id } }", id=sent["sendId"])
+    for report, status in (("delivered", "DELIVERED"), ("clicked", "READ")):
+        await request_path(tenant, "POST", link, json={"event": report})
+        await alice.wait_for_status(status)
+
+
 async def test_delivered_and_clicked_reports_change_the_status_with_one_receipt(
     alice: EmailRecipient, tenant: Tenant, store: Database
 ) -> None:

@@ -29,6 +29,7 @@ const REASONS: Record<string, string> = {
   DIGEST: "Waits for its digest",
   EMPTY: "All notifications of the digest ended before it was sent",
   STEP: "A step that is not due",
+  PAUSED: "The send is paused",
   QUIET_HOURS: "The user's quiet hours",
   DO_NOT_DISTURB: "The user turned on do not disturb",
   DAILY_LIMIT: "The user's daily limit was reached",

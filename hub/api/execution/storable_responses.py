@@ -32,7 +32,7 @@ STORABLE_TYPES = frozenset(
 EXCLUDED_FIELDS = frozenset(
     {
         *(("Mutation", "exportUser"), ("WebhookSecretPayload", "secret"), ("WebhookEndpoint", "url")),
-        ("Template", "updatedBy"),
+        *(("Template", "updatedBy"), ("Send", "pausedReason")),
     }
 )
 """Fields that are never stored: data of a user, a secret, and a URL that may contain a secret."""

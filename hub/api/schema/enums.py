@@ -42,8 +42,8 @@ _register(
     "The state of a delivery. A delivery passes through SENT, DELIVERED, and READ in this order and may remain in "
     "any of these states.",
     ACCEPTED="The delivery is stored and due.",
-    HELD="The delivery waits: for its time, because a delivery limit is reached, or because the provider is down. See "
-    "`reason` and `dueAt`.",
+    HELD="The delivery waits: for its time, because a delivery limit is reached, because the provider is down, or "
+    "because the send is paused. See `reason` and `dueAt`.",
     PROCESSING="A worker is calling the provider.",
     RETRYING="An attempt failed. The next attempt is at `dueAt`.",
     SENT="The provider accepted the message.",
@@ -63,7 +63,7 @@ _register(
     SCHEDULED="The send is published at `sendAt`.",
     EXPANDING="Not used yet.",
     ACCEPTED="The send is stored, and its deliveries are due or complete.",
-    PAUSED="Not used yet.",
+    PAUSED="The send was paused with `pauseSend`. It continues with `resumeSend`. See `pausedReason`.",
     CANCELLED="The send was canceled with `cancelSend`. Deliveries that had not been sent are CANCELLED.",
     RECALLED="The send was recalled with `recallSend`. Deliveries that had not been sent are CANCELLED, and the "
     "notifications are removed from all inboxes.",

@@ -1,4 +1,4 @@
-"""Sends: status, counts, and the mutations that send, cancel, and recall."""
+"""Sends: status, counts, and the mutations that send, cancel, recall, pause, and resume."""
 
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator
@@ -27,8 +27,10 @@ from hub.api.schema.validation import (
 from hub.errors import HubError, TooLarge
 from hub.status.sends import SMALL_SEND_MAX_RECIPIENTS
 from hub.status.watched_sends import LARGE_SEND_COUNTS_S, LARGE_SEND_RECIPIENTS
+from hub.workflows.pause_or_resume import paused_by
 from hub.workflows.publish import Published
 from hub.workflows.resolve import BATCH_SIZE as RESOLVED_AT_ONCE
+from hub.workflows.send_change_rounds import ROUND_SIZE
 from hub.workflows.send_request import SendRequest
 
 DEFAULT_PAGE_SIZE = 20
@@ -125,11 +127,18 @@ class Send:
     send_at: datetime | None = strawberry.field(
         description="The time for which the send was scheduled. Null if it was published immediately."
     )
+    paused_reason: str | None = strawberry.field(
+        description="The reason that the send is PAUSED, such as the subject of the token that paused it."
+    )
     collapse_key: str | None = strawberry.field(
         description="The collapse key of the notifications. Null after the last recipient of a send to at most "
         f"{SMALL_SEND_MAX_RECIPIENTS} users was erased."
     )
     recipients: int = strawberry.field(description="The number of recipients.")
+    remaining: int | None = strawberry.field(
+        description="The number of deliveries and notifications that a cancellation, recall, or resumption has not "
+        "changed yet. It continues in the background. Null if nothing is left."
+    )
     title: str | None = strawberry.field(
         description="The title as it was sent. The title of a template is in the tenant's locale, without values of a "
         "recipient. Null after a recall, and after the last recipient of a send to at most "
@@ -283,7 +292,8 @@ class SendMutation:
     @strawberry.mutation(
         graphql_type=Send,
         description="Cancel the deliveries of a send that have not been sent. The notifications remain in the "
-        "inboxes. Requires the `service` or `admin` role.",
+        f"inboxes. After the first {ROUND_SIZE:,} deliveries, the rest follows in the background: see "
+        "`Send.remaining`. Requires the `service` or `admin` role.",
     )
     async def cancel_send(self, info: Info, id: ID) -> model.Send:
         return await info.context.services.send_cancellation.cancel(info.context.require_service(), id)
@@ -291,11 +301,32 @@ class SendMutation:
     @strawberry.mutation(
         graphql_type=Send,
         description="Recall a send: cancel the deliveries that have not been sent, and remove the notifications from "
-        "all inboxes. Subscribed clients receive the removal immediately. Requires the `service` or "
+        f"all inboxes. Subscribed clients receive the removal immediately. After the first {ROUND_SIZE:,} deliveries "
+        "and notifications, the rest follows in the background: see `Send.remaining`. Requires the `service` or "
         "`admin` role.",
     )
     async def recall_send(self, info: Info, id: ID) -> model.Send:
         return await info.context.services.send_cancellation.recall(info.context.require_service(), id)
+
+    @strawberry.mutation(
+        graphql_type=Send,
+        description="Pause a send: no call that has not started is made, including steps and items of digests, and a "
+        "scheduled send is not published. The notifications remain in the inboxes. Fails with CONFLICT if the send "
+        "has ended. Requires the `service` or `admin` role.",
+    )
+    async def pause_send(self, info: Info, id: ID) -> model.Send:
+        caller = info.context.caller
+        reason = paused_by(caller.user or caller.role.value)
+        return await info.context.services.send_pause.pause(info.context.require_service(), id, reason)
+
+    @strawberry.mutation(
+        graphql_type=Send,
+        description="Continue a paused send in the status that it had. Each held delivery is decided again. After the "
+        f"first {ROUND_SIZE:,} deliveries, the rest follows in the background: see `Send.remaining`. Fails with "
+        "CONFLICT if the send has ended. Requires the `service` or `admin` role.",
+    )
+    async def resume_send(self, info: Info, id: ID) -> model.Send:
+        return await info.context.services.send_pause.resume(info.context.require_service(), id)
 
     @strawberry.mutation(
         description="Remove the notifications with a collapse key from inboxes, because their subject is settled, and "

@@ -160,6 +160,7 @@ export const de: Messages = {
   DIGEST: "Sie wird mit anderen in einer Nachricht gesammelt.",
   EMPTY: "Es war nichts mehr zu senden.",
   STEP: "Das ist eine spätere Erinnerung.",
+  PAUSED: "Der Absender hat sie angehalten.",
   QUIET_HOURS: "Sie haben zu dieser Zeit Ruhezeiten.",
   DO_NOT_DISTURB: "Sie haben „Bitte nicht stören“ eingeschaltet.",
   DAILY_LIMIT: "Ihr Tageslimit war erreicht.",

@@ -161,6 +161,7 @@ export const en = {
   DIGEST: "It is gathered with others in one message.",
   EMPTY: "Nothing was left to send.",
   STEP: "It is a later reminder.",
+  PAUSED: "The sender paused it.",
   QUIET_HOURS: "You have quiet hours at this time.",
   DO_NOT_DISTURB: "You turned on do not disturb.",
   DAILY_LIMIT: "Your limit for the day was reached.",

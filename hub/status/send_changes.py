@@ -1,0 +1,96 @@
+"""Changes of whole sends in their records: cancellation, recall, pause, and resumption.
+
+A change first marks the record, which decides what workers do from then on. The rest of a cancellation, a recall, or a
+resumption takes place in rounds. A process claims the change for one round, with a lease by real time. A newer change
+of the send takes the claim away, so the round of an older one cannot complete it.
+"""
+
+from datetime import datetime
+
+from pymongo import ASCENDING, ReturnDocument
+
+from hub.ids import new_id
+from hub.model import SEND_CONTENT_FIELDS, Send, SendStatus
+from hub.platform.connections import Database, Document
+from hub.platform.tolerant_decoding import decode, decode_page
+from hub.status.sends import COLLECTION, PAUSE_FIELDS, UNSCHEDULED
+
+PAUSABLE = [SendStatus.SCHEDULED, SendStatus.EXPANDING, SendStatus.ACCEPTED]
+"""The statuses in which a send can be paused, and to which it returns."""
+CANCELLABLE = [*PAUSABLE, SendStatus.PAUSED, SendStatus.CANCELLED]
+CLAIM_FIELDS = ("claim", "leased_until", "remaining", "recalled_to")
+BATCH_SIZE = 10  # changes that are due
+
+
+class SendChanges:
+    def __init__(self, database: Database) -> None:
+        self._sends = database[COLLECTION]
+
+    async def mark_cancelled(self, tenant: str, id: str, status: SendStatus, lease_end: datetime) -> Send | None:
+        """Mark a send as cancelled or recalled, and claim the change. From now on, none of its deliveries is sent.
+        Return None if the send does not exist, or has ended otherwise. A recalled send remains recalled, and its
+        content is deleted."""
+        content = SEND_CONTENT_FIELDS if status is SendStatus.RECALLED else ()
+        unset = dict.fromkeys((*PAUSE_FIELDS, "remaining", "recalled_to", *content), "")
+        values = {"status": status, "claim": new_id(), "leased_until": lease_end}
+        return await self._change(tenant, id, CANCELLABLE, {"$set": values, "$unset": UNSCHEDULED | unset})
+
+    async def mark_paused(self, tenant: str, id: str, reason: str) -> Send | None:
+        """Mark a send as paused. From now on, no call for it starts, and it is not published. Return None if its status
+        does not allow this."""
+        values = {"status": SendStatus.PAUSED, "paused_from": "$status", "paused_reason": {"$literal": reason}}
+        unset = ["due_at", *CLAIM_FIELDS]
+        return await self._change(tenant, id, PAUSABLE, [{"$set": values}, {"$unset": unset}])
+
+    async def mark_resumed(self, tenant: str, id: str, now: datetime, lease_end: datetime) -> Send | None:
+        """Give a paused send the status that it had, and claim the change. Return None if it is not paused."""
+        scheduled = {"$eq": ["$paused_from", SendStatus.SCHEDULED]}
+        values = {
+            "status": "$paused_from",
+            "due_at": {"$cond": [scheduled, "$send_at", "$$REMOVE"]},
+            "resumed_at": now,
+            "claim": new_id(),
+            "leased_until": lease_end,
+        }
+        return await self._change(tenant, id, [SendStatus.PAUSED], [{"$set": values}, {"$unset": list(PAUSE_FIELDS)}])
+
+    async def list_due(self, now: datetime, left_out: list[str]) -> list[Send]:
+        """Return a batch of sends whose change continues now, first due first, except those in `left_out`."""
+        due = self._sends.find({"leased_until": {"$lte": now}, "_id": {"$nin": left_out}}, hint="leases")
+        return await decode_page(due.sort("leased_until", ASCENDING), Send, BATCH_SIZE)
+
+    async def claim(self, send: Send, lease_end: datetime) -> Send | None:
+        """Claim the change of a send for a round. Return None if another process was faster."""
+        values = {"claim": new_id(), "leased_until": lease_end}
+        match = {"_id": send.id, "claim": send.claim, "leased_until": send.leased_until}
+        return await self._update(match, {"$set": values})
+
+    async def release(self, send: Send, next_at: datetime, remaining: int | None, recalled_to: str) -> Send | None:
+        """Record the progress of a claimed change. Its next round begins at `next_at`. Return None if the claim was
+        lost."""
+        values: Document = {"leased_until": next_at, "recalled_to": recalled_to}
+        if remaining is None:
+            return await self._update(_claimed(send), {"$set": values, "$unset": {"remaining": ""}})
+        return await self._update(_claimed(send), {"$set": values | {"remaining": remaining}})
+
+    async def finish(self, send: Send) -> Send | None:
+        """Record that a claimed change is complete. Return None if the claim was lost."""
+        return await self._update(_claimed(send), {"$unset": dict.fromkeys(CLAIM_FIELDS, "")})
+
+    async def replace_reason(self, tenant: str, reason: str, replacement: str) -> None:
+        """Replace the reason of the tenant's paused sends that have this reason."""
+        match = {"tenant": tenant, "status": SendStatus.PAUSED, "paused_reason": reason}
+        await self._sends.update_many(match, {"$set": {"paused_reason": replacement}}, hint="status")
+
+    async def _change(
+        self, tenant: str, id: str, statuses: list[SendStatus], update: Document | list[Document]
+    ) -> Send | None:
+        return await self._update({"_id": id, "tenant": tenant, "status": {"$in": statuses}}, update)
+
+    async def _update(self, match: Document, update: Document | list[Document]) -> Send | None:
+        doc = await self._sends.find_one_and_update(match, update, return_document=ReturnDocument.AFTER)
+        return decode(doc, Send) if doc else None
+
+
+def _claimed(send: Send) -> Document:
+    return {"_id": send.id, "claim": send.claim}

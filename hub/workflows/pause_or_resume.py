@@ -1,0 +1,89 @@
+"""The pause and the resumption of a send.
+
+- A pause only marks the send. From then on, no call for it starts: the check right before each call, and the release of
+  what waits for a time, hold the deliveries with the reason PAUSED and without `due_at`. A scheduled send is not
+  published. Notifications that are in inboxes stay.
+- A resumption gives the send the status that it had. Then it makes what is held with PAUSED due, so the scheduler
+  decides each delivery again. Calls that a worker prepares at this time are not held.
+- A release that read the send as paused may be committed until its deadline, so the last round, which must find
+  nothing, is twice that time after the resumption.
+"""
+
+from datetime import timedelta
+
+from hub.errors import Conflict, NotFound
+from hub.model import Send, SendStatus
+from hub.status.held_deliveries import HeldDeliveries
+from hub.status.sends import Sends
+from hub.utc_time import Clock, RealClock
+from hub.workflows.send_change_rounds import ROUND_SIZE, Round, SendChangeRounds
+
+SLICE = 500  # deliveries per update
+ENDED = {
+    SendStatus.CANCELLED: "It was canceled.",
+    SendStatus.RECALLED: "It was recalled.",
+    SendStatus.EXPIRED: "It has expired.",
+    SendStatus.FAILED: "It has failed.",
+}
+
+
+def paused_by(subject: str) -> str:
+    """Return the reason of a pause by a caller."""
+    return f"Paused by {subject}."
+
+
+class SendPause:
+    def __init__(
+        self,
+        sends: Sends,
+        rounds: SendChangeRounds,
+        held: HeldDeliveries,
+        clock: Clock,
+        real_clock: RealClock,
+        commit_deadline_s: float,
+    ) -> None:
+        self._sends = sends
+        self.rounds = rounds
+        self._held = held
+        self._clock = clock
+        self._real_clock = real_clock
+        self._last_round = timedelta(seconds=2 * commit_deadline_s)
+
+    async def pause(self, tenant: str, id: str, reason: str) -> Send:
+        """Stop the calls of a send that have not started. If it is paused, return it unchanged. Raise NotFound, or
+        Conflict if it has ended."""
+        return await self.rounds.changes.mark_paused(tenant, id, reason) or await self._unchanged(tenant, id, "paused")
+
+    async def resume(self, tenant: str, id: str) -> Send:
+        """Continue a send in the status that it had. If it is not paused, return it unchanged. Raise NotFound, or
+        Conflict if it has ended."""
+        resumed = await self.rounds.changes.mark_resumed(tenant, id, self._real_clock(), self.rounds.lease_end())
+        return await self.rounds.begin(resumed, self) if resumed else await self._unchanged(tenant, id, "resumed")
+
+    async def run_round(self, send: Send) -> Round:
+        """Make deliveries due that are held because the send was paused, up to ROUND_SIZE."""
+        if send.status is SendStatus.SCHEDULED:
+            return Round(0)
+        await self._held.keep_running(send.id)
+        changed, found = 0, SLICE
+        while found == SLICE and changed < ROUND_SIZE:
+            found = await self._held.make_paused_due(send.id, SLICE, self._clock())
+            changed += found
+        now = self._real_clock()
+        if found == SLICE:
+            return Round(changed, now)
+        last_round = (send.resumed_at or now) + self._last_round
+        return Round(changed) if not found and now >= last_round else Round(changed, max(now, last_round), waiting=True)
+
+    async def count_remaining(self, send: Send) -> int:
+        """Return the number of deliveries that are held because the send was paused, and are not due."""
+        return await self._held.count_paused(send.id)
+
+    async def _unchanged(self, tenant: str, id: str, action: str) -> Send:
+        """Return a send that did not need a change. A concurrent call may have changed it since."""
+        send = await self._sends.get(tenant, id)
+        if send is None:
+            raise NotFound("This send does not exist.")
+        if send.status in ENDED:
+            raise Conflict(f"This send cannot be {action}. {ENDED[send.status]}")
+        return send
