@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections import Counter
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -120,6 +121,8 @@ class Context:
     language: Language | None = None
     _languages: DataLoader[str, Language] | None = None
     _read_deadline: float | None = None
+    _inbox_reads: int = 0
+    _inboxes_read: asyncio.Event = field(default_factory=asyncio.Event)
 
     def reading(self) -> AbstractContextManager[None]:
         """Limit the total time of all reads of this operation to HUB_COMMIT_DEADLINE_S, starting at the first use."""
@@ -132,8 +135,26 @@ class Context:
         """Give the reads of the next event of a subscription the full time."""
         self._read_deadline = None
 
+    @contextmanager
+    def reading_inbox(self) -> Iterator[None]:
+        """Announce the read of one of several inboxes. What all of them need is then read at once."""
+        self._inbox_reads += 1
+        self._inboxes_read.clear()
+        try:
+            with self.reading():
+                yield
+        finally:
+            self._inbox_reads -= 1
+            if not self._inbox_reads:
+                self._inboxes_read.set()
+
+    async def _wait_for_inboxes(self) -> None:
+        if self._inbox_reads:
+            await self._inboxes_read.wait()
+
     async def external_deliveries(self, notification: str) -> list[Delivery]:
         """Return the stored deliveries of a notification. Concurrent calls share one database query."""
+        await self._wait_for_inboxes()
         if self._external_deliveries is None:
             self._external_deliveries = DataLoader(self._load_external_deliveries, cache=False)
         return await self._external_deliveries.load(notification)
@@ -195,6 +216,7 @@ class Context:
 
     async def language_of(self, mailbox: str) -> Language:
         """Return the language of a mailbox's user. Concurrent calls share one query."""
+        await self._wait_for_inboxes()
         if self._languages is None:
             self._languages = DataLoader(self._load_languages)
         return await self._languages.load(mailbox)

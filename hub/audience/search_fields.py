@@ -15,9 +15,11 @@ from typing import Any
 import orjson
 from pymongo import ASCENDING, IndexModel
 
+from hub.model import mailbox_of
 from hub.unicode_text import folded
 
 FORMAT = 1
+LAST_CHARACTER = "\U0010ffff"
 NAMES = ("tenant", "email_lower", "name_folded", "indexed", "search_version")
 
 
@@ -38,6 +40,22 @@ def indexes() -> list[IndexModel]:
         # `UserConversion`: the users to convert
         IndexModel([("search_version", ASCENDING)], name="search_version"),
     ]
+
+
+def match_prefix(tenant: str, text: str) -> list[dict[str, Any]]:
+    """Return conditions, each of which an index serves. A user matches one of them if the id, email, phone number, or
+    name begins with `text`."""
+    own = {"tenant": tenant}
+    return [
+        {"_id": _begins_with(mailbox_of(tenant, text))},
+        own | {"email_lower": _begins_with(text.lower())},
+        own | {"phone": _begins_with(text)},
+        own | {"name_folded": _begins_with(folded(text))},
+    ]
+
+
+def _begins_with(text: str) -> dict[str, str]:
+    return {"$gte": text, "$lt": f"{text}{LAST_CHARACTER}"}
 
 
 class SearchFields:

@@ -8,14 +8,22 @@ import strawberry
 from msgspec import UNSET, UnsetType
 from strawberry import ID, Parent
 
-from hub import model
+from hub import base64url, model
 from hub.api.context import Info
-from hub.api.schema.connections import After, First
+from hub.api.schema.connections import After, Connection, First, sliced_page_fields
 from hub.api.schema.devices import Device
 from hub.api.schema.inbox import DEFAULT_PAGE_SIZE, NotificationConnection, OptionalFilter, inbox_page
 from hub.api.schema.preferences import Preferences, user_preferences
 from hub.api.schema.scalars import JSON
-from hub.api.schema.validation import json_text, valid_locale, valid_profile_text, valid_timezone, valid_user_id
+from hub.api.schema.validation import (
+    INVALID_CURSOR,
+    json_text,
+    valid_locale,
+    valid_page_size,
+    valid_profile_text,
+    valid_timezone,
+    valid_user_id,
+)
 from hub.audience.attributes import valid_attributes
 from hub.audience.preference_matrix import Matrix
 from hub.audience.users import ProfileUpdate
@@ -23,6 +31,9 @@ from hub.email_address import InvalidEmailAddress, envelope_address
 from hub.errors import BadUserInput, TooLarge, Unavailable
 from hub.model import mailbox_of
 from hub.settings import Settings
+from hub.unicode_text import is_identifier
+
+USERS_PAGE_SIZE = 50
 
 
 def _user_id(root: Parent[model.User]) -> ID:
@@ -48,7 +59,7 @@ async def _inbox(
     first: First = DEFAULT_PAGE_SIZE,
     after: After = None,
 ) -> NotificationConnection:
-    with info.context.reading():
+    with info.context.reading_inbox():
         return await inbox_page(info.context, root.id, filter, first, after)
 
 
@@ -158,6 +169,43 @@ class UserQuery:
     async def user(self, info: Info, id: ID) -> model.User | None:
         tenant = info.context.require_service()
         return await info.context.services.users.get(mailbox_of(tenant, valid_user_id(id, "id")))
+
+    @strawberry.field(
+        description="Return the users of the tenant, sorted by id. Requires the `service` or `admin` role."
+    )
+    async def users(
+        self,
+        info: Info,
+        search: Annotated[
+            str | None,
+            strawberry.argument(
+                description="The beginning of an id, email address, phone number, or name. Case is ignored in email "
+                "addresses and names. Null returns all users."
+            ),
+        ] = None,
+        first: First = USERS_PAGE_SIZE,
+        after: After = None,
+    ) -> Connection[User]:
+        context = info.context
+        tenant = context.require_service()
+        size = valid_page_size(first, USERS_PAGE_SIZE, context.services.settings)
+        text = valid_profile_text(search, "search")
+        prefix = text.strip() if isinstance(text, str) else ""
+        last = "" if after is None else _decode_cursor(after)
+        with context.reading():
+            rows = await context.services.users.list_page(tenant, prefix, size + 1, last)
+        return Connection(**sliced_page_fields(rows, size, after, lambda user: base64url.encode(user.user_id.encode())))
+
+
+def _decode_cursor(cursor: str) -> str:
+    """Return the user id of a cursor. Raise BadUserInput for an invalid cursor."""
+    try:
+        id = base64url.decode(cursor).decode()
+    except ValueError:
+        id = ""
+    if not is_identifier(id):
+        raise BadUserInput(INVALID_CURSOR, "after")
+    return id
 
 
 @strawberry.type
