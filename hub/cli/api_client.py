@@ -12,6 +12,8 @@ from hub.cli.target_hub import TargetHub, fail
 from hub.errors import HubError
 
 CALL_TIMEOUT_S = 15.0
+TRIES_MAX = 4
+RETRY_PAUSE_S = 1.0
 
 T = TypeVar("T")
 
@@ -29,6 +31,29 @@ async def execute(url: str, token: str, query: str, **variables: Any) -> dict[st
     _, result = await _request("POST", url, "/graphql", token, {"query": query, "variables": variables})
     data: dict[str, Any] = result["data"]
     return data
+
+
+async def execute_with_retries(url: str, token: str, query: str, **variables: Any) -> dict[str, Any]:
+    """Return the data of the response. If the hub is busy or does not respond, wait and try again.
+
+    Raise as `execute` after TRIES_MAX tries. A rate limit is waited for without a limit."""
+    tries = 0
+    while True:
+        try:
+            return await execute(url, token, query, **variables)
+        except ApiError as error:
+            code = error.extensions.get("code")
+            if code == "RATE_LIMITED":
+                await asyncio.sleep(error.extensions.get("retryAfter", RETRY_PAUSE_S))
+                continue
+            tries += 1
+            if code != "UNAVAILABLE" or tries == TRIES_MAX:
+                raise
+        except HubUnreachable:
+            tries += 1
+            if tries == TRIES_MAX:
+                raise
+        await asyncio.sleep(RETRY_PAUSE_S)
 
 
 async def call_clock(

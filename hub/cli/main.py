@@ -20,6 +20,7 @@ from hub.cli import (
     settings,
     templates,
     token,
+    users,
     vapid,
     watch,
 )
@@ -53,6 +54,7 @@ for command in (
     app.command()(command)
 app.add_typer(sends.app, name="sends")
 app.add_typer(templates.app, name="templates")
+app.add_typer(users.app, name="users")
 
 
 def _print_version(requested: bool) -> None:
