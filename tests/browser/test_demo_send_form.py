@@ -233,6 +233,31 @@ async def test_guide_shows_an_escalation(open_demo: Any) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+async def test_progress_shows_what_is_held_until_when(quiet_alice: DemoPage, viewport: Any, scheme: Any) -> None:
+    page = quiet_alice.page
+    await page.set_viewport_size(viewport)
+    await page.emulate_media(color_scheme=scheme)
+    await send_times(quiet_alice, 1)
+    progress = page.locator("demo-send-progress")
+    announced = progress.get_by_role("status")
+    deliveries = progress.get_by_role("table", name="Deliveries by channel")
+    await expect(deliveries.get_by_role("row", name="Inbox 2 delivered")).to_be_visible()
+    await expect(deliveries.get_by_role("row", name=re.compile("Web push .*1 held"))).to_be_visible()
+    await expect(
+        progress.get_by_text(re.compile(r"1 held until \d\d:\d\d: Web push \(The user's quiet hours\)"))
+    ).to_be_visible()
+    await expect(announced).to_have_text(re.compile(r"^Accepted, 2 recipients\. 1 of \d+ deliveries wait\.$"))
+    assert "\n".join(await quiet_alice.axe_violations()) == ""
+    assert await page.evaluate("document.documentElement.scrollWidth") == viewport["width"]
+
+    await quiet_alice.press("Recall")
+    await expect(deliveries.get_by_role("row", name="Inbox 2 cancelled")).to_be_visible()
+    await expect(progress.get_by_text("held until")).to_have_count(0)
+    await expect(announced).to_have_text("Recalled, 2 recipients. No delivery waits.")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 async def test_options_have_no_axe_violations_and_fit(open_demo: Any, viewport: Any, scheme: str) -> None:
     demo_page: DemoPage = await open_demo(viewport=viewport, color_scheme=scheme, has_touch=viewport is PHONE)
     await demo_page.page.get_by_role("radio", name="Template").check()
@@ -263,4 +288,7 @@ async def test_scheduled_send_is_later_in_the_timeline(open_demo: Any) -> None:
     await expect(demo_page.page.get_by_text("Scheduled for alice and bob.")).to_be_visible()
     picker = demo_page.page.locator("demo-receipts option:checked")
     await expect(picker).to_contain_text("Carol approved your change · 2 users · for ")
-    await expect(demo_page.page.get_by_role("status").filter(has_text="Scheduled for ")).to_have_count(2)
+    await expect(demo_page.page.locator("demo-receipts .latest")).to_have_text(re.compile("^Scheduled for "))
+    progress = demo_page.page.locator("demo-send-progress")
+    await expect(progress.get_by_role("status")).to_have_text("Scheduled, 2 recipients.")
+    await expect(progress.get_by_text(re.compile(r"2 recipients · for (\w+ )?\d\d:\d\d"))).to_be_visible()

@@ -54,6 +54,12 @@ const STOPS: Record<string, string> = {
   NEVER: "in any case",
 };
 
+const BADGE_STATUSES: Record<string, string[]> = {
+  good: ["SENT", "DELIVERED", "READ"],
+  wait: ["ACCEPTED", "HELD", "PROCESSING", "RETRYING"],
+  bad: ["FAILED"],
+};
+
 export const CHANNEL_ORDER = Object.keys(CHANNELS);
 
 /** Convert `NOT_REQUESTED` to `Not requested`. This also works for codes that are newer than this page. */
@@ -63,3 +69,7 @@ export const channelLabel = (channel: string): string => CHANNELS[channel] ?? hu
 export const reasonLabel = (reason: string): string => REASONS[reason] ?? humanized(reason);
 export const stopLabel = (stop: string): string => STOPS[stop] ?? humanized(stop);
 export const codeLabel = humanized;
+
+/** Return the kind of a delivery's status: `good`, `wait`, `bad`, or an empty string. */
+export const badgeOf = (status = ""): string =>
+  Object.keys(BADGE_STATUSES).find((badge) => BADGE_STATUSES[badge]?.includes(status)) ?? "";

@@ -1,8 +1,9 @@
 /** The deliveries and receipts of one send, one row per user and channel, updated live. */
 import { LitElement, css, html, nothing, type PropertyValues } from "lit";
 import type { HubConnection } from "../client/connection";
-import { CHANNEL_ORDER, channelLabel, codeLabel, reasonLabel } from "./labels";
-import { Recall, Receipts, Sends, type Receipt, type Sent } from "./sender-api";
+import { CHANNEL_ORDER, badgeOf, channelLabel, codeLabel, reasonLabel } from "./labels";
+import "./send-progress";
+import { Receipts, Sends, type Receipt, type Sent } from "./sender-api";
 import { sharedStyles } from "./shared-styles";
 
 /** One user and channel. `at`, `seen`, and `read` are the times of the last receipts; `at` is that of the delivery. */
@@ -25,11 +26,6 @@ const KINDS: Record<string, string> = {
   ARCHIVED: "archived",
   ACKNOWLEDGED: "confirmed",
   CLICKED: "clicked",
-};
-const BADGE_STATUSES: Record<string, string[]> = {
-  good: ["SENT", "DELIVERED", "READ"],
-  wait: ["ACCEPTED", "HELD", "PROCESSING", "RETRYING"],
-  bad: ["FAILED"],
 };
 
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
@@ -55,14 +51,6 @@ export class DemoReceipts extends LitElement {
         flex: 1;
         min-width: 0;
         max-width: 560px;
-      }
-      .hidden {
-        position: absolute;
-        width: 1px;
-        height: 1px;
-        overflow: hidden;
-        clip-path: inset(50%);
-        white-space: nowrap;
       }
       table {
         margin-top: 8px;
@@ -230,11 +218,13 @@ export class DemoReceipts extends LitElement {
                     )}
                   </select>
                 </label>
-                <button type="button" ?disabled=${!sent || sent.status === "RECALLED"} @click=${this.recall}>
-                  ${sent?.status === "RECALLED" ? "Recalled" : "Recall"}
-                </button>
               </div>
-              <p class="latest small quiet" role="status">${this.last ? describe(this.last) : waiting(sent)}</p>
+              <demo-send-progress
+                .hub=${this.hub}
+                .send=${this.send}
+                .receipt=${this.last?.id}
+              ></demo-send-progress>
+              <p class="latest small quiet">${this.last ? describe(this.last) : waiting(sent)}</p>
               <table aria-labelledby="receipts">
                 <thead>
                   <tr>
@@ -257,12 +247,11 @@ export class DemoReceipts extends LitElement {
   }
 
   private row({ user, channel, status, reason, at, seen, read, other }: Row) {
-    const kind = Object.keys(BADGE_STATUSES).find((badge) => BADGE_STATUSES[badge]?.includes(status ?? "")) ?? "";
     return html`<tr data-user=${user} data-channel=${channel}>
       <th scope="row">${user}<span class="small quiet">${channelLabel(channel)}</span></th>
       <td>${channelLabel(channel)}</td>
       <td>
-        ${status ? html`<span class="badge ${kind}">${codeLabel(status)}</span>` : nothing}
+        ${status ? html`<span class="badge ${badgeOf(status)}">${codeLabel(status)}</span>` : nothing}
         <span class="small quiet">${reason && reason !== status ? reasonLabel(reason) : time(at)}</span>
       </td>
       <td>${receiptTime(channel, seen)}</td>
@@ -273,16 +262,6 @@ export class DemoReceipts extends LitElement {
 
   private select(event: Event): void {
     this.send = (event.target as HTMLSelectElement).value;
-  }
-
-  private async recall(): Promise<void> {
-    const id = this.send;
-    try {
-      const { status } = (await this.hub!.mutate(Recall, { id })).recallSend;
-      this.sends = this.sends.map((sent) => (sent.id === id ? { ...sent, status } : sent));
-    } catch (error) {
-      this.error = (error as Error).message;
-    }
   }
 }
 

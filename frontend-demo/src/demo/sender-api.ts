@@ -29,6 +29,16 @@ export const Sends = graphql(`
   query Sends { sends(first: 20) { nodes { id status title createdAt sendAt recipients } } }
 `);
 
+export const Progress = graphql(`
+  subscription Progress($send: ID!) {
+    send(id: $send) {
+      status reason recipients sendAt
+      counts { channel status count }
+      deliveries(filter: { statuses: [HELD] }, first: 100) { nodes { channel reason dueAt } }
+    }
+  }
+`);
+
 export const Receipts = graphql(`
   subscription Receipts($send: ID!, $after: Cursor) {
     receipts(sendId: $send, after: $after) { id cursor kind at userId channel status reason }
@@ -42,6 +52,7 @@ const SetPreferences = graphql(`
 export type Category = ResultOf<typeof Categories>["categories"][number];
 export type Simulation = ResultOf<typeof Simulate>["simulate"][number];
 export type Sent = ResultOf<typeof Sends>["sends"]["nodes"][number];
+export type SendProgress = ResultOf<typeof Progress>["send"];
 export type Receipt = ResultOf<typeof Receipts>["receipts"];
 export type SendInput = VariablesOf<typeof Send>["input"];
 export type Step = NonNullable<SendInput["steps"]>[number];

@@ -32,6 +32,15 @@ export const sharedStyles = css`
   .small {
     font-size: 0.8125rem;
   }
+  .hidden {
+    position: absolute;
+    width: 1px;
+    height: 1px;
+    margin: 0;
+    overflow: hidden;
+    clip-path: inset(50%);
+    white-space: nowrap;
+  }
   .choices {
     display: flex;
     flex-wrap: wrap;
