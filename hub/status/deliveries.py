@@ -183,7 +183,7 @@ class Deliveries:
     async def has_unfinished(self, send: str) -> bool:
         """Return True if a delivery of the send waits or is being sent."""
         unfinished = {"send": send, "status": {"$in": [*WAITING, DeliveryStatus.PROCESSING]}}
-        return await self._deliveries.find_one(unfinished, {"_id": 1}, hint="send") is not None
+        return await self._deliveries.find_one(unfinished, {"_id": 1}) is not None
 
     async def end(self, notifications: Collection[str], reason: Reason, unless: StepStop | None = None) -> int:
         """End the waiting deliveries of notifications: SKIPPED if `unless` stopped them, else CANCELLED. Return the
