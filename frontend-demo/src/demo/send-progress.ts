@@ -6,7 +6,7 @@ import { Progress, Recall, type SendProgress } from "./sender-api";
 import { sharedStyles } from "./shared-styles";
 import { clockTime } from "./times";
 
-/** At most one announcement in this time, so that a screen reader can finish the last one. */
+/** At most one announcement in this time. A screen reader can then finish the last one. */
 const ANNOUNCE_EVERY_MS = 5_000;
 const REFRESH_AFTER_MS = 1_000;
 
