@@ -21,6 +21,7 @@ from typing import Any
 
 from pymongo import AsyncMongoClient
 
+from hub.model import Channel
 from hub.platform.connections import Mongo
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.runtime.listen import raise_open_file_limit
@@ -118,9 +119,11 @@ class BenchEnvironment:
             yield target
 
     @asynccontextmanager
-    async def worker(self, database: str, *, null: bool = False, **settings: str) -> AsyncIterator[MeasuredProcess]:
-        """Run `hub work`. With `null`, webhooks are not sent."""
-        arguments = ("hub.bench.worker_without_calls",) if null else ("hub", "work")
+    async def worker(
+        self, database: str, *, null: Channel | None = None, **settings: str
+    ) -> AsyncIterator[MeasuredProcess]:
+        """Run `hub work`. With `null`, it works on this channel only, and sends nothing."""
+        arguments = ("hub.bench.worker_without_calls", null) if null else ("hub", "work")
         async with self._start_process(*arguments, environment=self._environment(database, settings)) as target:
             yield target
 

@@ -83,6 +83,7 @@ class Report:
             deliveries=f"{self.plan.deliveries:,}",
             items=f"{self.plan.items:,}",
             digests=f"{self.plan.digests:,}",
+            recipients=f"{self.plan.recipients:,}",
         )
 
 
@@ -133,6 +134,8 @@ Machine: {machine}.
 - **digest**: one worker process and {digests} digests with {items} items in total, due at the same time. Each
   digest is closed, read, checked, sent to a webhook and settled; its items get their status and receipts. The memory
   is the largest during the run.
+- **storage**: the growth of MongoDB by sends to {recipients} users with a text of 150 characters, per recipient. "On
+  disk" is the size of the files after a checkpoint, compressed, without space for reuse.
 
 "CPU us each" is the CPU time of the process per send, notification, event, page or item; load on the machine affects it
 least. "floor" is the result of a minimal program that does only what any hub must do. "of floor" is 1 if the hub is as

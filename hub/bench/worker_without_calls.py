@@ -1,4 +1,7 @@
-"""A `hub work` process that sends no webhooks, to measure only claiming and settling."""
+"""A `hub work` process that sends nothing on one channel: `python -m hub.bench.worker_without_calls CHANNEL`."""
+
+import sys
+from types import ModuleType
 
 import uvloop
 
@@ -9,8 +12,6 @@ from hub.send.channel import ChannelResources
 from hub.send.message import Message, Preview, Provider
 from hub.send.outcome import Outcome, Sent
 from hub.settings import Settings
-
-CHANNEL = Channel.WEBHOOK
 
 
 class Null:
@@ -33,8 +34,8 @@ def preview(message: Message) -> Preview:
 
 
 if __name__ == "__main__":
-    import sys
-
     settings = Settings()
     logging.configure(settings.log_level)
-    uvloop.run(work(settings, [sys.modules[__name__]]))
+    this: ModuleType = sys.modules[__name__]
+    this.CHANNEL = Channel(sys.argv[1])  # type: ignore[attr-defined]
+    uvloop.run(work(settings, [this]))

@@ -17,7 +17,7 @@ from hub.bench.benchmark_servers import MB, SECRET, BenchEnvironment, BenchError
 from hub.bench.payloads import SEND, TENANT, TEXT, TOKEN_LIFETIME_S, user_id
 from hub.bench.plan import Plan
 from hub.bench.results import Figure
-from hub.model import Role
+from hub.model import Channel, Role
 from hub.outbox.lanes import Lanes
 from hub.platform.connections import Database
 
@@ -86,7 +86,12 @@ async def _measure_drain(env: BenchEnvironment, plan: Plan, delay_ms: int | None
                 await lanes.put(queued[start : start + ENQUEUE_BATCH_SIZE])
             await lanes.mark_restored("deliveries")  # Redis has lost no data
         worker = await stack.enter_async_context(
-            env.worker(database, null=delay_ms is None, egress_allow="127.0.0.0/8", delivery_concurrency="250")
+            env.worker(
+                database,
+                null=Channel.WEBHOOK if delay_ms is None else None,
+                egress_allow="127.0.0.0/8",
+                delivery_concurrency="250",
+            )
         )
         started_at = cpu_s = 0.0
         measured = 0  # deliveries
