@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from hub.errors import Forbidden
 from hub.inbox.inbox_reader import Inboxes
 from hub.inbox.window_counts import WindowCounts
 from hub.live.subscriptions import SubscriptionHub
-from hub.model import Channel, Delivery, DeliveryStatus, Notification, Principal, Role, Tenant
+from hub.model import Delivery, Notification, Principal, Role, Send, Tenant
 from hub.platform.hub_clock import HubClock
 from hub.platform.outbound_http import OutboundHTTP
 from hub.platform.signed_links import SignedLinks
@@ -31,6 +30,7 @@ from hub.settings import Settings
 from hub.status.deliveries import Deliveries
 from hub.status.digests import Digests
 from hub.status.receipt_change_stream import ReceiptStreams
+from hub.status.send_counts import Counted, SendCounts
 from hub.status.sends import Sends
 from hub.status.watched_sends import WatchedSend, WatchedSends
 from hub.utc_time import Clock, RealClock
@@ -72,6 +72,7 @@ class Services:
     inboxes: Inboxes
     subscriptions: SubscriptionHub
     sends: Sends
+    send_counts: SendCounts
     users: Users
     devices: Devices
     tenants: Tenants
@@ -116,7 +117,7 @@ class Context:
     watched_send: WatchedSend | None = None
     _external_deliveries: DataLoader[str, list[Delivery]] | None = None
     _digest_notifications: DataLoader[str, list[Notification]] | None = None
-    _send_counts: DataLoader[str, Counter[tuple[Channel, DeliveryStatus, str | None]]] | None = None
+    _send_counts: DataLoader[Send, Counted] | None = None
     _tenants: DataLoader[str, Tenant] | None = None
     language: Language | None = None
     _languages: DataLoader[str, Language] | None = None
@@ -176,21 +177,20 @@ class Context:
             found = await self.services.inboxes.get_notifications({id for ids in newest for id in ids})
         return [[found[id] for id in dict.fromkeys(ids) if id in found] for ids in newest]
 
-    async def send_counts(self, send: str) -> Counter[tuple[Channel, DeliveryStatus, str | None]]:
-        """Return the delivery counts of a send by channel, status, and reason. Concurrent calls share two queries.
+    async def send_counts(self, send: Send) -> Counted:
+        """Return the delivery counts of a send. Concurrent calls share two queries.
 
         The counts of a watched send were read for all its readers."""
-        if self.watched_send and self.watched_send.send.id == send:
-            return Counter(self.watched_send.counts)
+        if self.watched_send and self.watched_send.send.id == send.id:
+            return self.watched_send.counted
         if self._send_counts is None:
             self._send_counts = DataLoader(self._load_send_counts, cache=False)
         return await self._send_counts.load(send)
 
-    async def _load_send_counts(self, sends: list[str]) -> list[Counter[tuple[Channel, DeliveryStatus, str | None]]]:
-        services = self.services
+    async def _load_send_counts(self, sends: list[Send]) -> list[Counted]:
         with self.reading():
-            virtual, stored = await asyncio.gather(services.sends.counts(sends), services.deliveries.counts(sends))
-        return [Counter(virtual[send]) + Counter(stored[send]) for send in sends]
+            counted = await self.services.send_counts.get_many(sends)
+        return [counted[send.id] for send in sends]
 
     async def tenant(self, id: str) -> Tenant:
         """Return a tenant. Each tenant is read once per operation."""

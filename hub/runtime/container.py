@@ -58,6 +58,7 @@ from hub.status.receipt_builder import ReceiptBuilder
 from hub.status.receipt_change_stream import ReceiptStreams
 from hub.status.scheduled_sends import ScheduledSends
 from hub.status.send_changes import SendChanges
+from hub.status.send_counts import SendCounts
 from hub.status.sends import Sends
 from hub.status.watched_sends import WatchedSends
 from hub.status.workers import CallTally, Heartbeat
@@ -279,6 +280,7 @@ def _build_services(
 ) -> Services:
     database, now = stores.database, stores.hub_clock.now
     send_texts = SendTextRenderer(queue.templates, queue.tenants, inbox.users, settings)
+    send_counts = SendCounts(inbox.sends, queue.deliveries, now, settings.commit_deadline_s)
     return Services(
         settings=settings,
         clock=now,
@@ -292,6 +294,7 @@ def _build_services(
         inboxes=inbox.inboxes,
         subscriptions=_build_subscriptions(settings, stores, inbox.inboxes),
         sends=inbox.sends,
+        send_counts=send_counts,
         users=inbox.users,
         devices=Devices(database, inbox.users, now, settings.user_max_devices),
         tenants=queue.tenants,
@@ -322,7 +325,7 @@ def _build_services(
             stores.hub_clock.to_real_time,
         ),
         watched_sends=WatchedSends(
-            inbox.sends, queue.deliveries, settings.tenant_max_send_watchers, settings.commit_deadline_s
+            inbox.sends, queue.deliveries, send_counts, settings.tenant_max_send_watchers, settings.commit_deadline_s
         ),
         outbound_http=stores.outbound_http,
         signed_links=SignedLinks(stores.signing_key, settings.public_url),

@@ -47,8 +47,8 @@ def indexes() -> Indexes:
     return {
         COLLECTION: [
             *job_indexes(),
-            # the deliveries of a send and their counts
-            IndexModel([("send", ASCENDING), ("status", ASCENDING), ("_id", ASCENDING)], name="send"),
+            # the deliveries of a send, by status and newest first; their counts, which read no documents
+            IndexModel([(name, ASCENDING) for name in ("send", "status", "_id", "channel", "reason")], name="send"),
             # a tenant's deliveries with given statuses, newest first, such as dead letters
             IndexModel([("tenant", ASCENDING), ("status", ASCENDING), ("_id", DESCENDING)], name="status"),
             # a tenant's FAILED and RETRYING deliveries by the time of the last failure

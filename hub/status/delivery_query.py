@@ -1,7 +1,7 @@
 """Queries of deliveries: the match, the index, the order, and the cursors. Pure.
 
-Every query uses an index: `_id_` for given ids, `send`, `mailbox`, `failed` (FAILED and RETRYING deliveries by time of
-failure), or otherwise `status`. Conditions that are not in the index are checked on the documents that the index finds.
+Every query uses an index: `_id_` for given ids, `send`, `mailbox`, `failed` (FAILED and RETRYING deliveries by time
+of failure), or otherwise `status`. Conditions that are not in the index are checked on the documents that it finds.
 """
 
 from collections.abc import Sequence

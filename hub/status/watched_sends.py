@@ -1,8 +1,8 @@
 """The open subscriptions to sends.
 
 All readers of a send in this process share its reads of the store. A send is read when a reader begins, and again every
-1 to 5 s: the interval grows while nothing changes. The delivery counts of a large send are older than the rest, by at
-most 5 s.
+1 to 5 s: the interval grows while nothing changes. The delivery counts of a large send are older than the rest
+(`send_counts.max_age_s`).
 
 Guarantees:
 
@@ -30,12 +30,11 @@ from hub.model import Send, SendStatus
 from hub.platform import metrics
 from hub.platform.shared_reads import SharedReads
 from hub.status.deliveries import Deliveries
-from hub.status.sends import Counts, Sends
+from hub.status.send_counts import Counted, SendCounts, max_age_s
+from hub.status.sends import Sends
 
 INTERVAL_S = 1.0
 IDLE_INTERVAL_MAX_S = 5.0
-LARGE_SEND_RECIPIENTS = 1000
-LARGE_SEND_COUNTS_S = 5.0  # the counts of a large send are read at most once in this time
 CONCURRENT_READS = 4  # more would delay other queries, because MongoDB connections are limited
 RETRY_AFTER_S = 10.0  # after RateLimited
 IN_PROGRESS = frozenset({SendStatus.SCHEDULED, SendStatus.EXPANDING, SendStatus.PAUSED})
@@ -47,15 +46,26 @@ class WatchedSend(Struct, frozen=True):
     """A send with its delivery counts. `ended`: True if no delivery of it waits, and it makes no further deliveries."""
 
     send: Send
-    counts: Counts
+    counted: Counted
     ended: bool
+
+    def differs_from(self, other: "WatchedSend | None") -> bool:
+        """Return True if something other than the time of the count changed."""
+        return other is None or (self.send, self.counted.counts, self.ended) != (
+            other.send,
+            other.counted.counts,
+            other.ended,
+        )
 
 
 class WatchedSends:
     """The sends with readers in this process, by tenant and id."""
 
-    def __init__(self, sends: Sends, deliveries: Deliveries, per_tenant_max: int, read_deadline_s: float) -> None:
+    def __init__(
+        self, sends: Sends, deliveries: Deliveries, counts: SendCounts, per_tenant_max: int, read_deadline_s: float
+    ) -> None:
         self._sends = sends
+        self._counts = counts
         self._deliveries = deliveries
         self._per_tenant_max = per_tenant_max
         self._read_deadline_s = read_deadline_s
@@ -133,14 +143,12 @@ class WatchedSends:
                     return
                 # in this order, because an expansion adds deliveries before its status changes
                 ended = not (send.status in IN_PROGRESS or send.claim or await self._deliveries.has_unfinished(send.id))
-                if ended or watch.needs_counts(send):
+                counted = watch.recent_counts(send)
+                if ended or counted is None:
                     counted_at = time.monotonic()
-                    watch.counts, watch.counted_at = await self._count(send.id), counted_at
-        watch.publish(WatchedSend(send, watch.counts, ended))
-
-    async def _count(self, id: str) -> Counts:
-        virtual, stored = await asyncio.gather(self._sends.counts([id]), self._deliveries.counts([id]))
-        return Counter(virtual[id]) + Counter(stored[id])
+                    counted = (await self._counts.count([send.id]))[send.id]
+                    watch.counted, watch.counted_at = counted, counted_at
+        watch.publish(WatchedSend(send, counted, ended))
 
 
 class _Watch:
@@ -150,21 +158,18 @@ class _Watch:
         self.readers = 0
         self.polling: asyncio.Task[None] | None = None
         self.state: WatchedSend | None = None
-        self.counts: Counts = {}
-        self.counted_at: float | None = None
+        self.counted: Counted | None = None
+        self.counted_at = 0.0
         self.closed = False
         """True if there are no further states."""
         self._changed = asyncio.Event()
 
-    def needs_counts(self, send: Send) -> bool:
-        return (
-            self.counted_at is None
-            or send.recipients <= LARGE_SEND_RECIPIENTS
-            or time.monotonic() - self.counted_at >= LARGE_SEND_COUNTS_S
-        )
+    def recent_counts(self, send: Send) -> Counted | None:
+        """Return the last counts, or None if they are too old."""
+        return self.counted if time.monotonic() - self.counted_at < max_age_s(send) else None
 
     def publish(self, state: WatchedSend) -> None:
-        if state != self.state:
+        if state.differs_from(self.state):
             self.state = state
             self._notify()
         self.closed = state.ended

@@ -25,8 +25,10 @@ from hub.api.schema.validation import (
     valid_users,
 )
 from hub.errors import HubError, TooLarge
+from hub.status.send_counts import LARGE_MAX_AGE_S, MAX_AGE_S
+from hub.status.send_counts import LARGE_SEND_MIN_RECIPIENTS as LARGE
+from hub.status.send_counts import SMALL_SEND_MAX_RECIPIENTS as SMALL
 from hub.status.sends import SMALL_SEND_MAX_RECIPIENTS
-from hub.status.watched_sends import LARGE_SEND_COUNTS_S, LARGE_SEND_RECIPIENTS
 from hub.workflows.pause_or_resume import paused_by
 from hub.workflows.publish import Published
 from hub.workflows.resolve import BATCH_SIZE as RESOLVED_AT_ONCE
@@ -59,7 +61,7 @@ class StatusCount:
 
 async def _counts(root: Parent[model.Send], info: Info) -> list[StatusCount]:
     by_status: defaultdict[tuple[model.Channel, model.DeliveryStatus], Counter[str | None]] = defaultdict(Counter)
-    for (channel, status, reason), count in (await info.context.send_counts(root.id)).items():
+    for (channel, status, reason), count in (await info.context.send_counts(root)).counts.items():
         by_status[channel, status][reason] += count
     return [
         StatusCount(
@@ -73,6 +75,10 @@ async def _counts(root: Parent[model.Send], info: Info) -> list[StatusCount]:
         )
         for (channel, status), reasons in sorted(by_status.items(), key=lambda row: row[0])
     ]
+
+
+async def _counted_at(root: Parent[model.Send], info: Info) -> datetime:
+    return (await info.context.send_counts(root)).at
 
 
 async def _deliveries(
@@ -155,8 +161,11 @@ class Send:
         graphql_type=list[Step], description="The steps of the send: those of the input or of the category."
     )
     counts: list[StatusCount] = strawberry.field(
-        resolver=_counts, description="The number of deliveries by channel and status."
+        resolver=_counts,
+        description=f"The number of deliveries by channel and status. Of a send to more than {SMALL:,} users, up to "
+        f"{MAX_AGE_S:g} s old; to more than {LARGE:,}, up to {LARGE_MAX_AGE_S:g} s.",
     )
+    counted_at: datetime = strawberry.field(resolver=_counted_at, description="The time at which `counts` was counted.")
     notifications: SendNotificationConnection = strawberry.field(
         resolver=_notifications,
         description="The notifications of the send, oldest first, including notifications that were removed from "
@@ -359,9 +368,8 @@ class SendSubscription:
         graphql_type=AsyncGenerator[Send, None],
         description="Subscribe to a send: its state now and after each change, at most once a second. A slow client "
         "gets only the newest state. The subscription ends when no delivery of the send waits any longer: the last "
-        "event has the final counts. The counts of a send to more than "
-        f"{LARGE_SEND_RECIPIENTS:,} users are up to {LARGE_SEND_COUNTS_S:.0f} seconds old. Requires the `service` or "
-        "`admin` role.",
+        "event has the final counts. Before, the counts of a large send may be some seconds old (`Send.countedAt`). "
+        "Requires the `service` or `admin` role.",
     )
     async def send(
         self, info: Info, id: Annotated[ID, strawberry.argument(description="The id of the send.")]
