@@ -51,6 +51,10 @@ class Notifications:
             users.setdefault(doc["send"], []).append(user_of(doc["mailbox"]))
         return users
 
+    async def find_sends(self, sends: Collection[str]) -> set[str]:
+        """Return the ids in `sends` of which a notification is stored."""
+        return set(await self._notifications.distinct("send", {"send": {"$in": list(sends)}}))
+
     async def list_read(self, ids: Collection[str]) -> list[str]:
         """Return the ids of the notifications in `ids` that were read."""
         docs = self._notifications.find({"_id": {"$in": list(ids)}, "read_at": {"$exists": True}}, {"_id": 1})

@@ -33,19 +33,19 @@ from hub.model import Delivery, WebhookCall
 from hub.outbox.claims import Claims, NoReceipts
 from hub.outbox.enqueuer import Enqueuer
 from hub.outbox.lanes import Lanes
-from hub.platform import connections, stored_data_version, tracing
+from hub.platform import connections, tracing
 from hub.platform.cancel_safe_mongo import PoolWatchdog
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.connections import Database
-from hub.platform.hub_clock import HubClock, read_clocks
+from hub.platform.hub_clock import HubClock
 from hub.platform.outbound_http import OutboundHTTP
 from hub.platform.rate_limiter import RateLimiter
 from hub.platform.server_clock import ServerClock
-from hub.platform.signed_links import SignedLinks, load_signing_key
+from hub.platform.signed_links import SignedLinks
 from hub.runtime.gauges import register_gauges
 from hub.runtime.health_reader import health_reader
-from hub.runtime.indexes import indexes
 from hub.runtime.queue_metrics import QueueMetrics
+from hub.runtime.stores import Stores, connect
 from hub.settings import Settings
 from hub.status.deliveries import COLLECTION as DELIVERIES
 from hub.status.deliveries import Deliveries
@@ -72,6 +72,8 @@ from hub.workflows.changed_preferences import ChangedPreferences
 from hub.workflows.count_check import CountCheck
 from hub.workflows.due_jobs import DueJobs
 from hub.workflows.inbox_actions import InboxActions
+from hub.workflows.old_records import BATCH_SIZE as OLD_RECORDS_BATCH_SIZE
+from hub.workflows.old_records import OldRecords
 from hub.workflows.pause_or_resume import SendPause
 from hub.workflows.publish import Publish
 from hub.workflows.release import BATCH_SIZE as RELEASE_BATCH_SIZE
@@ -138,7 +140,7 @@ async def build_components(settings: Settings) -> AsyncIterator[Components]:
     connections.StoreUnavailable."""
     async with AsyncExitStack() as stack:
         stack.enter_context(tracing.export_traces())
-        stores = await _connect(settings, stack)
+        stores = await connect(settings, stack)
         queue = _build_queue(settings, stores)
         inbox = _build_inbox(settings, stores, queue)
         rate_limiter = RateLimiter(stores.redis, settings.redis_prefix, lambda: stores.server_clock.now().timestamp())
@@ -147,37 +149,6 @@ async def build_components(settings: Settings) -> AsyncIterator[Components]:
         stack.push_async_callback(_flush_writers, inbox, queue)
         register_gauges(inbox.committer, inbox.publisher, services.subscriptions)
         yield _assemble(settings, stores, queue, inbox, services, rate_limiter)
-
-
-@dataclass(frozen=True, slots=True)
-class _Stores:
-    """The connections. `streams` is a second MongoDB client with its own pool, because a receipt reader occupies its
-    connection most of the time and would delay commits."""
-
-    database: Database
-    streams: Database
-    redis: Redis
-    server_clock: ServerClock
-    hub_clock: HubClock
-    outbound_http: OutboundHTTP
-    signing_key: bytes
-
-
-async def _connect(settings: Settings, stack: AsyncExitStack) -> _Stores:
-    database = await stack.enter_async_context(connections.mongo(settings))
-    await connections.connect_and_migrate(database, settings)
-    await stored_data_version.check_version(database)
-    await connections.connect_and_migrate(database, settings, *indexes(settings))
-    server_clock, hub_clock = await read_clocks(database, movable=settings.mode == "development")
-    return _Stores(
-        database=database,
-        signing_key=await load_signing_key(database),
-        redis=await stack.enter_async_context(connections.redis(settings)),
-        outbound_http=await stack.enter_async_context(OutboundHTTP(settings.egress_allow)),
-        streams=await stack.enter_async_context(connections.mongo(settings, settings.receipt_max_streams + 1)),
-        server_clock=server_clock,
-        hub_clock=hub_clock,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +168,7 @@ class _Queue:
     obsolete_deliveries: ObsoleteDeliveries
 
 
-def _build_queue(settings: Settings, stores: _Stores) -> _Queue:
+def _build_queue(settings: Settings, stores: Stores) -> _Queue:
     database, now, real_now = stores.database, stores.hub_clock.now, stores.server_clock.now
     requeue_after_s = settings.requeue_after_s
     tenants = Tenants(database, settings.tenant_max_categories, settings.commit_deadline_s)
@@ -241,7 +212,7 @@ class _Inbox:
     changed_preferences: ChangedPreferences
 
 
-def _build_inbox(settings: Settings, stores: _Stores, queue: _Queue) -> _Inbox:
+def _build_inbox(settings: Settings, stores: Stores, queue: _Queue) -> _Inbox:
     database, now, real_now = stores.database, stores.hub_clock.now, stores.server_clock.now
     users = Users(database, now, settings.commit_deadline_s, SearchFields(settings.indexed_attributes))
     inboxes = Inboxes(database, settings, now)
@@ -265,7 +236,7 @@ def _build_inbox(settings: Settings, stores: _Stores, queue: _Queue) -> _Inbox:
     )
 
 
-def _build_subscriptions(settings: Settings, stores: _Stores, inboxes: Inboxes) -> SubscriptionHub:
+def _build_subscriptions(settings: Settings, stores: Stores, inboxes: Inboxes) -> SubscriptionHub:
     prefix = settings.redis_prefix
 
     def connect(subscriptions: SubscriptionHub) -> PubSubConnection:
@@ -276,7 +247,7 @@ def _build_subscriptions(settings: Settings, stores: _Stores, inboxes: Inboxes) 
 
 
 def _build_services(
-    settings: Settings, stores: _Stores, queue: _Queue, inbox: _Inbox, rate_limiter: RateLimiter
+    settings: Settings, stores: Stores, queue: _Queue, inbox: _Inbox, rate_limiter: RateLimiter
 ) -> Services:
     database, now = stores.database, stores.hub_clock.now
     send_texts = SendTextRenderer(queue.templates, queue.tenants, inbox.users, settings)
@@ -336,15 +307,14 @@ def _build_services(
     )
 
 
-def _build_scheduler(
-    settings: Settings, stores: _Stores, queue: _Queue, inbox: _Inbox, services: Services
-) -> Scheduler:
+def _build_scheduler(settings: Settings, stores: Stores, queue: _Queue, inbox: _Inbox, services: Services) -> Scheduler:
     now = stores.hub_clock.now
     notifications = DueNotifications(inbox.inboxes, inbox.actions, now)
     deliveries = DueJobs("deliveries", queue.delivery_claims, queue.lanes, now, settings)
     webhook_calls = DueJobs("webhook_calls", queue.webhook_claims, queue.lanes, now, settings)
     due_sends = DueSends(ScheduledSends(stores.database), services.publish.send_due, queue.lanes, now)
     conversion = UserConversion(stores.database, SearchFields(settings.indexed_attributes))
+    old_records = OldRecords(stores.database, queue.notifications, queue.lanes, settings, stores.server_clock.now)
     tasks = [
         PeriodicTask("due_notifications", notifications.tick, snooze_and_expiry.BATCH_SIZE),
         PeriodicTask("due_deliveries", deliveries.tick),
@@ -359,12 +329,13 @@ def _build_scheduler(
         PeriodicTask("changed_preferences", inbox.changed_preferences.tick, changed_preferences.USERS_MAX),
         PeriodicTask("user_conversion", conversion.tick, user_conversion.SLICE),
         PeriodicTask("replays", queue.deliveries.continue_replays),
+        PeriodicTask("old_records", old_records.tick, OLD_RECORDS_BATCH_SIZE),
     ]
     return Scheduler(tasks, settings.scheduler_interval_s)
 
 
 def _assemble(
-    settings: Settings, stores: _Stores, queue: _Queue, inbox: _Inbox, services: Services, rate_limiter: RateLimiter
+    settings: Settings, stores: Stores, queue: _Queue, inbox: _Inbox, services: Services, rate_limiter: RateLimiter
 ) -> Components:
     real_now = stores.server_clock.now
     breakers = Breakers(stores.redis, settings.redis_prefix, settings.circuit_breaker_open_s)

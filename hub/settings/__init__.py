@@ -91,6 +91,14 @@ class Settings(
         return self
 
     @model_validator(mode="after")
+    def _keep_sends_longer(self) -> "Settings":
+        if self.sends_days < self.deliveries_days:
+            raise ValueError(
+                f"HUB_SENDS_DAYS ({self.sends_days}) must be at least HUB_DELIVERIES_DAYS ({self.deliveries_days})"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _require_one_region(self) -> "Settings":
         arns = [arn for arn in (self.sns_platform_fcm, self.sns_platform_apns) if arn]
         if len({arn.split(":")[3] for arn in arns}) > 1:

@@ -118,6 +118,12 @@ class StorageSettings(BaseModel):
     template_days: Days = Field(
         400, description="Days that a version of a template is stored after it was replaced or deleted."
     )
+    deliveries_days: Days = Field(
+        90, description="Days that deliveries are stored; a delivery that still waits is never deleted."
+    )
+    sends_days: Days = Field(
+        400, description="Days that sends are stored; a send is never deleted before its notifications."
+    )
     idempotency_days: Days = Field(30, description="Days that idempotency keys are stored.")
     receipt_days: Days = Field(
         3,

@@ -1,0 +1,97 @@
+"""Deletes old deliveries and sends. Ids sort by time, so the index of `_id` finds them.
+
+- A delivery is deleted `deliveries_days` after it was created, but never while it waits or a worker has it. A digest is
+  deleted after its items.
+- A send is deleted `sends_days` after it was created, but never before it ended, or while one of its notifications or
+  deliveries is stored.
+
+One worker at a time makes a pass, in batches. The next pass begins EVERY_MS after the start of the last one. A worker
+that dies delays it at most that long.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from datetime import datetime, timedelta
+
+from pymongo import ASCENDING
+from pymongo.asynchronous.collection import AsyncCollection
+
+from hub.ids import first_id_at
+from hub.inbox.notification_lookup import Notifications
+from hub.model import SendStatus
+from hub.outbox.lanes import Lanes
+from hub.outbox.states import FINAL
+from hub.platform.connections import Database, Document
+from hub.platform.redis_errors import REDIS_ERRORS
+from hub.settings import Settings
+from hub.status import deliveries, sends
+from hub.utc_time import RealClock
+
+BATCH_SIZE = 1000
+EVERY_MS = 3_600_000
+ENDED_SENDS = [
+    *(SendStatus.ACCEPTED, SendStatus.CANCELLED, SendStatus.RECALLED, SendStatus.EXPIRED, SendStatus.FAILED),
+]
+
+
+class OldRecords:
+    def __init__(
+        self, database: Database, notifications: Notifications, lanes: Lanes, settings: Settings, clock: RealClock
+    ) -> None:
+        self._deliveries = database[deliveries.COLLECTION]
+        self._sends = database[sends.COLLECTION]
+        self._notifications = notifications
+        self._lanes = lanes
+        self._deliveries_age = timedelta(days=settings.deliveries_days)
+        self._sends_age = timedelta(days=settings.sends_days)
+        self._clock = clock
+        self._pass: AsyncGenerator[int, None] | None = None
+
+    async def tick(self) -> int:
+        """Process the next batch of a pass. Return the number of documents that were read."""
+        if self._pass is None:
+            try:
+                if not await self._lanes.acquire_tick_lock("old_records", EVERY_MS):
+                    return 0
+            except REDIS_ERRORS:  # in a later round
+                return 0
+            self._pass = self._batches()
+        size = await anext(self._pass, None)
+        if size is None:
+            self._pass = None
+        return size or 0
+
+    async def _batches(self) -> AsyncGenerator[int, None]:
+        async for docs in _read_old(self._deliveries, self._clock() - self._deliveries_age, {"status": {"$in": FINAL}}):
+            await self._delete_deliveries(docs)
+            yield len(docs)
+        ended = {"status": {"$in": ENDED_SENDS}, "leased_until": {"$exists": False}}  # no change continues
+        async for docs in _read_old(self._sends, self._clock() - self._sends_age, ended):
+            await self._delete_sends([doc["_id"] for doc in docs])
+            yield len(docs)
+
+    async def _delete_deliveries(self, docs: Sequence[Document]) -> None:
+        digests = [doc["_id"] for doc in docs if "digest_key" in doc]
+        kept = await self._deliveries.distinct("digest_id", {"digest_id": {"$in": digests}}) if digests else []
+        ids = {doc["_id"] for doc in docs}.difference(kept)
+        await self._deliveries.delete_many({"_id": {"$in": list(ids)}, "status": {"$in": FINAL}})  # not replayed
+
+    async def _delete_sends(self, ids: Sequence[str]) -> None:
+        kept = await self._notifications.find_sends(ids)
+        kept |= set(await self._deliveries.distinct("send", {"send": {"$in": list(ids)}}))
+        await self._sends.delete_many({"_id": {"$in": list(set(ids) - kept)}})
+
+
+async def _read_old(
+    collection: AsyncCollection[Document], before: datetime, match: Document
+) -> AsyncGenerator[list[Document], None]:
+    """Yield batches of documents that were created before a time, oldest first."""
+    after = ""
+    while True:
+        bounds = {"_id": {"$gt": after, "$lt": first_id_at(before)}}
+        found = collection.find(bounds | match, {"digest_key": 1}, hint="_id_").sort("_id", ASCENDING)
+        docs = await found.limit(BATCH_SIZE).to_list()
+        if docs:
+            yield docs
+        if len(docs) < BATCH_SIZE:
+            return
+        after = docs[-1]["_id"]
