@@ -1,5 +1,6 @@
 """The mutations of these tests, and what the tests wait for."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from tests.client import Json, Tenant, eventually
 from tests.processes import Deployment
 
 SEND = "id status reason pausedReason remaining"
+POLL_PAUSE_S = 0.2  # polls of large sends would otherwise delay the workers
 GET = f"query ($id: ID!) {{ send(id: $id) {{ {SEND} }} }}"
 
 
@@ -60,6 +62,8 @@ async def wait_for_states(
     async def reached() -> bool:
         nonlocal found
         found = await count(tenant, id)
+        if found != expected:
+            await asyncio.sleep(POLL_PAUSE_S)
         return found == expected
 
     try:

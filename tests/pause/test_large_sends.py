@@ -15,7 +15,7 @@ from tests.pause.sends import Running, change, email_counts, get, wait_for_state
 
 USERS = [f"user-{number}" for number in range(600)]
 PAUSES = 20
-BULK_USERS = [f"bulk-{number}" for number in range(scaled(150, 600))]
+BULK_USERS = [f"bulk-{number}" for number in range(scaled(100, 600))]
 KILLS = scaled(4, 30)
 SOON = [{"channels": ["EMAIL"], "after": "PT1S"}, {"channels": ["EMAIL"], "after": "PT2S"}]
 UPDATE_TENANT = "mutation ($input: TenantInput!) { updateTenant(input: $input) { id } }"
@@ -109,7 +109,7 @@ async def test_pauses_and_resumptions_at_random_moments_deliver_to_everyone_once
         await asyncio.sleep(random.uniform(0, 0.15))
     running.fakes.set_delay(0)
     await change(acme, "resumeSend", id)
-    await wait_for_states(acme, id, {("SENT", None): 2 * len(BULK_USERS)}, within_s=60, count=email_counts)
+    await wait_for_states(acme, id, {("SENT", None): 2 * len(BULK_USERS)}, within_s=120, count=email_counts)
     arrivals = running.fakes.arrivals()
     sent = await list_all_deliveries(acme, sendId=id)
     assert Counter(len(arrivals[one["id"]]) for one in sent) == {1: 2 * len(BULK_USERS)}
