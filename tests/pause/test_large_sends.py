@@ -56,21 +56,23 @@ async def test_resumption_continues_after_workers_are_killed(running: Running, a
     assert len(receipts) == total
 
 
-async def test_round_of_a_killed_process_is_repeated_when_its_lease_ends(running: Running, acme: Tenant) -> None:
+async def test_last_round_finds_what_was_held_after_the_resumption(running: Running, acme: Tenant) -> None:
+    """A release that read the send as paused is committed after the first round. The process of that round was killed,
+    and its lease has ended."""
     id = (await acme.send("lea", channels=["IN_APP"], steps=LATE[:1]))["send"]["id"]
-    held = {"send": id, "status": "HELD"}
     await change(acme, "pauseSend", id)
-    stored = running.database
-    await stored.deliveries.update_many(held, {"$set": {"reason": "PAUSED"}, "$unset": {"due_at": ""}})
-    now = utc_time.now()
-    resumed_at = now - timedelta(minutes=1)
-    claimed = {"status": "ACCEPTED", "claim": "killed", "leased_until": now, "resumed_at": resumed_at}
-    await stored.sends.update_one({"_id": id}, {"$set": claimed, "$unset": {"paused_reason": "", "paused_from": ""}})
+    await change(acme, "resumeSend", id)
+    stored, now = running.database, utc_time.now()
+    held = {"$set": {"reason": "PAUSED"}, "$unset": {"due_at": ""}}
+    assert (await stored.deliveries.update_one({"send": id, "status": "HELD"}, held)).modified_count == 1
+    waiting = {"_id": id, "claim": {"$exists": True}}
+    ended = {"claim": "killed", "leased_until": now, "resumed_at": now - timedelta(minutes=1)}
+    assert (await stored.sends.update_one(waiting, {"$set": ended})).modified_count == 1
+    await wait_for_states(acme, id, {("SKIPPED", "NO_ADDRESS"): 1})
 
     async def complete() -> bool:
-        return await stored.sends.find_one({"_id": id, "claim": {"$exists": False}}) is not None
+        return await stored.sends.find_one(waiting) is None
 
-    await wait_for_states(acme, id, {("SKIPPED", "NO_ADDRESS"): 1})
     await eventually(complete, 30)
 
 

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from hub import utc_time
-from hub.model import Role
+from hub.model import Delivery, DeliveryStatus, Reason, Role
+from hub.outbox.claims import Claims, NoReceipts, Settlement
+from hub.outbox.lanes import lane_of, scheduler_lane
 from tests.channel_setup import list_all_deliveries
 from tests.cli_commands import base_url, run_command
 from tests.client import GraphQLErrors, Json, Tenant, eventually
@@ -76,6 +78,30 @@ async def test_retry_is_held_and_continues(running: Running, acme: Tenant) -> No
     [sent] = await list_all_deliveries(acme, sendId=id)
     assert len(sent["attempts"]) == len(held["attempts"]) + 1
     assert len(running.fakes.arrivals()[sent["id"]]) == 1
+
+
+@pytest.mark.parametrize(
+    ("mutation", "end"), [("resumeSend", ("SKIPPED", "NO_ADDRESS")), ("cancelSend", ("CANCELLED", "CANCELLED"))]
+)
+async def test_delivery_that_a_worker_holds_after_the_send_was_resumed_or_cancelled_is_not_lost(
+    running: Running, acme: Tenant, mutation: str, end: tuple[str, str]
+) -> None:
+    """A worker claims it while the send is paused, and settles it later."""
+    id = await send(acme, "wes", channels=["IN_APP"], steps=[{"channels": ["EMAIL"], "after": "P1D"}])
+    await change(acme, "pauseSend", id)
+    [step] = await list_all_deliveries(acme, sendId=id)
+    queued = {"status": "ACCEPTED", "enqueue_count": 1, "lane": lane_of("EMAIL", "MEDIUM", acme.name)}
+    await running.database.deliveries.update_one({"_id": step["id"]}, {"$set": queued})
+    hub_time: Any = utc_time.now
+    claims = Claims(running.database, "deliveries", Delivery, hub_time, utc_time.now, 60, NoReceipts())
+    [job] = await claims.claim([step["id"]], lease_s=60)
+    await change(acme, mutation, id)
+    held = Settlement(
+        job=job, status=DeliveryStatus.HELD, reason=Reason.PAUSED, due_at=None, attempts=(), tries=0,
+        lease_expirations=0, lane=scheduler_lane("MEDIUM", acme.name),
+    )  # fmt: skip
+    await claims.settle([held])
+    await wait_for_states(acme, id, {end: 1})
 
 
 async def test_steps_wait_and_leave_with_current_preferences(running: Running, acme: Tenant) -> None:
