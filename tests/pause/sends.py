@@ -3,8 +3,10 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import NamedTuple
 
+from hub import utc_time
 from hub.platform.connections import Database
 from tests.channel_setup import FakeChannels, list_all_deliveries
 from tests.client import Json, Tenant, eventually
@@ -35,6 +37,18 @@ async def change(tenant: Tenant, mutation: str, id: str) -> Json:
 async def get(tenant: Tenant, id: str) -> Json:
     send: Json = (await tenant.execute(GET, id=id))["send"]
     return send
+
+
+async def run_last_round(database: Database, id: str) -> None:
+    """Let the last round of a resumption run now, as if its process had been killed, and wait until it is complete."""
+    resumed, now = {"_id": id, "claim": {"$exists": True}}, utc_time.now()
+    due = {"claim": "killed", "leased_until": now, "resumed_at": now - timedelta(minutes=1)}
+    assert (await database.sends.update_one(resumed, {"$set": due})).modified_count == 1
+
+    async def complete() -> bool:
+        return await database.sends.find_one(resumed) is None
+
+    await eventually(complete, 30)
 
 
 async def states(tenant: Tenant, id: str) -> States:

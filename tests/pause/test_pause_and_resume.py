@@ -13,7 +13,7 @@ from tests.cli_commands import base_url, run_command
 from tests.client import GraphQLErrors, Json, Tenant, eventually
 from tests.conftest import scaled
 from tests.digest_setup import HOUR, TITLE, mails_to, text_of
-from tests.pause.sends import Running, change, get, states, wait_for_states, wait_until_quiet
+from tests.pause.sends import Running, change, get, run_last_round, states, wait_for_states, wait_until_quiet
 from tests.processes import SECRET
 from tests.quiet_hours.times import later, quiet_now, set_times
 
@@ -96,6 +96,8 @@ async def test_delivery_that_a_worker_holds_after_the_send_was_resumed_or_cancel
     claims = Claims(running.database, "deliveries", Delivery, hub_time, utc_time.now, 60, NoReceipts())
     [job] = await claims.claim([step["id"]], lease_s=60)
     await change(acme, mutation, id)
+    if mutation == "resumeSend":
+        await run_last_round(running.database, id)
     held = Settlement(
         job=job, status=DeliveryStatus.HELD, reason=Reason.PAUSED, due_at=None, attempts=(), tries=0,
         lease_expirations=0, lane=scheduler_lane("MEDIUM", acme.name),
