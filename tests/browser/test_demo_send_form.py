@@ -250,6 +250,10 @@ async def test_progress_shows_what_is_held_until_when(quiet_alice: DemoPage, vie
     assert "\n".join(await quiet_alice.axe_violations()) == ""
     assert await page.evaluate("document.documentElement.scrollWidth") == viewport["width"]
 
+    await quiet_alice.press("Pause")
+    await expect(announced).to_have_text(re.compile("^Paused, 2 recipients"))
+    await quiet_alice.press("Resume")
+    await expect(announced).to_have_text(re.compile("^Accepted, 2 recipients"))
     await quiet_alice.press("Recall")
     await expect(deliveries.get_by_role("row", name="Inbox 2 cancelled")).to_be_visible()
     await expect(progress.get_by_text("held until")).to_have_count(0)

@@ -2,7 +2,7 @@
 import { LitElement, css, html, nothing, svg, type PropertyValues } from "lit";
 import type { HubConnection } from "../client/connection";
 import { CHANNEL_ORDER, badgeOf, channelLabel, codeLabel, reasonLabel } from "./labels";
-import { Progress, Recall, type SendProgress } from "./sender-api";
+import { Pause, Progress, Recall, Resume, type SendProgress } from "./sender-api";
 import { sharedStyles } from "./shared-styles";
 import { clockTime } from "./times";
 
@@ -158,15 +158,30 @@ export class DemoSendProgress extends LitElement {
   }
 
   private details(progress: SendProgress) {
-    const { status, reason, counts } = progress;
+    const { status, reason, pausedReason, remaining, counts } = progress;
     const channels = [...new Set(counts.map(({ channel }) => channel))].sort(
       (a, b) => CHANNEL_ORDER.indexOf(a) - CHANNEL_ORDER.indexOf(b),
     );
     return html`
       <div class="row">
         <span class="badge ${SEND_BADGES[status] ?? ""}">${codeLabel(status)}</span>
-        <span class="small quiet">${[recipientsText(progress), this.when(progress), reason && reasonLabel(reason)].filter(Boolean).join(" · ")}</span>
-        <button type="button" ?disabled=${status === "RECALLED"} @click=${this.recall}>
+        <span class="small quiet">
+          ${[
+            recipientsText(progress),
+            this.when(progress),
+            reason && reasonLabel(reason),
+            pausedReason,
+            remaining && `${remaining.toLocaleString("en")} still to change`,
+          ]
+            .filter(Boolean)
+            .join(" · ")}
+        </span>
+        ${status === "PAUSED"
+          ? html`<button type="button" @click=${() => this.change(Resume)}>Resume</button>`
+          : PAUSABLE.includes(status) && (status !== "ACCEPTED" || waitingOf(counts))
+            ? html`<button type="button" @click=${() => this.change(Pause)}>Pause</button>`
+            : nothing}
+        <button type="button" ?disabled=${status === "RECALLED"} @click=${() => this.change(Recall)}>
           ${status === "RECALLED" ? "Recalled" : "Recall"}
         </button>
       </div>
@@ -203,9 +218,9 @@ export class DemoSendProgress extends LitElement {
     );
   }
 
-  private async recall(): Promise<void> {
+  private async change(mutation: typeof Pause | typeof Resume | typeof Recall): Promise<void> {
     try {
-      await this.hub!.mutate(Recall, { id: this.send });
+      await this.hub!.mutate(mutation as typeof Recall, { id: this.send });
       if (this.ended) this.subscribe();
     } catch (error) {
       this.error = (error as Error).message;
@@ -213,6 +228,7 @@ export class DemoSendProgress extends LitElement {
   }
 }
 
+const PAUSABLE = ["SCHEDULED", "EXPANDING", "ACCEPTED"];
 const SEND_BADGES: Record<string, string> = {
   ACCEPTED: "good",
   SCHEDULED: "wait",
@@ -252,7 +268,7 @@ function bar(counts: readonly Count[]) {
 function summary(progress: SendProgress): string {
   const { status, counts } = progress;
   const total = sum(counts);
-  const waiting = sum(counts.filter((count) => badgeOf(count.status) === "wait"));
+  const waiting = waitingOf(counts);
   const failed = sum(counts.filter((count) => count.status === "FAILED"));
   const parts = [`${codeLabel(status)}, ${recipientsText(progress)}.`];
   if (total) parts.push(waiting ? `${waiting} of ${total} deliveries wait.` : "No delivery waits.");
@@ -262,6 +278,10 @@ function summary(progress: SendProgress): string {
 
 function recipientsText({ recipients }: SendProgress): string {
   return recipients === 1 ? "1 recipient" : `${recipients.toLocaleString("en")} recipients`;
+}
+
+function waitingOf(counts: readonly Count[]): number {
+  return sum(counts.filter(({ status }) => badgeOf(status) === "wait"));
 }
 
 function sum(counts: readonly Count[]): number {

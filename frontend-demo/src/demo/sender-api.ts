@@ -25,6 +25,14 @@ export const Recall = graphql(`
   mutation Recall($id: ID!) { recallSend(id: $id) { status } }
 `);
 
+export const Pause = graphql(`
+  mutation Pause($id: ID!) { pauseSend(id: $id) { status } }
+`);
+
+export const Resume = graphql(`
+  mutation Resume($id: ID!) { resumeSend(id: $id) { status } }
+`);
+
 export const Sends = graphql(`
   query Sends { sends(first: 20) { nodes { id status title createdAt sendAt recipients } } }
 `);
@@ -32,7 +40,7 @@ export const Sends = graphql(`
 export const Progress = graphql(`
   subscription Progress($send: ID!) {
     send(id: $send) {
-      status reason recipients sendAt
+      status reason pausedReason recipients remaining sendAt
       counts { channel status count }
       deliveries(filter: { statuses: [HELD] }, first: 100) { nodes { channel reason dueAt } }
     }
