@@ -50,12 +50,12 @@ class SendCounts:
         self._wait_s = wait_s
         self._cached: OrderedDict[str, tuple[float, asyncio.Task[Counted]]] = OrderedDict()
 
-    async def get_many(self, sends: Collection[Send]) -> dict[str, Counted]:
+    async def get_many(self, sends: Collection[Send], since: float = 0.0) -> dict[str, Counted]:
         """Return the counts of sends by id. Small sends share two queries. Raise Unavailable if a large send cannot be
-        counted in time."""
+        counted in time. A count that began before `since`, a time of the event loop, is not returned."""
         small = {send.id for send in sends if send.recipients <= SMALL_SEND_MAX_RECIPIENTS}
-        tasks = {send.id: self._shared(send) for send in sends if send.id not in small}
-        counted = await self.count(small) if small else {}
+        tasks = {send.id: self._shared(send, since) for send in sends if send.id not in small}
+        counted = await self._count(small) if small else {}
         try:
             async with asyncio.timeout(self._wait_s):
                 for id, task in tasks.items():
@@ -64,12 +64,12 @@ class SendCounts:
             raise Unavailable("The deliveries of this send are still being counted. Retry in some seconds.") from None
         return counted
 
-    def _shared(self, send: Send) -> asyncio.Task[Counted]:
-        """Return the last count of a send, or a new one if it is too old or failed."""
+    def _shared(self, send: Send, since: float) -> asyncio.Task[Counted]:
+        """Return the last count of a send, or a new one if it is too old, began before `since`, or failed."""
         now = asyncio.get_running_loop().time()
         started_at, task = self._cached.get(send.id, (0.0, None))
         failed = task is not None and task.done() and (task.cancelled() or task.exception() is not None)
-        if task is None or failed or (task.done() and now - started_at > max_age_s(send)):
+        if task is None or failed or started_at < since or (task.done() and now - started_at > max_age_s(send)):
             task = asyncio.create_task(self._count_one(send.id), context=Context())
             self._cached[send.id] = now, task
             self._cached.move_to_end(send.id)
@@ -79,10 +79,9 @@ class SendCounts:
 
     async def _count_one(self, send: str) -> Counted:
         with pymongo.timeout(COUNT_TIMEOUT_S):
-            return (await self.count([send]))[send]
+            return (await self._count([send]))[send]
 
-    async def count(self, sends: Collection[str]) -> dict[str, Counted]:
-        """Count the deliveries of sends now, in two queries. Return the counts by id."""
+    async def _count(self, sends: Collection[str]) -> dict[str, Counted]:
         at = self._clock()
         virtual, stored = await asyncio.gather(self._sends.counts(sends), self._deliveries.counts(sends))
         return {send: Counted(Counter(virtual[send]) + Counter(stored[send]), at) for send in sends}

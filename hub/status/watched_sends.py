@@ -2,7 +2,7 @@
 
 All readers of a send in this process share its reads of the store. A send is read when a reader begins, and again every
 1 to 5 s: the interval grows while nothing changes. The delivery counts of a large send are older than the rest
-(`send_counts.max_age_s`).
+(`send_counts.py`).
 
 Guarantees:
 
@@ -16,7 +16,6 @@ not respond, the task reads again later and the readers wait.
 """
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import AsyncGenerator
 
@@ -25,12 +24,12 @@ import structlog
 from msgspec import Struct
 from pymongo.errors import PyMongoError
 
-from hub.errors import NotFound, RateLimited
+from hub.errors import NotFound, RateLimited, Unavailable
 from hub.model import Send, SendStatus
 from hub.platform import metrics
 from hub.platform.shared_reads import SharedReads
 from hub.status.deliveries import Deliveries
-from hub.status.send_counts import Counted, SendCounts, max_age_s
+from hub.status.send_counts import Counted, SendCounts
 from hub.status.sends import Sends
 
 INTERVAL_S = 1.0
@@ -124,7 +123,7 @@ class WatchedSends:
             await asyncio.sleep(interval_s)
             try:
                 await self._reads.get(key)
-            except PyMongoError as error:
+            except (PyMongoError, Unavailable) as error:
                 log.warning("send_not_read", throttled=True, send=key[1], error=error)
             except Exception:
                 log.exception("send_not_read", send=key[1])
@@ -143,11 +142,8 @@ class WatchedSends:
                     return
                 # in this order, because an expansion adds deliveries before its status changes
                 ended = not (send.status in IN_PROGRESS or send.claim or await self._deliveries.has_unfinished(send.id))
-                counted = watch.recent_counts(send)
-                if ended or counted is None:
-                    counted_at = time.monotonic()
-                    counted = (await self._counts.count([send.id]))[send.id]
-                    watch.counted, watch.counted_at = counted, counted_at
+                watch.ended_at = (watch.ended_at or asyncio.get_running_loop().time()) if ended else 0.0
+                counted = (await self._counts.get_many([send], since=watch.ended_at))[send.id]
         watch.publish(WatchedSend(send, counted, ended))
 
 
@@ -158,15 +154,11 @@ class _Watch:
         self.readers = 0
         self.polling: asyncio.Task[None] | None = None
         self.state: WatchedSend | None = None
-        self.counted: Counted | None = None
-        self.counted_at = 0.0
+        self.ended_at = 0.0
+        """The time of the event loop at which a read found the end, or 0. The last counts began after it."""
         self.closed = False
         """True if there are no further states."""
         self._changed = asyncio.Event()
-
-    def recent_counts(self, send: Send) -> Counted | None:
-        """Return the last counts, or None if they are too old."""
-        return self.counted if time.monotonic() - self.counted_at < max_age_s(send) else None
 
     def publish(self, state: WatchedSend) -> None:
         if state.differs_from(self.state):
