@@ -21,7 +21,7 @@ class Plan:
     deliveries: int = 20_000
     items: int = 100_000
     digests: int = 1_000
-    recipients: int = 10_000
+    recipients: int = 5_000
     progress: Callable[[str], None] = lambda _: None
 
     async def best(self, measure: Callable[[], Awaitable[T]], badness: Callable[[T], float]) -> T:

@@ -36,7 +36,7 @@ def bench(
     ] = 20_000,
     items: Annotated[int, typer.Option(help="Number of held items in the `digest` benchmark.", min=100)] = 100_000,
     digests: Annotated[int, typer.Option(help="Number of digests in the `digest` benchmark.", min=1)] = 1_000,
-    recipients: Annotated[int, typer.Option(help="Number of recipients in the `storage` benchmark.", min=100)] = 10_000,
+    recipients: Annotated[int, typer.Option(help="Number of recipients in the `storage` benchmark.", min=100)] = 5_000,
     into: Annotated[Path, typer.Option(help="Folder in which `all` writes benchmarks.md and benchmarks.svg.")] = Path(
         "infra"
     ),

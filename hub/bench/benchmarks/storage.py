@@ -19,8 +19,8 @@ from hub.model import Channel, Role
 from hub.platform.connections import Database, Mongo
 
 USERS_PER_CALL = 1000
-WARMUP_SENDS = 2  # to every user, so collections and indexes have a size, and every user has a mailbox
-MEASURED_SENDS = 4
+WARMUP_SENDS = 1  # to every user, so collections and indexes have a size, and every user has a mailbox
+MEASURED_SENDS = 2
 TIMEOUT_S = 600.0
 UPSERT = "mutation($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
 EMAIL_SETTINGS = {
