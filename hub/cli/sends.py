@@ -19,25 +19,37 @@ Id = Annotated[str, typer.Argument(help="The id of the send.", show_default=Fals
 
 @app.command()
 def pause(id: Id, url: Url = "", token: Token = "", tenant: Tenant = "default", data: Data = DEFAULT_DATA) -> None:
-    """Stop all deliveries of a send that have not left. The notifications remain in the inboxes."""
+    """Stop all deliveries of a send that have not left. The notifications remain in the inboxes.
+
+    Example: hub sends pause 0198c6a2-7d1e-7c4b-9f3a-2b8d5e6f7a10
+    """
     _change("pauseSend", id, url, token, tenant, data)
 
 
 @app.command()
 def resume(id: Id, url: Url = "", token: Token = "", tenant: Tenant = "default", data: Data = DEFAULT_DATA) -> None:
-    """Continue a paused send."""
+    """Continue a paused send.
+
+    Example: hub sends resume 0198c6a2-7d1e-7c4b-9f3a-2b8d5e6f7a10
+    """
     _change("resumeSend", id, url, token, tenant, data)
 
 
 @app.command()
 def cancel(id: Id, url: Url = "", token: Token = "", tenant: Tenant = "default", data: Data = DEFAULT_DATA) -> None:
-    """Cancel all deliveries of a send that have not left. The notifications remain in the inboxes."""
+    """Cancel all deliveries of a send that have not left. The notifications remain in the inboxes.
+
+    Example: hub sends cancel 0198c6a2-7d1e-7c4b-9f3a-2b8d5e6f7a10
+    """
     _change("cancelSend", id, url, token, tenant, data)
 
 
 @app.command()
 def recall(id: Id, url: Url = "", token: Token = "", tenant: Tenant = "default", data: Data = DEFAULT_DATA) -> None:
-    """Cancel a send, and remove its notifications from all inboxes."""
+    """Cancel a send, and remove its notifications from all inboxes.
+
+    Example: hub sends recall 0198c6a2-7d1e-7c4b-9f3a-2b8d5e6f7a10
+    """
     _change("recallSend", id, url, token, tenant, data)
 
 
