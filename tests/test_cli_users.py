@@ -140,10 +140,11 @@ async def test_file_that_cannot_be_imported_is_refused_with_the_reason(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("is_killed", [True, False])
 async def test_interrupted_import_continues_after_the_last_recorded_row(
-    tenant: Tenant, deployment: Deployment, tmp_path: Path, database: Database
+    tenant: Tenant, deployment: Deployment, tmp_path: Path, database: Database, is_killed: bool
 ) -> None:
-    """It is killed, and later finds its position. No row is lost, and each rejected row is written once."""
+    """It is killed or stopped with Ctrl-C, and later finds its position. No row is lost, and each rejected row is written once."""
     count = scaled(30_000, 60_000)
     path = tmp_path / "users.jsonl"
     bad = range(500, count, 5_000)
@@ -156,7 +157,13 @@ async def test_interrupted_import_continues_after_the_last_recorded_row(
 
     async with Command("users", "import", str(path), *options(tenant, deployment), jwt_secret=SECRET) as first:
         await eventually(has_rejected, 60)
-        first.kill()
+        if is_killed:
+            first.kill()
+        else:
+            first.interrupt()
+            assert await first.wait(10) == 130
+            assert first.err.endswith(" users are imported. Run the same command again to continue.\n")
+            assert "Traceback" not in first.err
     position = json.loads(progress.read_bytes())
     assert 0 < position["imported"] < count - len(bad)
     other = run(tenant, deployment, "import", write_rows(tmp_path / "other.csv", ["id"], ["x"]))

@@ -207,3 +207,11 @@ def test_doctor_and_serve_report_the_same_errors(servers: tuple[Mongod, Redis]) 
         assert started.stderr.startswith(words)
         assert f"wrong  {words}" in examined.stdout
         assert "Traceback" not in started.stderr + examined.stderr
+
+
+@pytest.mark.parametrize("text", ["$plan", "a.b", " ".join(f"a{n}" for n in range(17))])
+def test_indexed_attributes_are_at_most_16_valid_names(text: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        settings(indexed_attributes=text)
+    assert "HUB_INDEXED_ATTRIBUTES" in "".join(describe_faults(refused.value))
+    assert settings(indexed_attributes="plan, plan team").indexed_attributes == ("plan", "team")
