@@ -79,11 +79,13 @@ async def test_profile_is_stored_with_its_search_fields(tenant: Tenant, database
 
 
 @asynccontextmanager
-async def worker(servers: tuple[Mongod, Redis], database: str, indexed_attributes: str) -> AsyncIterator[Deployment]:
+async def worker(
+    servers: tuple[Mongod, Redis], database: str, indexed_attributes: str, workers: int = 1
+) -> AsyncIterator[Deployment]:
     mongod, redis = servers
     own = {"mongo_database": database, "redis_prefix": f"{database}:", "scheduler_interval_s": "0.05"}
     settings = {**own, "indexed_attributes": indexed_attributes}
-    async with Deployment(mongod.url, redis.url, apis=1, workers=1, **settings) as running:
+    async with Deployment(mongod.url, redis.url, apis=1, workers=workers, **settings) as running:
         yield running
 
 
@@ -114,10 +116,17 @@ async def test_changed_setting_converts_stored_users(servers: tuple[Mongod, Redi
 
             await eventually(converted)
             assert await indexed("alice") == [{"k": "team", "v": {"x": None}}]
-            await users.update_one({"_id": "acme/alice"}, {"$set": {"search_version": versions[0]}})
-            await upsert(tenant, "alice", attributes={"team": "b"})  # a user of a process with another setting
-            await eventually(converted)
-            assert await indexed("alice") == [{"k": "team", "v": "b"}]
+            old = worker(servers, name, "seats, tags plan none", workers=0)
+            async with old as outdated, Tenant("acme", outdated.urls) as tenant_there:
+                await upsert(tenant_there, "alice", attributes={"team": "b", "plan": "free"})
+
+                async def corrected() -> bool:
+                    return await indexed("alice") == [{"k": "team", "v": "b"}]
+
+                await eventually(corrected)
+                await upsert(tenant_there, "carol", attributes={"team": "c"})
+                await eventually(converted)
+                assert await indexed("carol") == [{"k": "team", "v": "c"}]
         await client.drop_database(name)
 
 
