@@ -22,6 +22,7 @@ OWNERS = {
     "deliveries": "status/deliveries.py",
     "replays": "status/deliveries.py",
     "sends": "status/sends.py",
+    "expansion_parts": "status/expansion_parts.py",
     "receipts": "status/receipts.py",
     "workers": "status/workers.py",
     "captured_messages": "status/captured.py",

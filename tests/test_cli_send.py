@@ -3,8 +3,9 @@
 import socket
 from pathlib import Path
 
+from tests.broadcasts import create_users
 from tests.cli_commands import base_url, run_command
-from tests.client import Tenant
+from tests.client import Tenant, eventually
 from tests.processes import SECRET, Deployment
 
 
@@ -41,6 +42,28 @@ async def test_send_command_delivers_everything_once(tenant: Tenant, deployment:
         "/builds/7",
         True,
     ]
+
+
+async def test_send_command_sends_to_everyone_after_a_dry_run(tenant: Tenant, deployment: Deployment) -> None:
+    await create_users(tenant, [f"user-{number:02}" for number in range(13)])
+    fields = ["send", "Hi", "--everyone", "--except", "user-01", "--channel", "in_app", "--channel", "email"]
+    target = ["--url", base_url(deployment), "--tenant", tenant.name]
+    simulated = run_command(*fields, "--dry-run", *target, jwt_secret=SECRET)
+    assert simulated.returncode == 0, simulated.stderr
+    lines = simulated.stdout.splitlines()
+    assert lines[0] == "user-00: IN_APP, EMAIL skipped (NOT_CONFIGURED)"
+    assert [line.partition(":")[0] for line in lines[1:10]] == [f"user-{number:02}" for number in range(2, 11)]
+    assert lines[10:] == ["... and others.", "Nothing was sent, because of --dry-run."]
+    done = run_command(*fields, *target, jwt_secret=SECRET)
+    assert done.stdout.endswith(" is being sent to 13 people.\n"), done.stderr
+
+    async def arrived() -> bool:
+        return bool((await tenant.inbox("user-12"))["unread"])
+
+    await eventually(arrived)
+    assert (await tenant.inbox("user-01"))["unread"] == 0
+    both = run_command(*fields, "--to", "alice", *target, jwt_secret=SECRET)
+    assert both.stderr == "Pass either --to or --everyone.\n"
 
 
 async def test_send_command_uses_the_given_channels(tenant: Tenant, deployment: Deployment) -> None:

@@ -13,6 +13,7 @@ from pymongo import AsyncMongoClient
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 from redis.asyncio import Redis as RedisClient
 
+from hub import utc_time
 from hub.audience.tenants import Tenants
 from hub.errors import Unavailable
 from hub.ids import new_id
@@ -34,11 +35,14 @@ from hub.status.deliveries import Deliveries
 from hub.status.delivery_ends import DeliveryEnds
 from hub.status.digest_items import DigestItems
 from hub.status.digests import Digests
+from hub.status.expanding_sends import ExpandingSends
+from hub.status.expansion_parts import ExpansionParts
 from hub.status.receipt_builder import ReceiptBuilder
 from hub.status.scheduled_sends import ScheduledSends
 from hub.workflows.resolve import Resolve
 from hub.workflows.schedules import BATCH_SIZE as SENDS_AT_ONCE
 from hub.workflows.schedules import DueSends
+from hub.workflows.stop_expansion import StopExpansion
 from tests.clocks import hub_now
 from tests.mongo_assertions import stored_receipts
 
@@ -271,7 +275,8 @@ async def test_resolution_that_fails_does_not_stop_those_behind_it(stores: Store
     ]
     await stores.database.notifications.insert_many(found)
     resolutions, committer = Resolutions(stores.database), Committer()
-    resolve = Resolve(committer, resolutions, ScheduledSends(stores.database), hub_now)  # type: ignore[arg-type]
+    stop = StopExpansion(ExpansionParts(stores.database, utc_time.now, timedelta()), ExpandingSends(stores.database))
+    resolve = Resolve(committer, resolutions, ScheduledSends(stores.database), stop, hub_now)  # type: ignore[arg-type]
     for key in ("bad-1", "bad-2", "good"):
         await resolutions.store(Resolution(id=new_id(), tenant="acme", collapse_key=key, started_at=hub_now()))
     assert await resolve.continue_resolutions() == 3

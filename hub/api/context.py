@@ -14,6 +14,7 @@ from strawberry.dataloader import DataLoader
 
 from hub.api.rate_limits import RateLimits
 from hub.audience.devices import Devices
+from hub.audience.recipients import Recipients
 from hub.audience.templates import Templates
 from hub.audience.tenants import Tenants
 from hub.audience.users import Users
@@ -29,6 +30,7 @@ from hub.platform.translations import DEFAULT, Language, language
 from hub.settings import Settings
 from hub.status.deliveries import Deliveries
 from hub.status.digests import Digests
+from hub.status.expansion_parts import ExpansionParts
 from hub.status.receipt_change_stream import ReceiptStreams
 from hub.status.send_counts import Counted, SendCounts
 from hub.status.sends import Sends
@@ -73,6 +75,8 @@ class Services:
     subscriptions: SubscriptionHub
     sends: Sends
     send_counts: SendCounts
+    expansion_parts: ExpansionParts
+    recipients: Recipients
     users: Users
     devices: Devices
     tenants: Tenants
@@ -118,6 +122,7 @@ class Context:
     _external_deliveries: DataLoader[str, list[Delivery]] | None = None
     _digest_notifications: DataLoader[str, list[Notification]] | None = None
     _send_counts: DataLoader[Send, Counted] | None = None
+    _expanded: DataLoader[str, int] | None = None
     _tenants: DataLoader[str, Tenant] | None = None
     language: Language | None = None
     _languages: DataLoader[str, Language] | None = None
@@ -191,6 +196,17 @@ class Context:
         with self.reading():
             counted = await self.services.send_counts.get_many(sends)
         return [counted[send.id] for send in sends]
+
+    async def count_expanded(self, send: str) -> int:
+        """Return the number of recipients so far of a send that is being expanded. Concurrent calls share one query."""
+        if self._expanded is None:
+            self._expanded = DataLoader(self._count_expanded, cache=False)
+        return await self._expanded.load(send)
+
+    async def _count_expanded(self, sends: list[str]) -> list[int]:
+        with self.reading():
+            counts = await self.services.expansion_parts.count_recipients(sends)
+        return [counts[send] for send in sends]
 
     async def tenant(self, id: str) -> Tenant:
         """Return a tenant. Each tenant is read once per operation."""

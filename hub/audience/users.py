@@ -66,6 +66,11 @@ def indexes() -> Indexes:
     }
 
 
+def lock_existing(ids: Collection[str]) -> list[UpdateOne]:
+    """Return updates that change each user, so a transaction that erases the user conflicts. None creates a user."""
+    return [UpdateOne({"_id": id}, {"$inc": {"locks": 1}}) for id in ids]
+
+
 def unknown_user(id: str, now: datetime) -> User:
     """Return a user without a profile."""
     return User(id=id, created_at=now, updated_at=now)

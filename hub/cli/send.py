@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hub.cli.api_client import execute, read_time, run_or_exit
+from hub.cli.send_preview import preview
 from hub.cli.send_progress import follow_send, target_options
 from hub.cli.target_hub import DEFAULT_DATA, Data, TargetHub, Tenant, Token, Url, fail, resolve_hub
 from hub.cli.token import parse_duration
@@ -15,7 +16,7 @@ from hub.model import Channel, DeliveryStatus, Priority, Role, SendStatus
 
 SEND_MUTATION = """mutation ($input: SendInput!) {
   send(input: $input) {
-    duplicate send { id recipients sendAt status counts { channel status reasons { reason count } } }
+    duplicate send { id recipients total sendAt status counts { channel status reasons { reason count } } }
   }
 }"""
 
@@ -58,20 +59,31 @@ Markdown = Annotated[
     bool, typer.Option("--markdown", help="The body is Markdown: bold, italic, code, links, and lists.")
 ]
 
+Link = Annotated[
+    str | None,
+    typer.Option("--link", help="The URL to open on a click: an http or https URL, or a path such as /a/path."),
+]
+Everyone = Annotated[bool, typer.Option("--everyone", help="Send to all users of the tenant.")]
+Except = Annotated[
+    list[str] | None, typer.Option("--except", help="The id of a user who does not get it. Can be repeated.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the first recipients and what would happen, and send nothing.")
+]
+
 
 def send(
     title: Annotated[str, typer.Argument(help="The title of the notification.", show_default=False)],
     body: Annotated[str, typer.Argument(help="The body of the notification.")] = "",
     to: Annotated[list[str] | None, typer.Option("--to", help="The id of a recipient. Can be repeated.")] = None,
+    everyone: Everyone = False,
+    excluded: Except = None,
     category: Annotated[str, typer.Option("--category", help="The category of the notification.")] = "news",
     channel: Channels = None,
     priority: PriorityOption = None,
     tag: Annotated[list[str] | None, typer.Option("--tag", help="A tag to filter by. Can be repeated.")] = None,
     data_json: Annotated[str | None, typer.Option("--json", help="Data for your app as JSON.")] = None,
-    link: Annotated[
-        str | None,
-        typer.Option("--link", help="The URL to open on a click: an http or https URL, or a path such as /a/path."),
-    ] = None,
+    link: Link = None,
     key: Annotated[
         str | None,
         typer.Option("--key", help="The idempotency key. Calls with the same key send the notification once."),
@@ -81,6 +93,7 @@ def send(
     expires: Expires = None,
     markdown: Markdown = False,
     ack: Annotated[bool, typer.Option("--ack", help="Ask recipients to acknowledge the notification.")] = False,
+    dry_run: DryRun = False,
     follow: Follow = False,
     url: Url = "",
     token: Token = "",
@@ -89,16 +102,14 @@ def send(
 ) -> None:
     """Send a notification.
 
-    Returns after the notification is stored. With --follow, Ctrl-C stops the output and not the send.
+    Returns after the notification is stored. With --everyone, workers then send it to all users. With --follow, Ctrl-C
+    stops the output and not the send.
 
     Example: hub send "Build failed" "Two tests are red." --to alice --priority high --key build-1041
     """
-    if not to:
-        fail("Name the recipient: --to alice.", 2)
-    if comma_separated := [user for user in to if "," in user]:
-        fail(f"--to {comma_separated[0]}: repeat --to for each user.", 2)
     send_input: dict[str, Any] = {
-        "to": {"users": to},
+        "to": _recipients(to or [], everyone=everyone),
+        "except": excluded,
         "category": category,
         "content": {"title": title, "body": body, "actionUrl": link, "markdown": markdown},
         "data": _parse_json(data_json),
@@ -112,11 +123,26 @@ def send(
     hub = resolve_hub(url, token, data)
     access_token = hub.token(user=None, role=Role.SERVICE, tenant=tenant)
     send_input |= _times(at, expires, hub, access_token)
+    if dry_run:
+        preview(hub, access_token, send_input)
+        return
     sent = run_or_exit(execute(hub.url, access_token, SEND_MUTATION, input=send_input), hub)["send"]
     _print_result(sent)
     if follow:
         options = target_options(url, tenant, data)
         follow_send(sent["send"]["id"], hub, lambda: hub.token(user=None, role=Role.SERVICE, tenant=tenant), options)
+
+
+def _recipients(users: list[str], *, everyone: bool) -> dict[str, Any]:
+    if everyone:
+        if users:
+            fail("Pass either --to or --everyone.", 2)
+        return {"everyone": True}
+    if not users:
+        fail("Name the recipient: --to alice. To send to all users, pass --everyone.", 2)
+    if comma_separated := [user for user in users if "," in user]:
+        fail(f"--to {comma_separated[0]}: repeat --to for each user.", 2)
+    return {"users": users}
 
 
 def _times(at: str | None, expires: str | None, hub: TargetHub, token: str) -> dict[str, str]:
@@ -135,13 +161,17 @@ def _time_after(duration: str, hub: TargetHub, token: str) -> str:
 
 
 def _print_result(sent: dict[str, Any]) -> None:
-    id, count = sent["send"]["id"], sent["send"]["recipients"]
-    people = "1 person" if count == 1 else f"{count} people"
+    id, status, total = sent["send"]["id"], sent["send"]["status"], sent["send"]["total"]
+    people = "all users"
+    if count := sent["send"]["recipients"] if status != SendStatus.EXPANDING else total:
+        people = "1 person" if count == 1 else f"{count} people"
     for row in sent["send"]["counts"]:
         if row["status"] == DeliveryStatus.SKIPPED:
             reasons = ", ".join(f"{reason['reason']} ({reason['count']})" for reason in row["reasons"])
             print(f"{row['channel']} skipped: {reasons}.", file=sys.stderr)
-    if sent["send"]["status"] == SendStatus.SCHEDULED:
+    if status == SendStatus.EXPANDING:
+        print(f"{id} is being sent to {people}.")
+    elif status == SendStatus.SCHEDULED:
         print(f"{id} is scheduled for {sent['send']['sendAt']} to {people}.")
     else:
         print(f"{id} was already sent to {people} with this key." if sent["duplicate"] else f"{id} sent to {people}.")

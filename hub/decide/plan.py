@@ -16,7 +16,6 @@ from hub.decide.effective_preferences import EffectivePreferences
 from hub.email_address import is_email_address
 from hub.model import (
     NO_PREFERENCES,
-    BecauseKind,
     Category,
     CategoryPreference,
     Channel,
@@ -85,7 +84,6 @@ class Plan(Struct, frozen=True):
     """
 
     priority: Priority
-    because: str
     hidden: bool
     decisions: tuple[Decision, ...]
     skipped: dict[str, str]
@@ -220,7 +218,6 @@ def _plan(requested: Requested, category: Category, recipient: Recipient) -> Pla
     external = tuple(decision for decision in decisions if is_stored(decision))
     return Plan(
         priority=requested.priority or category.priority,
-        because=BecauseKind.NAMED.value,
         hidden=not shown,
         decisions=decisions,
         skipped={

@@ -29,7 +29,7 @@ from hub.errors import HubError, Unavailable
 from hub.inbox import idempotency_records, search, window_counts
 from hub.inbox.mailbox_decoding import decode_mailboxes
 from hub.inbox.unit_of_work import UnitOfWork
-from hub.inbox.works import Work
+from hub.inbox.works import Contended, Work
 from hub.model import (
     CONTENT_FIELDS,
     MUTABLE_FIELDS,
@@ -74,7 +74,8 @@ class CommitHooks(Protocol):
         ...
 
     def new_mailbox_updates(self, mailboxes: Collection[str], unit: UnitOfWork) -> dict[str, list[UpdateOne]]:
-        """Return additional updates that new mailboxes require, such as creating their users, by collection."""
+        """Return additional updates that new mailboxes require, such as creating their users, by collection. Each must
+        match or insert a document: otherwise, the transaction is repeated."""
         ...
 
     async def add_follow_ups(self, unit: UnitOfWork, session: AsyncClientSession) -> None:
@@ -103,6 +104,10 @@ class Submission(Generic[T]):
 
 
 Batch = list[Submission[Any]]
+
+
+class _UserErased(Exception):
+    """A user who must exist was erased after the users were read. The next attempt reads the users again."""
 
 
 class TransactionRunner:
@@ -134,9 +139,12 @@ class TransactionRunner:
                 return
             except Exception as error:  # noqa: BLE001 - otherwise callers would wait forever
                 on_written()
-                if isinstance(error, PyMongoError) and _is_retryable(error):
+                if isinstance(error, _UserErased) or (isinstance(error, PyMongoError) and _is_retryable(error)):
                     conflicts += 1
                     metrics.conflicts.inc()
+                    if conflicts >= 2 and len(batch) == 1 and batch[0].work.is_divisible:
+                        fail(batch[0], Contended())
+                        return
                     if conflicts < 2 or len(batch) == 1:
                         await asyncio.sleep(random.uniform(0, min(0.1, 0.002 * 2**conflicts)))  # noqa: S311 - jitter
                         continue
@@ -256,7 +264,9 @@ class TransactionRunner:
         if new:
             created = [head["_id"] for head in new]
             for collection, updates in self._hooks.new_mailbox_updates(created, unit).items():
-                await self._database[collection].bulk_write(updates, ordered=False, session=session)
+                result = await self._database[collection].bulk_write(updates, ordered=False, session=session)
+                if result.matched_count + result.upserted_count < len(updates):
+                    raise _UserErased
         if unit.replaced:
             updates = [_notification_update(n) for n in unit.replaced.values()]
             await self._database.notifications.bulk_write(updates, ordered=False, session=session)

@@ -41,6 +41,7 @@ class UnitOfWork:
     - `deliveries_to_end`: the removed notifications whose waiting deliveries are obsolete, by id, with the reason.
     - `stopping`: the notifications with deliveries that a mark of the recipient may stop.
     - `receipts`: the receipts of the changes, in order.
+    - `required_users`: the users who must exist. Their mailboxes may be created, but not they.
     - `released`: the deliveries to enqueue after the commit, as `(lane, id)`.
     """
 
@@ -71,6 +72,7 @@ class UnitOfWork:
         self.stopping: list[Notification] = []
         self.receipts: list[PendingReceipt] = []
         self.released: list[tuple[str, str]] = []
+        self.required_users: set[str] = set()
         self.locked_mailboxes: set[str] = set()
         self._live: dict[tuple[str, str], str] = {}
         self._events: dict[str, list[InboxEvent]] = {}

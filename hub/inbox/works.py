@@ -10,6 +10,10 @@ from hub.inbox.unit_of_work import UnitOfWork
 T_co = TypeVar("T_co", covariant=True)
 
 
+class Contended(Exception):
+    """Two attempts of a work conflicted with changes of other processes. Nothing was changed."""
+
+
 class Work(Protocol[T_co]):
     """One change of one or more inboxes."""
 
@@ -57,6 +61,11 @@ class Work(Protocol[T_co]):
     def low(self) -> bool:
         """True if the work has the rank LOW: it is committed in transactions of such works, after other works."""
 
+    @property
+    def is_divisible(self) -> bool:
+        """True if the work fails with Contended after two conflicts, because its caller submits smaller works then.
+        Other works are tried until their deadline."""
+
     def digest_keys(self, decision_data: Any) -> Mapping[str, Collection[str]]:
         """Return the mailboxes whose open digests the work needs, as `unit.digests`, by digest key. `decision_data` is
         that of the unit."""
@@ -79,6 +88,7 @@ class WorkDefaults:
     needs_recipients = False
     exclusive = False
     low = False
+    is_divisible = False
 
     def digest_keys(self, decision_data: Any) -> Mapping[str, Collection[str]]:  # noqa: ARG002 - most works need none
         return {}

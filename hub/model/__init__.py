@@ -21,7 +21,7 @@ from hub.model.preferences import EVERY_DAY, NO_PREFERENCES, CategoryPreference,
 from hub.model.principals import Principal, Role
 from hub.model.receipts import PendingReceipt, Receipt, ReceiptKind
 from hub.model.record import Record, document
-from hub.model.sends import ERASED_SEND_FIELDS, SEND_CONTENT_FIELDS, Send
+from hub.model.sends import ERASED_SEND_FIELDS, SEND_CONTENT_FIELDS, Send, SendAudience
 from hub.model.statuses import DeliveryStatus, Reason, SendStatus
 from hub.model.steps import Step, StepStop
 from hub.model.templates import CURRENT_UNTIL, Template, TemplateTexts
@@ -76,6 +76,7 @@ __all__ = (
     "Record",
     "Role",
     "Send",
+    "SendAudience",
     "SendStatus",
     "Step",
     "StepStop",

@@ -2,15 +2,29 @@
 
 from datetime import datetime
 
-from hub.model.notifications import Content
+from hub.model.notifications import BecauseKind, Content
 from hub.model.record import Record
 from hub.model.statuses import SendStatus
 from hub.model.steps import Step
 
 
+class SendAudience(Record, frozen=True):
+    """The recipients of a send that names no users. Workers list them while the send is EXPANDING."""
+
+    everyone: bool = False
+
+    @property
+    def because(self) -> str:
+        """`Notification.because` of the recipients."""
+        return BecauseKind.EVERYONE.value
+
+
 class Send(Record, frozen=True, rename={"id": "_id"}):
     """One accepted `send`. `recipients`: the number of users.
 
+    - `audience`: the recipients, unless the send names them. `excluded`: the users who do not get it.
+    - `total`: the expected number of recipients of an expansion. `parts_left`: the number of its parts that are not
+      complete. It is set until `recipients` is; until then, the parts have the number of recipients.
     - `content`: of a send without a template.
     - `template`: the key of the template. Its texts and those of the email layout have the recorded versions.
     - `template_title`: the title in the tenant's locale. `template_data`: JSON text that only the template reads.
@@ -33,6 +47,10 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     status: SendStatus
     created_at: datetime
     recipients: int
+    audience: SendAudience | None = None
+    excluded: tuple[str, ...] = ()
+    total: int | None = None
+    parts_left: int | None = None
     collapse_key: str | None = None
     steps: tuple[Step, ...] = ()
     send_at: datetime | None = None
@@ -51,6 +69,11 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     leased_until: datetime | None = None
     remaining: int | None = None
     recalled_to: str = ""
+
+    @property
+    def expected_recipients(self) -> int:
+        """The number of recipients, an estimate while the send is being expanded."""
+        return max(self.recipients, self.total or 0) if self.parts_left is not None else self.recipients
 
     @property
     def title(self) -> str | None:

@@ -42,6 +42,7 @@ from hub.platform.outbound_http import OutboundHTTP
 from hub.platform.rate_limiter import RateLimiter
 from hub.platform.server_clock import ServerClock
 from hub.platform.signed_links import SignedLinks
+from hub.runtime.expansions import ExpansionComponents, build_expansion_components, expansion_tasks
 from hub.runtime.gauges import register_gauges
 from hub.runtime.health_reader import health_reader
 from hub.runtime.queue_metrics import QueueMetrics
@@ -210,6 +211,7 @@ class _Inbox:
     retention: Retention
     releases: Releases
     changed_preferences: ChangedPreferences
+    expansion: ExpansionComponents
 
 
 def _build_inbox(settings: Settings, stores: Stores, queue: _Queue) -> _Inbox:
@@ -224,16 +226,16 @@ def _build_inbox(settings: Settings, stores: Stores, queue: _Queue) -> _Inbox:
     )
     committer = Committer(database, settings, now, hooks)
     actions = InboxActions(committer, inboxes, queue.deliveries, publisher, settings.commit_max_documents)
-    rounds = SendChangeRounds(SendChanges(database), real_now)
-    cancellation = SendCancellation(sends, rounds, queue.deliveries, queue.notifications, actions, real_now)
-    pause = SendPause(sends, rounds, held, now, real_now, settings.commit_deadline_s)
-    resolve = Resolve(committer, Resolutions(database), ScheduledSends(database), now)
+    expansion = build_expansion_components(database, settings, queue.tenants, sends, real_now)
+    rounds, stop = SendChangeRounds(SendChanges(database), real_now), expansion.stop
+    cancellation = SendCancellation(sends, rounds, queue.deliveries, queue.notifications, actions, stop, real_now)
+    pause = SendPause(sends, rounds, held, expansion.parts, now, real_now, settings.commit_deadline_s)
+    resolve = Resolve(committer, Resolutions(database), ScheduledSends(database), stop, now)
     retention = Retention(RetentionSweeps(database), sends, now, settings.commit_deadline_s)
     releases = Releases(held, queue.templates, committer, queue.lanes, settings, now)
     changed = ChangedPreferences(users, queue.tenants, held, queue.digests, now, settings.commit_deadline_s)
-    return _Inbox(
-        users, inboxes, sends, publisher, committer, actions, cancellation, pause, resolve, retention, releases, changed
-    )
+    actors = actions, cancellation, pause, resolve, retention, releases, changed, expansion
+    return _Inbox(users, inboxes, sends, publisher, committer, *actors)
 
 
 def _build_subscriptions(settings: Settings, stores: Stores, inboxes: Inboxes) -> SubscriptionHub:
@@ -249,23 +251,23 @@ def _build_subscriptions(settings: Settings, stores: Stores, inboxes: Inboxes) -
 def _build_services(
     settings: Settings, stores: Stores, queue: _Queue, inbox: _Inbox, rate_limiter: RateLimiter
 ) -> Services:
-    database, now = stores.database, stores.hub_clock.now
-    send_texts = SendTextRenderer(queue.templates, queue.tenants, inbox.users, settings)
+    database, now, start = stores.database, stores.hub_clock.now, inbox.expansion.start
+    scheduled, texts = ScheduledSends(database), SendTextRenderer(queue.templates, queue.tenants, inbox.users, settings)
     send_counts = SendCounts(inbox.sends, queue.deliveries, now, settings.commit_deadline_s)
     return Services(
         settings=settings,
         clock=now,
         real_clock=stores.server_clock.now,
         hub_clock=stores.hub_clock,
-        publish=Publish(
-            inbox.committer, inbox.sends, ScheduledSends(database), queue.tenants, send_texts, settings, now
-        ),
-        send_texts=send_texts,
+        publish=Publish(inbox.committer, inbox.sends, scheduled, queue.tenants, texts, start, settings, now),
+        send_texts=texts,
         inbox_actions=inbox.actions,
         inboxes=inbox.inboxes,
         subscriptions=_build_subscriptions(settings, stores, inbox.inboxes),
         sends=inbox.sends,
         send_counts=send_counts,
+        expansion_parts=inbox.expansion.parts,
+        recipients=inbox.expansion.recipients,
         users=inbox.users,
         devices=Devices(database, inbox.users, now, settings.user_max_devices),
         tenants=queue.tenants,
@@ -277,6 +279,7 @@ def _build_services(
             inbox.committer,
             inbox.publisher,
             inbox.sends,
+            inbox.expansion.parts,
             chunk=settings.commit_max_documents,
             export_max=settings.export_max_items,
         ),
@@ -323,6 +326,7 @@ def _build_scheduler(settings: Settings, stores: Stores, queue: _Queue, inbox: _
         PeriodicTask("lost_digests", queue.digest_items.release_lost),
         PeriodicTask("releases", inbox.releases.tick, RELEASE_BATCH_SIZE),
         PeriodicTask("due_sends", due_sends.tick, DUE_SENDS_BATCH_SIZE),
+        *expansion_tasks(inbox.expansion, inbox.committer, services.send_texts, now),
         PeriodicTask("send_changes", functools.partial(inbox.pause.rounds.tick, inbox.cancellation, inbox.pause)),
         PeriodicTask("resolutions", inbox.resolve.continue_resolutions),
         PeriodicTask("retention_sweeps", inbox.retention.continue_sweeps),

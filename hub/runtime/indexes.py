@@ -5,7 +5,7 @@ from hub.inbox import inbox_reader, window_counts
 from hub.platform import signed_links
 from hub.platform.connections import Indexes
 from hub.settings import Settings
-from hub.status import deliveries, receipts, sends, workers
+from hub.status import deliveries, expansion_parts, receipts, sends, workers
 from hub.webhooks import webhook_calls
 
 
@@ -15,6 +15,7 @@ def indexes(settings: Settings) -> list[Indexes]:
         inbox_reader.indexes(settings),
         window_counts.indexes(),
         sends.indexes(),
+        expansion_parts.indexes(),
         receipts.indexes(settings),
         users.indexes(),
         tenants.indexes(),

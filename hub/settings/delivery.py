@@ -124,6 +124,11 @@ class DeliverySettings(BaseModel):
         60, description="Time after which a delivery that no worker has claimed is enqueued again."
     )
     scheduler_interval_s: PositiveSeconds = Field(0.5, description="Time between two runs of the scheduler.")
+    oplog_hours: Seconds = Field(
+        1,
+        description="Hours that MongoDB's full oplog must cover; while it covers less, sends to many users wait, "
+        "because they would end the cursors of receipt subscriptions; 0 disables the check.",
+    )
     shutdown_timeout_s: PositiveSeconds = Field(
         10, description="Time in which a process must finish its work after SIGTERM."
     )

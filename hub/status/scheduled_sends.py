@@ -33,6 +33,7 @@ class ScheduledSend(Struct, frozen=True, rename={"id": "_id"}):
     id: str
     tenant: str
     scheduled: Scheduled
+    excluded: tuple[str, ...] = ()
     expires_at: datetime | None = None
 
 

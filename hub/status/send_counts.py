@@ -35,9 +35,9 @@ class Counted(Struct, frozen=True):
 
 def max_age_s(send: Send) -> float:
     """Return how old the counts of a send may be."""
-    if send.recipients <= SMALL_SEND_MAX_RECIPIENTS:
+    if send.expected_recipients <= SMALL_SEND_MAX_RECIPIENTS:
         return 0.0
-    return MAX_AGE_S if send.recipients <= LARGE_SEND_MIN_RECIPIENTS else LARGE_MAX_AGE_S
+    return MAX_AGE_S if send.expected_recipients <= LARGE_SEND_MIN_RECIPIENTS else LARGE_MAX_AGE_S
 
 
 class SendCounts:
@@ -53,7 +53,7 @@ class SendCounts:
     async def get_many(self, sends: Collection[Send], since: float = 0.0) -> dict[str, Counted]:
         """Return the counts of sends by id. Small sends share two queries. Raise Unavailable if a large send cannot be
         counted in time. A count that began before `since`, a time of the event loop, is not returned."""
-        small = {send.id for send in sends if send.recipients <= SMALL_SEND_MAX_RECIPIENTS}
+        small = {send.id for send in sends if send.expected_recipients <= SMALL_SEND_MAX_RECIPIENTS}
         tasks = {send.id: self._shared(send, since) for send in sends if send.id not in small}
         counted = await self._count(small) if small else {}
         try:

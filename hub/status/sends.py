@@ -60,13 +60,25 @@ def indexes() -> Indexes:
                 name="scheduled_users",
                 partialFilterExpression={"scheduled": {"$exists": True}},
             ),
+            # the sends that skip a user because of a resolution, who is removed when erased
+            IndexModel(
+                [("tenant", ASCENDING), ("scheduled.resolved", ASCENDING)],
+                name="scheduled_resolved",
+                partialFilterExpression={"scheduled": {"$exists": True}},
+            ),
+            # the sends that leave out a user, who is removed when erased
+            IndexModel(
+                [("tenant", ASCENDING), ("excluded", ASCENDING)],
+                name="excluded",
+                partialFilterExpression={"excluded": {"$exists": True}},
+            ),
             # the sends to a user that may have no notification when the user is erased
             IndexModel(
                 [("tenant", ASCENDING), ("recipient_ids", ASCENDING)],
                 name="recipient_ids",
                 partialFilterExpression={"recipient_ids": {"$exists": True}},
             ),
-            # the scheduled sends with a collapse key, which a resolution concerns
+            # the scheduled and expanding sends with a collapse key, which a resolution concerns
             IndexModel(
                 [("tenant", ASCENDING), ("collapse_key", ASCENDING)],
                 name="scheduled_key",
@@ -134,6 +146,7 @@ class Sends:
             "_id": {"$in": list(ids)},
             "recipients": {"$lte": SMALL_SEND_MAX_RECIPIENTS},
             "recipient_ids": {"$exists": False},
+            "parts_left": {"$exists": False},
         }
         sends = self._database[COLLECTION]
         while counts := {doc["_id"]: doc.get("erased") async for doc in sends.find(match, {"erased": 1})}:
@@ -163,10 +176,28 @@ class Sends:
                 "$cond": [{"$isArray": "$recipient_ids"}, {"$setDifference": ["$recipient_ids", [name]]}, "$$REMOVE"]
             },
         }
-        is_last = {"$gte": ["$erased", "$recipients"]}
+        is_last = {"$and": [{"$gte": ["$erased", "$recipients"]}, {"$eq": [{"$type": "$parts_left"}, "missing"]}]}
         content = {field: {"$cond": [is_last, "$$REMOVE", f"${field}"]} for field in ERASED_SEND_FIELDS}
         match = {"_id": {"$in": list(ids)}, "recipients": {"$lte": SMALL_SEND_MAX_RECIPIENTS}}
         await self._database[COLLECTION].update_many(match, [{"$set": counted}, {"$set": content}], session=session)
+
+    async def erase_unreached(self, tenant: str, user: str) -> None:
+        """Remove a user from the sends that leave out the user, or skip the user because of a resolution."""
+        for field, index in (("excluded", "excluded"), ("scheduled.resolved", "scheduled_resolved")):
+            match: Document = {"tenant": tenant, field: user}
+            if index == "scheduled_resolved":
+                match["scheduled"] = {"$exists": True}
+            await self._database[COLLECTION].update_many(match, {"$pull": {field: user}}, hint=index)
+
+    async def first_users(self, send: Send, limit: int) -> list[str]:
+        """Return the first users that a send names, except erased ones."""
+        if send.recipient_ids is not None:
+            return list(send.recipient_ids[:limit])
+        of_request = {"scheduled.users": {"$slice": limit}}
+        doc = await self._database[COLLECTION].find_one({"_id": send.id}, of_request)
+        if doc and "scheduled" in doc:
+            return list(doc["scheduled"]["users"])
+        return [n.user_id for n in await self._notifications.list_of_send(send.id, limit, None, hidden=True)]
 
     async def page(
         self,

@@ -18,7 +18,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.audience.tenants import Tenants
 from hub.audience.users import COLLECTION as USERS
-from hub.audience.users import Users
+from hub.audience.users import Users, lock_existing
 from hub.decide.recheck import stop_reason
 from hub.decide.timing import INTERRUPTING, interruption_of
 from hub.inbox.unit_of_work import UnitOfWork
@@ -89,8 +89,10 @@ class AfterCommit:
         return DigestJoins(await self._digests.load_open(mailboxes, session))
 
     def new_mailbox_updates(self, mailboxes: Collection[str], unit: UnitOfWork) -> dict[str, list[UpdateOne]]:
-        """Return the updates that create the users of new mailboxes by collection."""
-        return {USERS: self._users.create_missing(mailboxes, unit.now)}
+        """Return the updates that create the users of new mailboxes by collection. Users who must exist are locked."""
+        required = unit.required_users.intersection(mailboxes)
+        missing = [mailbox for mailbox in mailboxes if mailbox not in required]
+        return {USERS: [*self._users.create_missing(missing, unit.now), *lock_existing(required)]}
 
     async def add_follow_ups(self, unit: UnitOfWork, session: AsyncClientSession) -> None:
         """Add held deliveries to briefings. Cancel the new deliveries of notifications that were replaced in the same

@@ -1,8 +1,8 @@
 """The cancellation or recall of a send.
 
-The send is marked first, which prevents every call that has not started. Then the waiting deliveries are cancelled. A
-recall also removes the notifications from the inboxes and publishes the removal. This takes place in rounds. The
-scheduler also retries notifications that could not be decoded.
+The send is marked first, which prevents every call that has not started. Then its expansion ends, and the waiting
+deliveries are cancelled. A recall also removes the notifications from the inboxes and publishes the removal. This takes
+place in rounds. The scheduler also retries notifications that could not be decoded.
 """
 
 from datetime import timedelta
@@ -17,6 +17,7 @@ from hub.status.sends import STOP_REASONS, Sends
 from hub.utc_time import RealClock
 from hub.workflows.inbox_actions import InboxActions
 from hub.workflows.send_change_rounds import ROUND_SIZE, Round, SendChangeRounds
+from hub.workflows.stop_expansion import StopExpansion
 
 CHUNK = 250  # notifications per transaction; larger transactions would delay other changes
 INCOMPLETE_PAUSE = timedelta(seconds=30)  # after notifications could not be decoded
@@ -32,8 +33,10 @@ class SendCancellation:
         deliveries: Deliveries,
         notifications: Notifications,
         inbox_actions: InboxActions,
+        stop_expansion: StopExpansion,
         real_clock: RealClock,
     ) -> None:
+        self._stop_expansion = stop_expansion
         self._sends = sends
         self._rounds = rounds
         self._deliveries = deliveries
@@ -51,6 +54,7 @@ class SendCancellation:
 
     async def run_round(self, send: Send) -> Round:
         """Cancel deliveries, and then remove notifications from inboxes, up to ROUND_SIZE."""
+        await self._stop_expansion.end(send)
         changed = await self._deliveries.cancel(send.id, STOP_REASONS[send.status], ROUND_SIZE)
         if changed >= ROUND_SIZE:
             return Round(changed, self._real_clock(), recalled_to=send.recalled_to)

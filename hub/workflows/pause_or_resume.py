@@ -2,7 +2,7 @@
 
 - A pause only marks the send. From then on, no call for it starts: the check right before each call, and the release of
   what waits for a time, hold the deliveries with the reason PAUSED and without `due_at`. A scheduled send is not
-  published. Notifications that are in inboxes stay.
+  published, and an expansion reaches no other recipient. Notifications that are in inboxes stay.
 - A resumption gives the send the status that it had. Then it makes what is held with PAUSED due, so the scheduler
   decides each delivery again. Calls that a worker prepares at this time are not held.
 - A release that read the send as paused may be committed until its deadline, so the last round, which must find
@@ -13,6 +13,7 @@ from datetime import timedelta
 
 from hub.errors import Conflict, NotFound
 from hub.model import Send, SendStatus
+from hub.status.expansion_parts import ExpansionParts
 from hub.status.held_deliveries import HeldDeliveries
 from hub.status.sends import Sends
 from hub.utc_time import Clock, RealClock
@@ -38,6 +39,7 @@ class SendPause:
         sends: Sends,
         rounds: SendChangeRounds,
         held: HeldDeliveries,
+        parts: ExpansionParts,
         clock: Clock,
         real_clock: RealClock,
         commit_deadline_s: float,
@@ -45,6 +47,7 @@ class SendPause:
         self._sends = sends
         self.rounds = rounds
         self._held = held
+        self._parts = parts
         self._clock = clock
         self._real_clock = real_clock
         self._last_round = timedelta(seconds=2 * commit_deadline_s)
@@ -52,7 +55,12 @@ class SendPause:
     async def pause(self, tenant: str, id: str, reason: str) -> Send:
         """Stop the calls of a send that have not started. If it is paused, return it unchanged. Raise NotFound, or
         Conflict if it has ended."""
-        return await self.rounds.changes.mark_paused(tenant, id, reason) or await self._unchanged(tenant, id, "paused")
+        paused = await self.rounds.changes.mark_paused(tenant, id, reason)
+        if paused is None:
+            return await self._unchanged(tenant, id, "paused")
+        if paused.parts_left is not None:
+            await self._parts.stop(id)
+        return paused
 
     async def resume(self, tenant: str, id: str) -> Send:
         """Continue a send in the status that it had. If it is not paused, return it unchanged. Raise NotFound, or
@@ -64,6 +72,8 @@ class SendPause:
         """Make deliveries due that are held because the send was paused, up to ROUND_SIZE."""
         if send.status is SendStatus.SCHEDULED:
             return Round(0)
+        if send.parts_left is not None:
+            await self._parts.resume(send.id)
         await self._held.keep_running(send.id)
         changed, found = 0, SLICE
         while found == SLICE and changed < ROUND_SIZE:

@@ -1,4 +1,5 @@
-"""The publishing of sends. Each send is stored in one transaction. `after_commit` starts its deliveries."""
+"""The publishing of sends. A send that names its users is stored in one transaction, and `after_commit` starts its
+deliveries. Workers expand the other ones."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,10 +17,12 @@ from hub.settings import Settings
 from hub.status import sends
 from hub.status.scheduled_sends import ScheduledSend, ScheduledSends
 from hub.utc_time import Clock
+from hub.workflows.idempotency import IdempotencyKey
 from hub.workflows.schedules import ScheduleWork
 from hub.workflows.send_request import SendRequest
 from hub.workflows.send_texts import SendIds, SendTextRenderer, SendTexts
 from hub.workflows.send_work import DueSend, SendWork
+from hub.workflows.start_expansion import NewExpansion, StartExpansion
 
 
 class Published(Struct, frozen=True):
@@ -37,6 +40,7 @@ class Publish:
         scheduled: ScheduledSends,
         tenants: Tenants,
         text_renderer: SendTextRenderer,
+        start_expansion: StartExpansion,
         settings: Settings,
         clock: Clock,
     ) -> None:
@@ -46,6 +50,7 @@ class Publish:
         self._scheduled = scheduled
         self._tenants = tenants
         self._text_renderer = text_renderer
+        self._start_expansion = start_expansion
         self._settings = settings
 
     async def send(self, tenant: str, request: SendRequest, key: str | None, field: str = "input") -> Published:
@@ -65,12 +70,17 @@ class Publish:
                 if key is None:
                     raise
                 texts = error  # returned unless `key` was used before: the template may have changed since then
-        work = SendWork(tenant, request, key, self._tenants, self._settings, ids, texts, field=field)
-        if is_due:
-            result = await self._committer.submit(work)
+        idempotency_key = IdempotencyKey.of(tenant, key, request) if key else None
+        if is_due and request.audience:
+            expansion = NewExpansion(request, ids, texts, idempotency_key)
+            result = await self._committer.submit(await self._start_expansion.work(tenant, expansion))
         else:
-            work.check_estimate()
-            result = await self._committer.submit(ScheduleWork(tenant, ids.send, request, work.key, texts))
+            work = SendWork(tenant, request, idempotency_key, self._tenants, self._settings, ids, texts, field=field)
+            if is_due:
+                result = await self._committer.submit(work)
+            else:
+                work.check_estimate()
+                result = await self._committer.submit(ScheduleWork(tenant, ids.send, request, idempotency_key, texts))
         assert result is not None  # only a due send has no result
         if isinstance(result, Send):
             return Published(result, duplicate=False)
@@ -85,6 +95,10 @@ class Publish:
         now, tenant = self._clock(), scheduled.tenant
         ids = replace(SendIds.create(len(request.users), now), send=scheduled.id)
         texts = await self._text_renderer.render(tenant, request, ids, "input") if request.template else None
+        if request.audience:
+            expansion = NewExpansion(request, ids, texts, due=due)
+            await self._committer.submit(await self._start_expansion.work(tenant, expansion))
+            return
         await self._tenants.get(tenant)  # the work uses the cached tenant
         await self._committer.submit(SendWork(tenant, request, None, self._tenants, self._settings, ids, texts, due))
 

@@ -21,6 +21,7 @@ from hub.platform.failing_entries import FailingEntries
 from hub.status.scheduled_sends import ScheduledSends
 from hub.utc_time import Clock
 from hub.workflows.removal import remove
+from hub.workflows.stop_expansion import StopExpansion
 
 BATCH_SIZE = 1000  # notifications that are removed before the call returns, and in one round of the scheduler
 CHUNK = 200  # mailboxes per transaction; larger transactions would delay other changes
@@ -28,7 +29,15 @@ RESOLUTIONS_PER_ROUND = 10
 
 
 class Resolve:
-    def __init__(self, committer: Committer, resolutions: Resolutions, scheduled: ScheduledSends, clock: Clock) -> None:
+    def __init__(
+        self,
+        committer: Committer,
+        resolutions: Resolutions,
+        scheduled: ScheduledSends,
+        stop_expansion: StopExpansion,
+        clock: Clock,
+    ) -> None:
+        self._stop_expansion = stop_expansion
         self._committer = committer
         self._resolutions = resolutions
         self._scheduled = scheduled
@@ -37,7 +46,8 @@ class Resolve:
 
     async def resolve(self, tenant: str, collapse_key: str, users: Sequence[str] | None) -> int:
         """Remove the live notifications with a collapse key from the inboxes of `users`, or of all users of the tenant.
-        Return the number of notifications. Scheduled sends with this key skip these users."""
+        Return the number of notifications. Sends with this key that have not reached these users skip them."""
+        await self._stop_expansion.resolve(tenant, collapse_key, users)  # first, because the other ends paused sends
         await self._scheduled.resolve(tenant, collapse_key, users)
         now = self._clock()
         resolution = Resolution(

@@ -18,7 +18,7 @@ import structlog
 from msgspec.structs import replace
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from hub.errors import HubError, Unavailable
+from hub.errors import HubError, RateLimited, Unavailable
 from hub.ids import id_time
 from hub.inbox.mailbox_decoding import UnreadableMailbox
 from hub.inbox.unit_of_work import UnitOfWork
@@ -29,13 +29,14 @@ from hub.status import sends
 from hub.status.scheduled_sends import ScheduledSend, ScheduledSends, scheduled_document
 from hub.utc_time import Clock
 from hub.workflows.idempotency import IdempotencyKey
-from hub.workflows.send_request import SendRequest
+from hub.workflows.send_request import SendRequest, request_text
 from hub.workflows.send_texts import SendTexts
 
 BATCH_SIZE = 20  # sends per query
 LOCK_MS = 10_000
 POSTPONED = timedelta(seconds=60)  # after a send could not be published
-UNAVAILABLE_PAUSE = timedelta(seconds=10)  # after a transaction did not end in time, so others are not delayed
+UNAVAILABLE_PAUSE = timedelta(seconds=10)
+"""After a transaction did not end in time, so others are not delayed, or while the tenant has too many expansions."""
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +61,7 @@ class ScheduleWork(WorkDefaults):
         self._key = key
         self._texts = texts
         self.keys = (key.id,) if key else ()
-        self._text = msgspec.json.encode(replace(request, users=())).decode()
+        self._text = request_text(request)
         self.size = len(self._text) + sum(map(len, request.users))
 
     async def apply(self, unit: UnitOfWork, _: AsyncClientSession) -> Send | str:
@@ -79,13 +80,15 @@ class ScheduleWork(WorkDefaults):
             status=SendStatus.SCHEDULED,
             created_at=id_time(self._id),
             recipients=len(request.users),
+            audience=request.audience,
+            excluded=request.excluded,
             content=request.content,
             collapse_key=request.collapse_key,
             steps=request.steps or (),
             send_at=request.send_at,
             template=request.template.key if request.template else None,
             template_title=self._texts.title if self._texts else None,
-            recipient_ids=sends.recorded(request.users),
+            recipient_ids=None if request.audience else sends.recorded(request.users),
         )
         doc = scheduled_document(send, request.users, self._text, request.expires_at)
         unit.insert(sends.COLLECTION, doc)
@@ -119,7 +122,7 @@ class DueSends:
         results = await asyncio.gather(*(self._process(send, now) for send in due), return_exceptions=True)
         unavailable: list[str] = []
         for send, result in zip(due, results, strict=True):
-            if isinstance(result, Unavailable):
+            if isinstance(result, (Unavailable, RateLimited)):
                 unavailable.append(send.id)
             elif isinstance(result, BaseException):
                 log.warning("scheduled_send_failed", send=send.id, error=result)
@@ -135,8 +138,8 @@ class DueSends:
             return
         request = msgspec.json.decode(send.scheduled.request, type=SendRequest)
         try:
-            await self._publish(send, replace(request, users=send.scheduled.users))
-        except (Unavailable, UnreadableMailbox):
+            await self._publish(send, replace(request, users=send.scheduled.users, excluded=send.excluded))
+        except (Unavailable, RateLimited, UnreadableMailbox):
             raise
         except HubError as error:
             log.warning("scheduled_send_rejected", send=send.id, code=error.code)

@@ -38,16 +38,16 @@ from hub.workflows.send_texts import SendIds, SendTexts, template_error_text
 
 class SendDocuments(Struct, frozen=True):
     """Builds the documents of one send. `texts` is set if the send has a template. `resolved`: the users for whom the
-    collapse key of a scheduled send was resolved."""
+    collapse key of a scheduled send was resolved. `requeue_after`: see `RecipientsWork`."""
 
     tenant: str
     request: SendRequest
     ids: SendIds
     texts: SendTexts | None
-    digest: Digest | None
-    resolved: frozenset[str]
-    requeue_after: timedelta
-    traceparent: str | None
+    digest: Digest | None = None
+    resolved: frozenset[str] = frozenset()
+    requeue_after: timedelta | None = None
+    traceparent: str | None = None
 
     def record(self, category: Category) -> Send:
         """Return the record of the send, with its content or the versions of its template."""
@@ -59,6 +59,8 @@ class SendDocuments(Struct, frozen=True):
             status=SendStatus.ACCEPTED,
             created_at=id_time(self.ids.send),  # lists of sends are limited by ids
             recipients=len(request.users),
+            audience=request.audience,
+            excluded=request.excluded,
             content=request.content,
             collapse_key=request.collapse_key,
             steps=request.requested.steps_in(category),
@@ -101,7 +103,7 @@ class SendDocuments(Struct, frozen=True):
                 data=request.data,
                 tags=request.tags,
                 priority=plan.priority,
-                because=plan.because,
+                because=request.because,
                 require_ack=request.require_ack,
                 collapse_key=request.collapse_key,
                 expires_at=request.expires_at,
@@ -184,9 +186,11 @@ class SendDocuments(Struct, frozen=True):
 
     def _delivery(self, n: Notification, decision: Decision, device: str | None) -> Delivery:
         """Return a delivery. An ACCEPTED one is enqueued after the commit and becomes due again if it is not claimed in
-        time. The scheduler releases a HELD one."""
+        time, or is due and enqueued by the scheduler. The scheduler releases a HELD one."""
         accepted, lane = decision.outcome is DeliveryStatus.ACCEPTED, ""
+        due_at = decision.due_at
         if accepted:
+            due_at = n.created_at + (self.requeue_after or timedelta())
             lane = lane_of(decision.channel, n.priority, self.tenant)
         elif decision.outcome is DeliveryStatus.HELD:
             lane = scheduler_lane(n.priority, self.tenant)
@@ -204,9 +208,9 @@ class SendDocuments(Struct, frozen=True):
             unless=decision.unless,
             reason=decision.reason,
             lane=lane,
-            enqueue_count=int(accepted),
+            enqueue_count=int(accepted and self.requeue_after is not None),
             device=device,
-            due_at=n.created_at + self.requeue_after if accepted else decision.due_at,
+            due_at=due_at,
             expires_at=n.expires_at,
             created_at=n.created_at,
             updated_at=n.created_at,

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
+import msgspec
 import orjson
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
@@ -13,9 +14,11 @@ from hub.decide.digest import Digest
 from hub.decide.plan import Requested
 from hub.decide.throttle import Throttle
 from hub.model import (
+    BecauseKind,
     Channel,
     Content,
     Priority,
+    SendAudience,
     Step,
     Tenant,
     User,
@@ -40,12 +43,15 @@ class DecisionData(Struct, frozen=True):
 
 
 class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A validated send request, with either `content` or `template`. `users` contains no duplicates. A field named
-    `data` is JSON text, and the names of durations end in `_s`. Default values are not part of the hash that is
-    compared for idempotency, so a new field does not change the hash of earlier requests."""
+    """A validated send request, with either `content` or `template`. `users` contains no duplicates and none of the
+    users in `excluded`. It is empty if the request has an `audience`. A field named `data` is JSON text, and the names
+    of durations end in `_s`. Default values are not part of the hash that is compared for idempotency, so a new field
+    does not change the hash of earlier requests."""
 
     users: tuple[str, ...]
     category: str
+    audience: SendAudience | None = None
+    excluded: tuple[str, ...] = ()
     content: Content | None = None
     template: TemplateReference | None = None
     data: str | None = None
@@ -66,18 +72,28 @@ class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return Requested(self.channels, self.priority, self.steps, self.require_ack)
 
     @property
+    def because(self) -> str:
+        """`Notification.because` of the recipients."""
+        return self.audience.because if self.audience else BecauseKind.NAMED.value
+
+    @property
     def is_removable(self) -> bool:
         """True if something other than the retention period may remove the notifications."""
         return bool(self.expires_at or self.collapse_key)
+
+
+def request_text(request: SendRequest) -> str:
+    """Return the JSON text of a request without the users that it names, who are stored where they can be erased."""
+    return msgspec.json.encode(replace(request, users=(), excluded=())).decode()
 
 
 def request_hash(request: SendRequest) -> str:
     """Return the hash of a request. It does not depend on the order of users, the spelling of JSON, or explicit default
     values. Instants and durations are hashed in milliseconds."""
     priority = None if request.priority is Priority.MEDIUM else request.priority
-    fields = to_builtins(
-        replace(request, users=tuple(sorted(request.users)), priority=priority), builtin_types=(datetime,)
-    )
+    users, excluded = tuple(sorted(request.users)), tuple(sorted(request.excluded))
+    normal = replace(request, users=users, excluded=excluded, priority=priority)
+    fields = to_builtins(normal, builtin_types=(datetime,))
     return sha256(orjson.dumps(_normalized("", fields), option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

@@ -31,7 +31,7 @@ from hub.decide.templates.recipient_texts import RecipientTexts
 from hub.decide.templates.render_input import merged_data
 from hub.errors import BadUserInput, NotFound, TooLarge
 from hub.ids import id_time, new_id
-from hub.model import Channel, Content, Tenant, User, mailbox_of
+from hub.model import Channel, Content, Send, Tenant, User, mailbox_of
 from hub.platform.batched_reads import BatchedReads
 from hub.platform.cpu_timer import CpuTimer
 from hub.platform.shared_reads import SharedReads
@@ -134,6 +134,8 @@ class SendTextRenderer:
     def __init__(self, templates: Templates, tenants: Tenants, users: Users, settings: Settings) -> None:
         self._limits = TextLimits(settings.notification_title_max_chars, settings.notification_body_max_bytes)
         self._configured = settings.configured
+        self._tenants = tenants
+        self._templates = templates
         self._deadline_s = settings.commit_deadline_s
 
         async def read_template(id: tuple[str, str]) -> _CurrentTemplate:
@@ -176,6 +178,20 @@ class SendTextRenderer:
         check = partial(self._check, texts, main, field)
         title = await RenderTime(1, field).run(check, slow=texts.check_is_slow(main))
         return SendTexts(current.texts.version, current.layout_version, title, created_at, texts)
+
+    async def render_recorded(self, send: Send, request: SendRequest, ids: SendIds) -> SendTexts:
+        """Return the texts of recipients of an expansion, who are `request.users`, in the versions that the send
+        records. If the version of the template is gone, its current one is used. Raise TooLarge if rendering takes too
+        long."""
+        assert request.template
+        tenant = await self._tenants.get(send.tenant)
+        found = await self._templates.at_version(send.tenant, request.template.key, send.template_version or 0)
+        if not found:
+            found = (await self._current.get((send.tenant, request.template.key))).texts
+        data = merged_data(request.data, request.template.data)
+        recipient_texts = RecipientTexts(found, tenant, data, ids.created_at, self._limits)
+        texts = SendTexts(found.version, send.layout_version, send.template_title, ids.created_at, recipient_texts)
+        return replace(texts, bytes=await self._render_all(texts, send.tenant, request, ids, "input"))
 
     def _main_channel(self, texts: RecipientTexts, tenant: Tenant, request: SendRequest, field: str) -> Channel:
         """Return the channel whose texts are checked. Raise BadUserInput if a channel has no text."""

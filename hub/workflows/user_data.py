@@ -32,6 +32,7 @@ from hub.live.publisher import Publisher
 from hub.model import InboxEvent, InboxEventKind, MailboxChange, tenant_of, user_of
 from hub.platform.connections import Database, Document
 from hub.status import captured, deliveries
+from hub.status.expansion_parts import ExpansionParts
 from hub.status.receipts import UserReceipts
 from hub.status.scheduled_sends import ScheduledSends
 from hub.status.send_changes import SendChanges
@@ -45,7 +46,7 @@ EXCLUDED_FIELDS = frozenset(
         *("secret", "key", "auth", "p256dh", "token", "arn"),  # secrets of devices
         *("mailbox", "tenant", "modseq", "added_modseq", "state", "wake_at", "live_key", "search_text"),  # internal
         *("lane", "enqueue_count", "claim", "leased_until", "override", "resumed", "lease_expirations", "tries"),
-        *("traceparent", "counted", "revision", "revised_at", "redecide_at", *search_fields.NAMES),
+        *("traceparent", "counted", "locks", "revision", "revised_at", "redecide_at", *search_fields.NAMES),
         *("open", "joined", "items_pending"),
     }
 )
@@ -62,6 +63,7 @@ class UserData:
         committer: Committer,
         publisher: Publisher,
         sends: Sends,
+        parts: ExpansionParts,
         *,
         chunk: int,
         export_max: int,
@@ -75,6 +77,7 @@ class UserData:
         self._committer = committer
         self._publisher = publisher
         self._sends = sends
+        self._parts = parts
         self._chunk = chunk
         self._export_max = export_max
 
@@ -114,6 +117,8 @@ class UserData:
                 event = InboxEvent(kind=InboxEventKind.RESYNC, modseq=0, unread=0, unseen=0)
                 change = MailboxChange(mailbox=mailbox, epoch=erased.epoch, first=0, last=0, events=(event,))
                 self._publisher.enqueue([change])
+        await self._parts.erase_user(mailbox)
+        await self._sends.erase_unreached(tenant_of(mailbox), user_of(mailbox))
         # A send that is committed after the erasure belongs to a new user with this id, whose receipts are kept.
         with pymongo.timeout(SCAN_TIMEOUT_S):
             kept = await self._inbox_data.list_ids(mailbox, self._chunk)

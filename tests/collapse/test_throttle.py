@@ -190,7 +190,7 @@ async def test_invalid_throttle_is_rejected(tenant: Tenant, changes: Json, field
 
 
 EMAIL = Decision(Channel.EMAIL, DeliveryStatus.ACCEPTED)
-PLAN = Plan(Priority.MEDIUM, "NAMED", hidden=False, decisions=(EMAIL,), skipped={}, external=(EMAIL,))
+PLAN = Plan(Priority.MEDIUM, hidden=False, decisions=(EMAIL,), skipped={}, external=(EMAIL,))
 
 
 @given(st.lists(st.integers(0, 40), max_size=30), st.integers(1, 4), st.integers(1, 60))

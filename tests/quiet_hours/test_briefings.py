@@ -14,7 +14,7 @@ from hub.outbox.lanes import lane_of
 from hub.platform.connections import Database
 from hub.send.digest_preparation import collect_items
 from hub.send.state_after_outcome import Transition
-from hub.workflows.send_work import document_count
+from hub.workflows.recipients_work import document_count
 from tests.channel_setup import FakeChannels
 from tests.client import Json, Tenant, eventually
 from tests.digest_setup import HOUR, find

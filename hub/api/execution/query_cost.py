@@ -38,6 +38,7 @@ from graphql.language import (
 )
 from msgspec import Struct
 
+from hub.api.schema.recipients import EXCEPT_MAX, USERS_SHOWN
 from hub.audience.templates import TENANT_MAX_TEMPLATES
 from hub.model import Channel
 from hub.settings import Settings
@@ -81,6 +82,8 @@ class QueryCosts:
             ("Preferences", "channels"): len(Channel),
             ("Preferences", "categories"): settings.tenant_max_categories,
             ("CategoryPreference", "channels"): len(Channel),
+            ("Recipients", "users"): USERS_SHOWN,
+            ("Recipients", "except"): EXCEPT_MAX,
             ("Query", "categories"): settings.tenant_max_categories,
             ("Query", "templates"): TENANT_MAX_TEMPLATES,
             ("Delivery", "attempts"): TYPICAL_ATTEMPTS,

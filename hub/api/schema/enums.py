@@ -61,7 +61,7 @@ _register(
     model.SendStatus,
     "The state of a send. Clients must accept unknown values because more may be added.",
     SCHEDULED="The send is published at `sendAt`.",
-    EXPANDING="Not used yet.",
+    EXPANDING="Workers list the recipients. Each recipient gets the send when it is their turn.",
     ACCEPTED="The send is stored, and its deliveries are due or complete.",
     PAUSED="The send was paused with `pauseSend`. It continues with `resumeSend`. See `pausedReason`.",
     CANCELLED="The send was canceled with `cancelSend`. Deliveries that had not been sent are CANCELLED.",
@@ -110,7 +110,7 @@ _register(
     "The reason that a user received a notification.",
     NAMED="The sender named the user.",
     TOPIC="The user follows a topic. Not used yet.",
-    EVERYONE="The send went to all users. Not used yet.",
+    EVERYONE="The send went to all users.",
     FILTER="The user matched a filter. Not used yet.",
     RULE="A rule created the send. Not used yet.",
 )

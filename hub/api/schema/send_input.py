@@ -6,6 +6,7 @@ import strawberry
 from strawberry import ID
 
 from hub import model
+from hub.api.schema.recipients import EXCEPT_MAX, RecipientsInput, to_recipients
 from hub.api.schema.scalars import JSON, Duration
 from hub.api.schema.steps import STEPS_MAX, StepInput, to_steps
 from hub.api.schema.validation import (
@@ -14,7 +15,6 @@ from hub.api.schema.validation import (
     valid_keys,
     valid_label,
     valid_url,
-    valid_users,
 )
 from hub.decide.digest import Digest
 from hub.decide.templates import built_in
@@ -34,15 +34,6 @@ DIGEST_MIN_S = 10
 DIGEST_MAX_DAYS = 31
 DIGEST_MIN_ITEMS = 2
 LINK = "An http(s) URL, or a path within your app that starts with a slash."
-
-
-@strawberry.input(description="The recipients of a send. Exactly one field must be set.", one_of=True)
-class RecipientsInput:
-    users: list[ID] | None = strawberry.field(
-        default=strawberry.UNSET,
-        description="The ids of the recipients, at most `HUB_CALL_MAX_USERS` (default 1,000). Users that do not "
-        "exist are created.",
-    )
 
 
 @strawberry.input(description="A button of a notification.")
@@ -203,11 +194,16 @@ class SendInput:
         default=False,
         description="True to request an acknowledgment from the recipients. See the mutation `acknowledge`.",
     )
+    except_: list[ID] | None = strawberry.field(
+        name="except",
+        default=None,
+        description=f"The ids of users who do not get the send, at most {EXCEPT_MAX}, such as the user who caused it.",
+    )
 
 
 def to_send_request(send: SendInput, settings: Settings, now: datetime, field: str) -> SendRequest:
     """Validate and convert an input. `field` is the path of the input, such as `input` or `inputs.3`."""
-    users = valid_users(send.to.users or (), settings, f"{field}.to.users")
+    users, audience, excluded = to_recipients(send.to, send.except_, settings, field)
     if (send.content is None) == (send.template is None):
         raise BadUserInput(
             "Pass either `content`, an object with `title` and `body`, or `template`, an object with `key`.",
@@ -225,6 +221,8 @@ def to_send_request(send: SendInput, settings: Settings, now: datetime, field: s
         raise BadUserInput("`steps` must name at least one step, or be left out.", f"{field}.steps")
     return SendRequest(
         users=users,
+        audience=audience,
+        excluded=excluded,
         category=valid_key(send.category, f"{field}.category"),
         content=_to_content(send.content, settings, f"{field}.content") if send.content else None,
         template=_to_template(send.template, settings, f"{field}.template") if send.template else None,

@@ -1,6 +1,5 @@
 """Sends: status, counts, and the mutations that send, cancel, recall, pause, and resume."""
 
-from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime
@@ -14,7 +13,16 @@ from hub.api.context import Context, Info
 from hub.api.schema.connections import After, Connection, First, sliced_page_fields
 from hub.api.schema.deliveries import DEFAULT_PAGE_SIZE as DELIVERIES_PAGE_SIZE
 from hub.api.schema.deliveries import Delivery, OptionalDeliveryFilter, delivery_page, to_delivery_selection
-from hub.api.schema.notifications import Action, Notification
+from hub.api.schema.notifications import PROJECTION, Action, Notification
+from hub.api.schema.recipients import Recipients
+from hub.api.schema.send_counts import (
+    StatusCount,
+    count_recipients,
+    counted_at,
+    expected_total,
+    final_recipients,
+    status_counts,
+)
 from hub.api.schema.send_input import SendInput, to_send_request
 from hub.api.schema.steps import Step
 from hub.api.schema.validation import (
@@ -36,49 +44,12 @@ from hub.workflows.send_change_rounds import ROUND_SIZE
 from hub.workflows.send_request import SendRequest
 
 DEFAULT_PAGE_SIZE = 20
+AUDIENCES_MAX = 10  # sends of one `sendMany` that name no users
 
 
 @strawberry.type(description="A page of the notifications of a send.")
 class SendNotificationConnection(Connection[Notification]):
     pass
-
-
-@strawberry.type(description="The number of deliveries with one reason.")
-class ReasonCount:
-    reason: str = strawberry.field(description="The reason, such as NO_ADDRESS.")
-    count: int = strawberry.field(description="The number of deliveries.")
-
-
-@strawberry.type(description="The number of deliveries of a send with one status on one channel.")
-class StatusCount:
-    channel: model.Channel
-    status: model.DeliveryStatus
-    count: int = strawberry.field(description="The number of deliveries, with and without a reason.")
-    reasons: list[ReasonCount] = strawberry.field(
-        description="Deliveries with a reason, counted by reason, most frequent first."
-    )
-
-
-async def _counts(root: Parent[model.Send], info: Info) -> list[StatusCount]:
-    by_status: defaultdict[tuple[model.Channel, model.DeliveryStatus], Counter[str | None]] = defaultdict(Counter)
-    for (channel, status, reason), count in (await info.context.send_counts(root)).counts.items():
-        by_status[channel, status][reason] += count
-    return [
-        StatusCount(
-            channel=channel,
-            status=status,
-            count=reasons.total(),
-            reasons=[
-                ReasonCount(reason=reason, count=reasons[reason])
-                for reason in sorted(filter(None, reasons), key=lambda reason: (-reasons[reason], reason))
-            ],
-        )
-        for (channel, status), reasons in sorted(by_status.items(), key=lambda row: row[0])
-    ]
-
-
-async def _counted_at(root: Parent[model.Send], info: Info) -> datetime:
-    return (await info.context.send_counts(root)).at
 
 
 async def _deliveries(
@@ -140,7 +111,19 @@ class Send:
         description="The collapse key of the notifications. Null after the last recipient of a send to at most "
         f"{SMALL_SEND_MAX_RECIPIENTS} users was erased."
     )
-    recipients: int = strawberry.field(description="The number of recipients.")
+    to: Recipients = strawberry.field(
+        resolver=lambda root: root, graphql_type=Recipients, description="The recipients that the send was given."
+    )
+    recipients: int = strawberry.field(
+        resolver=count_recipients,
+        metadata={PROJECTION: final_recipients},
+        description="The number of recipients. While the send is EXPANDING, the number of recipients so far.",
+    )
+    total: int | None = strawberry.field(
+        resolver=expected_total,
+        description="The number of recipients that is expected, an estimate while the send is EXPANDING. Null while it "
+        "is SCHEDULED.",
+    )
     remaining: int | None = strawberry.field(
         description="The number of deliveries and notifications that a cancellation, recall, or resumption has not "
         "changed yet. It continues in the background. Null if nothing is left."
@@ -161,11 +144,11 @@ class Send:
         graphql_type=list[Step], description="The steps of the send: those of the input or of the category."
     )
     counts: list[StatusCount] = strawberry.field(
-        resolver=_counts,
+        resolver=status_counts,
         description=f"The number of deliveries by channel and status. Of a send to more than {SMALL:,} users, up to "
         f"{MAX_AGE_S:g} s old; to more than {LARGE:,}, up to {LARGE_MAX_AGE_S:g} s.",
     )
-    counted_at: datetime = strawberry.field(resolver=_counted_at, description="The time at which `counts` was counted.")
+    counted_at: datetime = strawberry.field(resolver=counted_at, description="The time at which `counts` was counted.")
     notifications: SendNotificationConnection = strawberry.field(
         resolver=_notifications,
         description="The notifications of the send, oldest first, including notifications that were removed from "
@@ -243,7 +226,8 @@ class SendQuery:
 class SendMutation:
     @strawberry.mutation(
         description="Send a notification. The operation returns when the send is stored durably. If it fails with "
-        "UNAVAILABLE, the send may have been stored: retry with the same idempotency key. Requires the "
+        "UNAVAILABLE, the send may have been stored: retry with the same idempotency key. A send to everyone is "
+        "EXPANDING when the operation returns, and workers expand it. Requires the "
         "`service` or `admin` role."
     )
     async def send(self, info: Info, input: SendInput) -> SendPayload:
@@ -264,7 +248,8 @@ class SendMutation:
             list[SendInput],
             strawberry.argument(
                 description="The sends, at most `HUB_CALL_MAX_SENDS` (default 1,000), with at most "
-                "`HUB_CALL_MAX_USERS` (default 1,000) users in total."
+                "`HUB_CALL_MAX_USERS` (default 1,000) users in total, and with at most "
+                f"{AUDIENCES_MAX} sends that do not name their users."
             ),
         ],
     ) -> list[SendPayload | None]:
@@ -281,6 +266,8 @@ class SendMutation:
                 f"`inputs` names more than {settings.call_max_users} users in total (HUB_CALL_MAX_USERS). Split them "
                 "into several calls."
             )
+        if sum(input.to.users is strawberry.UNSET for input in inputs) > AUDIENCES_MAX:
+            raise TooLarge(f"`inputs` has more than {AUDIENCES_MAX} sends that do not name their users.")
         header_key = _header_key(info)
         results: list[Published | BaseException | None] = [None] * len(inputs)
         requests: list[tuple[SendRequest, str | None, str]] = []

@@ -9,10 +9,11 @@ from msgspec.structs import replace
 from strawberry import ID
 
 from hub import markdown, model
-from hub.api.context import Info
+from hub.api.context import Info, Services
 from hub.api.schema.send_input import SendInput, to_send_request
 from hub.api.schema.simulated_digests import load_digests
 from hub.api.schema.validation import valid_page_size
+from hub.audience.recipients import bounds
 from hub.audience.tenants import default_category
 from hub.audience.users import unknown_user
 from hub.decide.plan import Decision as PlannedDecision
@@ -22,7 +23,8 @@ from hub.decide.templates import TemplateError
 from hub.decide.throttle import throttled
 from hub.ids import new_id
 from hub.inbox.window_counts import empty_count, throttle_id
-from hub.model import DeliveryStatus, Reason, mailbox_of
+from hub.model import DeliveryStatus, Reason, mailbox_of, user_of
+from hub.workflows.send_request import SendRequest
 from hub.workflows.send_texts import RenderTime, SendTexts
 
 DEFAULT_RECIPIENTS = 20
@@ -78,8 +80,8 @@ class SimulationQuery:
         request = to_send_request(input, services.settings, now, "input")
         later_at = request.send_at if request.send_at and request.send_at > now else None
         at = later_at or now
-        names = request.users[: valid_page_size(first, DEFAULT_RECIPIENTS, services.settings)]
-        recipients = [mailbox_of(id, name) for name in names]
+        size = valid_page_size(first, DEFAULT_RECIPIENTS, services.settings)
+        recipients = await _first_recipients(services, id, request, size)
         tenant = await services.tenants.get(id)
         stored = await services.users.get_many(recipients)
         users = [stored.get(mailbox) or unknown_user(mailbox, now) for mailbox in recipients]
@@ -119,6 +121,14 @@ class SimulationQuery:
             ]
             simulations.append(Simulation(user_id=ID(user.user_id), decisions=decisions))
         return simulations
+
+
+async def _first_recipients(services: Services, tenant: str, request: SendRequest, size: int) -> list[str]:
+    """Return the keys of the first recipients of a send."""
+    if request.audience is None:
+        return [mailbox_of(tenant, user) for user in request.users[:size]]
+    found = await services.recipients.list_keys(*bounds(tenant), size + len(request.excluded))
+    return [key for key in found if user_of(key) not in request.excluded][:size]
 
 
 async def _render(

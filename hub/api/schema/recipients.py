@@ -1,0 +1,65 @@
+"""The recipients of a send: the input, its validation, and the type."""
+
+import strawberry
+from strawberry import ID, Parent
+
+from hub import model
+from hub.api.context import Info
+from hub.api.schema.validation import valid_user_id, valid_users
+from hub.errors import BadUserInput
+from hub.settings import Settings
+
+EXCEPT_MAX = 100
+USERS_SHOWN = 100
+
+
+@strawberry.input(description="The recipients of a send. Exactly one field must be set.", one_of=True)
+class RecipientsInput:
+    users: list[ID] | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="The ids of the recipients, at most `HUB_CALL_MAX_USERS` (default 1,000). Users that do not "
+        "exist are created.",
+    )
+    everyone: bool | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="All users of the tenant. Must be true. The send is EXPANDING while workers list the users.",
+    )
+
+
+async def _users(root: Parent[model.Send], info: Info) -> list[ID] | None:
+    if root.audience:
+        return None
+    with info.context.reading():
+        return [ID(user) for user in await info.context.services.sends.first_users(root, USERS_SHOWN)]
+
+
+@strawberry.type(description="The recipients that a send was given.")
+class Recipients:
+    users: list[ID] | None = strawberry.field(
+        resolver=_users, description=f"The first {USERS_SHOWN} named users, without erased ones."
+    )
+    everyone: bool | None = strawberry.field(
+        resolver=lambda root: True if root.audience and root.audience.everyone else None,
+        description="True if the send is for all users of the tenant.",
+    )
+    except_: list[ID] = strawberry.field(
+        name="except", resolver=lambda root: list(root.excluded), description="The users who do not get the send."
+    )
+
+
+def to_recipients(
+    to: RecipientsInput, except_: list[ID] | None, settings: Settings, field: str
+) -> tuple[tuple[str, ...], model.SendAudience | None, tuple[str, ...]]:
+    """Return the named users, the audience, and the excluded users. `field` is the path of the send's input."""
+    if len(except_ or ()) > EXCEPT_MAX:
+        raise BadUserInput(f"At most {EXCEPT_MAX} users are allowed.", f"{field}.except")
+    excluded = tuple(dict.fromkeys(valid_user_id(user, f"{field}.except") for user in except_ or ()))
+    if to.everyone is not strawberry.UNSET:
+        if not to.everyone:
+            raise BadUserInput("`everyone` must be true. To name users, pass `users`.", f"{field}.to.everyone")
+        return (), model.SendAudience(everyone=True), excluded
+    named = valid_users(to.users or (), settings, f"{field}.to.users")
+    users = tuple(user for user in named if user not in excluded) if excluded else named
+    if not users:
+        raise BadUserInput("`except` leaves no recipient. Name another user in `to`.", f"{field}.except")
+    return users, None, excluded

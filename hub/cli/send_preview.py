@@ -1,0 +1,37 @@
+"""`hub send --dry-run`: the first recipients of a send, and what would happen."""
+
+from typing import Any
+
+from hub.cli.api_client import execute, run_or_exit
+from hub.cli.target_hub import TargetHub
+from hub.model import DeliveryStatus, Reason
+
+SHOWN = 10  # recipients
+SIMULATE = """query ($input: SendInput!, $first: Int!) {
+  simulate(input: $input, first: $first) { userId decisions { channel step outcome reason dueAt } }
+}"""
+
+
+def preview(hub: TargetHub, token: str, send_input: dict[str, Any]) -> None:
+    """Print the decisions for the first recipients. Nothing is sent."""
+    # One more is read than shown, to tell whether there are more.
+    found = run_or_exit(execute(hub.url, token, SIMULATE, input=send_input, first=SHOWN + 1), hub)["simulate"]
+    for one in found[:SHOWN]:
+        texts = [_decision(row) for row in one["decisions"] if row["reason"] != Reason.NOT_REQUESTED]
+        print(f"{one['userId']}: {', '.join(texts)}")
+    if not found:
+        print("Nobody would get it.")
+    elif len(found) > SHOWN:
+        print("... and others.")
+    print("Nothing was sent, because of --dry-run.")
+
+
+def _decision(row: dict[str, Any]) -> str:
+    step = f" (step {row['step']})" if row["step"] else ""
+    match row["outcome"]:
+        case DeliveryStatus.ACCEPTED:
+            return f"{row['channel']}{step}"
+        case DeliveryStatus.HELD:
+            return f"{row['channel']}{step} at {row['dueAt']} ({row['reason']})"
+        case outcome:
+            return f"{row['channel']}{step} {outcome.lower()} ({row['reason']})"

@@ -1,0 +1,63 @@
+"""Builds the components that expand sends to audiences."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from hub.audience.recipients import Recipients
+from hub.audience.tenants import Tenants
+from hub.inbox.committer import Committer
+from hub.platform.connections import Database
+from hub.platform.oplog import Oplog
+from hub.settings import Settings
+from hub.status.expanding_sends import ExpandingSends
+from hub.status.expansion_parts import ExpansionParts
+from hub.status.sends import Sends
+from hub.utc_time import Clock, RealClock
+from hub.workflows.expansion_chunk import ChunkStores
+from hub.workflows.expansions import LEASE_DEADLINES, PARTS_AT_ONCE, Expansions
+from hub.workflows.scheduler import PeriodicTask
+from hub.workflows.send_texts import SendTextRenderer
+from hub.workflows.start_expansion import StartExpansion
+from hub.workflows.stop_expansion import StopExpansion
+
+
+@dataclass(frozen=True, slots=True)
+class ExpansionComponents:
+    recipients: Recipients
+    parts: ExpansionParts
+    chunk_stores: ChunkStores
+    start: StartExpansion
+    stop: StopExpansion
+    oplog: Oplog
+
+
+def build_expansion_components(
+    database: Database, settings: Settings, tenants: Tenants, sends: Sends, real_clock: RealClock
+) -> ExpansionComponents:
+    recipients, expanding = Recipients(database), ExpandingSends(database)
+    lease = timedelta(seconds=LEASE_DEADLINES * settings.commit_deadline_s)
+    parts = ExpansionParts(database, real_clock, lease)
+    return ExpansionComponents(
+        recipients=recipients,
+        parts=parts,
+        chunk_stores=ChunkStores(parts, expanding, sends, tenants, settings, real_clock),
+        start=StartExpansion(recipients, expanding, tenants, real_clock),
+        stop=StopExpansion(parts, expanding),
+        oplog=Oplog(database, settings.oplog_hours),
+    )
+
+
+def expansion_tasks(
+    components: ExpansionComponents, committer: Committer, texts: SendTextRenderer, clock: Clock
+) -> list[PeriodicTask]:
+    """Return the tasks of a worker that expand sends."""
+    expansions = Expansions(
+        components.recipients,
+        committer,
+        texts,
+        components.chunk_stores,
+        components.stop,
+        components.oplog,
+        clock,
+    )
+    return [PeriodicTask("expansions", expansions.turn)] * PARTS_AT_ONCE

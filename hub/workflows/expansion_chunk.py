@@ -1,0 +1,113 @@
+"""One chunk of an expansion: recipients of one part, with the part's checkpoint, in one transaction."""
+
+from msgspec import Struct
+from msgspec.structs import replace
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from hub.audience.tenants import Tenants
+from hub.errors import HubError, TooLarge
+from hub.inbox.unit_of_work import UnitOfWork
+from hub.settings import Settings
+from hub.status import expansion_parts, sends
+from hub.status.expanding_sends import ExpandingSend, ExpandingSends, expanded_update, part_complete_update
+from hub.status.expansion_parts import ExpansionPart, ExpansionParts
+from hub.status.sends import Sends
+from hub.utc_time import RealClock
+from hub.workflows.recipients_work import RecipientsWork
+from hub.workflows.send_request import DecisionData, SendRequest
+from hub.workflows.send_texts import SendIds, SendTexts
+
+
+class ClaimLost(HubError):
+    """Another worker claimed the part, or the send was stopped. Nothing was changed."""
+
+    def __init__(self) -> None:
+        super().__init__("The part of this expansion was taken.")
+
+
+class RecipientsErased(HubError):
+    """Recipients were erased after they were listed. `mailboxes`: their keys. Nothing was changed."""
+
+    def __init__(self, mailboxes: frozenset[str]) -> None:
+        self.mailboxes = mailboxes
+        super().__init__("Recipients of this expansion were erased.")
+
+
+class ChunkStores(Struct, frozen=True):
+    """The stores that a chunk reads in its transaction, and the settings that limit it."""
+
+    parts: ExpansionParts
+    expanding: ExpandingSends
+    sends: Sends
+    tenants: Tenants
+    settings: Settings
+    real_clock: RealClock
+
+
+class ExpansionChunk(RecipientsWork):
+    """The recipients of a chunk are `request.users`. `before`: the part as it was claimed. `after`: the part with the
+    checkpoint behind the chunk, and without its new recipients. `is_last`: the part is complete with this chunk."""
+
+    low = True
+
+    def __init__(
+        self,
+        stores: ChunkStores,
+        of: ExpandingSend,
+        request: SendRequest,
+        ids: SendIds,
+        texts: SendTexts | None,
+        after: ExpansionPart,
+        *,
+        is_last: bool,
+    ) -> None:
+        resolved = frozenset(of.scheduled.resolved)
+        super().__init__(of.send.tenant, request, stores.tenants, stores.settings, ids, texts, resolved, None)
+        self._stores = stores
+        self._part = replace(after, recipients=after.recipients + len(self.mailboxes))
+        self._is_last = is_last
+        self.is_divisible = bool(self.mailboxes)
+        self.exclusive = is_last  # another part of the send that ends in the same transaction would not conflict
+
+    async def apply(self, unit: UnitOfWork, session: AsyncClientSession) -> None:
+        """Raise ClaimLost, RecipientsErased, or TooLarge before the unit is changed."""
+        part, stores = self._part, self._stores
+        if not await stores.parts.is_claimed(part, session):
+            raise ClaimLost
+        left = await stores.expanding.parts_left(part.send, session) if self._is_last else None
+        if self._is_last and left is None:
+            raise ClaimLost
+        data: DecisionData = unit.decision_data
+        if erased := frozenset(self.mailboxes) - data.users.keys():
+            raise RecipientsErased(erased)
+        if self.mailboxes:
+            self._store(unit)
+            unit.required_users.update(self.mailboxes)
+        if left is None:
+            update = expansion_parts.checkpoint_update(part, stores.real_clock())
+            unit.update(expansion_parts.COLLECTION, part.id, update)
+            return
+        await self._complete(unit, left, session)
+
+    async def _complete(self, unit: UnitOfWork, left: int, session: AsyncClientSession) -> None:
+        part, stores = self._part, self._stores
+        if left > 1:
+            unit.update(expansion_parts.COLLECTION, part.id, expansion_parts.complete_update(part, None))
+            unit.update(sends.COLLECTION, part.send, part_complete_update(part.send))
+            return
+        now = stores.real_clock()
+        counts = await stores.parts.count_by_part(part.send, session)
+        for id in counts.keys() - {part.id}:
+            unit.update(expansion_parts.COLLECTION, id, expansion_parts.ended_update(id, now))
+        unit.update(expansion_parts.COLLECTION, part.id, expansion_parts.complete_update(part, now))
+        recipients = sum((counts | {part.id: part.recipients}).values())
+        expires_at = self._request.expires_at
+        expired = expires_at is not None and expires_at <= unit.now
+        unit.update(sends.COLLECTION, part.send, expanded_update(part.send, recipients, expired=expired))
+
+    def check_estimate(self) -> None:
+        """Raise TooLarge if the chunk does not fit in one transaction, unless it has only one recipient."""
+        settings = self._stores.settings
+        too_large = self.documents > settings.commit_max_documents or self.size > settings.commit_max_bytes
+        if too_large and len(self.mailboxes) > 1:
+            raise TooLarge("This chunk is too large for one transaction.")

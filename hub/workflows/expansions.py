@@ -1,0 +1,184 @@
+"""The expansion of sends that name no users: workers list the recipients, and store their notifications in chunks.
+
+Guarantees
+- A chunk is one transaction: the notifications, receipts, and deliveries of its recipients, and the checkpoint of their
+  part. A killed worker neither loses nor repeats a recipient.
+- A send leaves EXPANDING in the transaction that completes its last part.
+- An expansion creates no users. A user who joins while it runs is included, unless the checkpoint is behind the user.
+
+When chunks run
+- Every worker runs PARTS_AT_ONCE of these tasks. Each turn claims a part for one chunk: by priority, and then of each
+  tenant in turn.
+- A chunk is a work of LOW rank. It has at most CHUNK_SIZE recipients, and what fits in one transaction.
+- If a chunk conflicts twice with other changes, its first half is tried. A recipient who conflicts alone is set aside,
+  and tried between later chunks, so one busy user does not stop the others.
+- No chunk runs while the oplog of MongoDB is full and covers less than HUB_OPLOG_HOURS.
+
+If a worker stops or is killed during a chunk, its claim expires after LEASE_DEADLINES times the commit deadline.
+"""
+
+import random
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+
+import msgspec
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hub.audience.recipients import Recipients
+from hub.errors import TooLarge
+from hub.inbox.committer import Committer
+from hub.inbox.mailbox_decoding import UnreadableMailbox
+from hub.inbox.works import Contended
+from hub.model import user_of
+from hub.platform.oplog import Oplog
+from hub.status.expanding_sends import ExpandingSend
+from hub.status.expansion_parts import ExpansionPart
+from hub.utc_time import Clock
+from hub.workflows.expansion_chunk import ChunkStores, ClaimLost, ExpansionChunk, RecipientsErased
+from hub.workflows.send_request import SendRequest
+from hub.workflows.send_texts import SendIds, SendTextRenderer
+from hub.workflows.stop_expansion import StopExpansion
+
+PARTS_AT_ONCE = 3  # per process; two are in transactions, and one is being prepared
+CHUNK_SIZE = 200  # recipients
+SET_ASIDE_MAX = 100  # recipients of a part
+SET_ASIDE_SHARE = 0.5  # of the turns of a part, if it has recipients that were set aside
+CONTENDED_PAUSE = timedelta(seconds=0.5)
+FAILED_PAUSE = timedelta(seconds=10)
+LEASE_DEADLINES = 2
+
+log = structlog.get_logger(__name__)
+
+
+class _Chunk(Struct, frozen=True):
+    """A claimed part and the keys of its next recipients. `after`: the checkpoint behind them. `exhausted`: no others
+    follow. `retried`: the recipient was set aside before."""
+
+    of: ExpandingSend
+    request: SendRequest
+    part: ExpansionPart
+    keys: Sequence[str]
+    after: str
+    exhausted: bool
+    retried: bool = False
+
+    def without(self, keys: Collection[str]) -> "_Chunk":
+        return replace(self, keys=[key for key in self.keys if key not in keys])
+
+    def without_erased(self, keys: Collection[str]) -> "_Chunk":
+        """Return the chunk with a checkpoint that names none of the erased users."""
+        rest = self.without(keys)
+        return replace(rest, after=rest.keys[-1] if rest.keys else self.part.after)
+
+    def part_behind(self, size: int) -> ExpansionPart:
+        """Return the part with the checkpoint behind the first `size` recipients."""
+        if self.retried:
+            return replace(self.part, set_aside=self.part.set_aside[1:])
+        if size < len(self.keys):
+            return replace(self.part, after=self.keys[size - 1])
+        return replace(self.part, after=self.after, exhausted=self.exhausted)
+
+
+class Expansions:
+    def __init__(
+        self,
+        recipients: Recipients,
+        committer: Committer,
+        texts: SendTextRenderer,
+        stores: ChunkStores,
+        stopping: StopExpansion,
+        oplog: Oplog,
+        clock: Clock,
+    ) -> None:
+        self._recipients = recipients
+        self._committer = committer
+        self._texts = texts
+        self._stores = stores
+        self._parts = stores.parts
+        self._stopping = stopping
+        self._oplog = oplog
+        self._clock = clock
+        self._last_tenant = ""
+
+    async def turn(self) -> int:
+        """Expand one chunk of the part whose turn it is. Return 0 if no part waits."""
+        if await self._oplog.is_short():
+            return 0
+        part = await self._parts.claim(self._last_tenant)
+        if part is None:
+            return 0
+        self._last_tenant = part.tenant
+        try:
+            await self._run(part)
+        except ClaimLost:
+            log.info("expansion_claim_lost", part=part.id)
+        except Exception:
+            await self._parts.postpone(part, FAILED_PAUSE)
+            raise
+        return 1
+
+    async def _run(self, part: ExpansionPart) -> None:
+        of = await self._stores.expanding.get(part.send)
+        if of is None:
+            await self._stopping.complete(part)
+            await self._parts.postpone(part, FAILED_PAUSE)
+            return
+        chunk = await self._next_chunk(part, of)
+        size = len(chunk.keys)
+        while True:
+            try:
+                await self._commit(chunk, chunk.keys[:size], chunk.part_behind(size))
+            except RecipientsErased as error:
+                chunk = chunk.without_erased(error.mailboxes)
+            except UnreadableMailbox as error:
+                log.warning("expansion_recipients_left_out", send=part.send, recipients=len(error.mailboxes))
+                chunk = chunk.without(error.mailboxes)
+            except (Contended, TooLarge):
+                if size == 1:
+                    await self._set_aside(chunk)
+                    return
+                size //= 2
+            else:
+                return
+            size = min(size, len(chunk.keys))
+
+    async def _next_chunk(self, part: ExpansionPart, of: ExpandingSend) -> _Chunk:
+        """Return the next recipients of a part, or one who was set aside."""
+        request = msgspec.json.decode(of.scheduled.request, type=SendRequest)
+        if request.expires_at and request.expires_at <= self._clock():
+            return _Chunk(of, request, replace(part, set_aside=()), (), part.after, exhausted=True)
+        if part.set_aside and (part.exhausted or random.random() < SET_ASIDE_SHARE):  # noqa: S311 - not a secret
+            return _Chunk(of, request, part, part.set_aside[:1], part.after, part.exhausted, retried=True)
+        found = await self._recipients.list_keys(part.after, part.end, CHUNK_SIZE)
+        excluded = set(of.send.excluded)
+        keys = [key for key in found if user_of(key) not in excluded]
+        # A recipient is the checkpoint, because the transaction conflicts with the erasure of its recipients.
+        return _Chunk(of, request, part, keys, keys[-1] if keys else part.after, exhausted=len(found) < CHUNK_SIZE)
+
+    async def _commit(self, chunk: _Chunk, keys: Sequence[str], behind: ExpansionPart) -> None:
+        """Commit the notifications of recipients, and the part with its new checkpoint."""
+        send = chunk.of.send
+        request = replace(chunk.request, users=tuple(user_of(key) for key in keys))
+        ids = replace(SendIds.create(len(keys), self._clock()), send=send.id)
+        texts = await self._texts.render_recorded(send, request, ids) if keys and request.template else None
+        await self._stores.tenants.get(send.tenant)  # the work uses the cached tenant
+        is_last = behind.exhausted and not behind.set_aside
+        await self._committer.submit(
+            ExpansionChunk(self._stores, chunk.of, request, ids, texts, behind, is_last=is_last)
+        )
+        if is_last:
+            await self._stores.sends.record_users([send.id])  # of a small send that is complete
+
+    async def _set_aside(self, chunk: _Chunk) -> None:
+        """Set a recipient aside whose transaction conflicted. If that is not possible, try again later."""
+        part = chunk.part
+        if chunk.retried:
+            later = replace(part, set_aside=(*part.set_aside[1:], part.set_aside[0]))
+            await self._parts.postpone(later, CONTENDED_PAUSE if part.exhausted else timedelta())
+        elif len(part.set_aside) >= SET_ASIDE_MAX:
+            await self._parts.postpone(part, CONTENDED_PAUSE)
+        else:
+            behind = chunk.part_behind(1)
+            await self._commit(chunk, (), replace(behind, set_aside=(*part.set_aside, chunk.keys[0])))

@@ -1,0 +1,106 @@
+"""The start of an expansion: the record of a send that names no users, and the parts that workers expand."""
+
+from msgspec import Struct
+from msgspec.structs import replace
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from hub.audience.recipients import RecipientParts, Recipients
+from hub.audience.tenants import COLLECTION as TENANTS
+from hub.audience.tenants import Tenants, default_category
+from hub.errors import HubError, RateLimited
+from hub.inbox.unit_of_work import UnitOfWork
+from hub.inbox.works import WorkDefaults
+from hub.model import Send, SendStatus, document
+from hub.status import expansion_parts, sends
+from hub.status.expanding_sends import ExpandingSends, expanding_document, expanding_update
+from hub.utc_time import RealClock
+from hub.workflows.idempotency import IdempotencyKey
+from hub.workflows.send_documents import SendDocuments
+from hub.workflows.send_request import SendRequest, request_text
+from hub.workflows.send_texts import SendIds, SendTexts
+from hub.workflows.send_work import DueSend
+
+EXPANSIONS_MAX = 50  # of a tenant at once
+RETRY_AFTER_S = 60.0
+
+
+class NewExpansion(Struct, frozen=True):
+    """What an expansion is started with. `due` is set if the send was scheduled."""
+
+    request: SendRequest
+    ids: SendIds
+    texts: SendTexts | HubError | None
+    key: IdempotencyKey | None = None
+    due: DueSend | None = None
+
+
+class StartExpansion:
+    def __init__(
+        self, recipients: Recipients, expanding: ExpandingSends, tenants: Tenants, real_clock: RealClock
+    ) -> None:
+        self.recipients = recipients
+        self.expanding = expanding
+        self.tenants = tenants
+        self.real_clock = real_clock
+
+    async def work(self, tenant: str, new: NewExpansion) -> "StartExpansionWork":
+        """Return the work that stores a send with an audience."""
+        await self.tenants.get(tenant)  # the work uses the cached tenant
+        return StartExpansionWork(self, tenant, new, await self.recipients.divide(tenant))
+
+
+class StartExpansionWork(WorkDefaults):
+    """Stores the record of a send and its parts."""
+
+    exclusive = True  # the expansions of a tenant are counted one after another
+    mailboxes = ()
+
+    def __init__(self, start: StartExpansion, tenant: str, new: NewExpansion, parts: RecipientParts) -> None:
+        self._start = start
+        self._tenant = tenant
+        self._new = new
+        self._parts = parts
+        self._text = request_text(new.request)
+        self.low = new.due is not None
+        self.keys = (new.key.id,) if new.key else ()
+        self.documents = len(parts.boundaries)
+        self.size = len(self._text)
+
+    async def apply(self, unit: UnitOfWork, session: AsyncClientSession) -> Send | str | None:
+        """Return the new send, or the id of the send that was created earlier with this key. Return None if a scheduled
+        send was changed in the meantime."""
+        new, start = self._new, self._start
+        if new.key and (first := new.key.first_send(unit)):
+            return first
+        if isinstance(new.texts, HubError):
+            raise new.texts
+        if new.due and not await new.due.store.is_unchanged(new.due.send, session):
+            return None
+        if await start.expanding.count(self._tenant, EXPANSIONS_MAX, session) >= EXPANSIONS_MAX:
+            raise RateLimited(
+                f"{EXPANSIONS_MAX} sends of this tenant are being expanded. Wait until one is complete.", RETRY_AFTER_S
+            )
+        tenant = start.tenants.cached(self._tenant)
+        category = tenant.category(new.request.category)
+        if category is None:
+            update = start.tenants.create_category_update(tenant, new.request.category)
+            unit.update(TENANTS, f"{tenant.id}/{new.request.category}", update)
+            category = default_category(new.request.category)
+        if new.key:
+            new.key.record(unit, new.ids.send)
+        priority, boundaries = new.request.priority or category.priority, self._parts.boundaries
+        parts = expansion_parts.new_parts(new.ids.send, self._tenant, priority, boundaries, start.real_clock())
+        for part in parts:
+            unit.insert(expansion_parts.COLLECTION, document(part))
+        send = replace(
+            SendDocuments(self._tenant, new.request, new.ids, new.texts).record(category),
+            status=SendStatus.EXPANDING,
+            total=self._parts.total,
+            parts_left=len(parts),
+            recipient_ids=None,
+        )
+        if new.due:
+            unit.update(sends.COLLECTION, send.id, expanding_update(send))
+        else:
+            unit.insert(sends.COLLECTION, expanding_document(send, self._text))
+        return send
