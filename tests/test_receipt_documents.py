@@ -1,5 +1,6 @@
 """Stored receipts: one document per transaction, the change streams that read them, and erasure."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 from typing import Any
@@ -30,6 +31,7 @@ EXPORT = "mutation ($id: ID!) { exportUser(id: $id) }"
 DELETE = "mutation ($id: ID!) { deleteUser(id: $id) }"
 MANY = "mutation ($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { send { id } } }"
 TENANT = "acme"
+WITHIN_S = 20.0
 
 
 async def documents_of(database: Database, tenant: Tenant) -> list[Json]:
@@ -210,7 +212,8 @@ class Streams:
 
 
 async def take(reader: AsyncGenerator[StreamedReceipt, None], count: int) -> list[StreamedReceipt]:
-    return [await anext(reader) for _ in range(count)]
+    async with asyncio.timeout(WITHIN_S):
+        return [await anext(reader) for _ in range(count)]
 
 
 def reasons(received: list[StreamedReceipt]) -> list[str | None]:
@@ -281,10 +284,10 @@ async def test_position_after_the_end_is_refused(streams: Streams, token: bytes)
     """It would otherwise be a reader that receives nothing."""
     await streams.insert(1)
     async with aclosing(streams.open()) as reader:
-        await anext(reader)
+        await take(reader, 1)
         async with aclosing(streams.open(base64url.encode(token))) as resumed:
             with pytest.raises(CursorExpired):
-                await anext(resumed)
+                await take(resumed, 1)
 
 
 async def test_receipts_of_an_earlier_version_are_ignored(streams: Streams) -> None:
