@@ -101,7 +101,9 @@ async def test_pauses_and_resumptions_at_random_moments_deliver_to_everyone_once
         await asyncio.sleep(random.uniform(0, 0.15))
     running.fakes.set_delay(0)
     await change(acme, "resumeSend", id)
-    await wait_for_states(acme, id, {("SENT", None): 2 * len(BULK_USERS)}, within_s=120, count=email_counts)
+    await wait_for_states(
+        acme, id, {("SENT", None): 2 * len(BULK_USERS)}, within_s=scaled(120, 300), count=email_counts
+    )
     arrivals = running.fakes.arrivals()
     sent = await list_all_deliveries(acme, sendId=id)
     assert Counter(len(arrivals[one["id"]]) for one in sent) == {1: 2 * len(BULK_USERS)}

@@ -54,7 +54,7 @@ async def test_no_call_starts_after_the_answer_and_each_delivery_leaves_once(run
     running.fakes.set_delay(0)
     resumed = await change(acme, "resumeSend", id)
     assert (resumed["status"], resumed["pausedReason"], resumed["remaining"]) == ("ACCEPTED", None, None)
-    await wait_for_states(acme, id, {("SENT", None): len(USERS)})
+    await wait_for_states(acme, id, {("SENT", None): len(USERS)}, within_s=scaled(40, 120))
     arrivals = running.fakes.arrivals()
     assert [len(arrivals[one["id"]]) for one in found] == [1] * len(USERS)
 
