@@ -19,6 +19,8 @@ OWNERS = {
     "users": "audience/users.py",
     "tenants": "audience/tenants.py",
     "templates": "audience/templates.py",
+    "tenant_topics": "audience/topics.py",
+    "topic_subscriptions": "audience/topics.py",
     "deliveries": "status/deliveries.py",
     "replays": "status/deliveries.py",
     "sends": "status/sends.py",

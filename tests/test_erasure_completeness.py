@@ -13,6 +13,7 @@ from hub.platform.embedded_servers import Mongod, Redis
 from tests.channel_setup import SHORT_TIMES, FakeChannels, list_deliveries
 from tests.client import Json, Tenant, eventually
 from tests.processes import Deployment
+from tests.topics.calls import SUBSCRIBE, leave, upsert_topic
 
 ENDPOINT = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { endpoint { id } } }"
 UPSERT = "mutation ($u: [UserInput!]!) { upsertUsers(users: $u) { id email phone attributes } }"
@@ -20,6 +21,7 @@ SEND = "mutation ($i: SendInput!) { send(input: $i) { send { id } } }"
 ERASE = "mutation ($id: ID!) { deleteUser(id: $id) }"
 EXPORT = "mutation ($id: ID!) { x: exportUser(id: $id) ...F } fragment F on Mutation { replay(ids: []) }"
 UPDATE_PREFERENCES = "mutation ($i: PreferencesInput!) { updatePreferences(input: $i) { channels { channel } } }"
+SMS_OFF = {"categories": [{"category": "news", "channel": "SMS", "enabled": False}]}
 
 
 async def all_stored_texts(database: Database, redis: RedisClient) -> list[str]:
@@ -67,7 +69,7 @@ async def test_erased_user_is_in_no_collection_and_no_key(servers: tuple[Mongod,
             database = client[f"erased{mode}"]
 
             async def keyed(query: str, role: Role, **variables: Any) -> Json:
-                key = {"Idempotency-Key": f"key {query}"}
+                key = {"Idempotency-Key": f"key {query} {variables.get('t')}"}
                 headers = {"authorization": f"Bearer {tenant.token(role=role)}", **key}
                 return await tenant.execute_raw(query, headers=headers, **variables)
 
@@ -76,8 +78,11 @@ async def test_erased_user_is_in_no_collection_and_no_key(servers: tuple[Mongod,
             fields = {"id": alice, "email": email, "phone": phone, "attributes": {"name": f"Name {unique}"}}
             assert "errors" not in await keyed(UPSERT, Role.SERVICE, u=[fields])
             await fakes.add_addresses(tenant, alice, channels=["WEB_PUSH", "MOBILE_PUSH", "WEBHOOK"])
-            off = {"categories": [{"category": "news", "channel": "SMS", "enabled": False}]}
-            await tenant.execute(UPDATE_PREFERENCES, user=alice, input=off, i=off)
+            for topic in ("joined", "left"):
+                await upsert_topic(tenant, topic, visible=True)
+                assert "errors" not in await keyed(SUBSCRIBE, Role.SERVICE, t=topic, u=[alice, "bob"])
+            await leave(tenant, "left", alice)
+            await tenant.execute(UPDATE_PREFERENCES, user=alice, i=SMS_OFF)
             content = {"title": title, "body": f"Body {unique}", "actions": [{"key": "a", "label": f"Label {unique}"}]}
             more = {"category": "news", "content": content, "data": {"for": unique}, "tags": [f"tag-{unique}"]}
             for n in range(2):

@@ -319,6 +319,8 @@ USER_FIELDS = [
     'mutation { registerMobileDevice(input: {platform: "fcm", token: "t"}) { id } }',
     'mutation { connectWebhook(url: "https://hooks.example/a") { secret } }',
     'mutation { removeDevice(id: "x") }',
+    'mutation { leaveTopic(topic: "t") { leftAt } }',
+    'mutation { rejoinTopic(topic: "t") { leftAt } }',
 ]
 SERVICE_FIELDS = [
     '{ user(id: "alice") { id } }',
@@ -328,6 +330,10 @@ SERVICE_FIELDS = [
     'mutation { sendMany(inputs: [{to: {users: ["alice"]}, category: "c", content: {title: "t", body: "b"}}]) { duplicate } }',
     'mutation { upsertUsers(users: [{id: "alice"}]) { id } }',
     "{ categories { key } }",
+    "{ topics { nodes { key } } }",
+    'mutation { upsertTopic(input: {key: "t"}) { key } }',
+    'mutation { subscribeToTopic(topic: "t", users: ["alice"]) }',
+    'mutation { unsubscribeFromTopic(topic: "t", users: ["alice"]) }',
     '{ simulate(input: {to: {users: ["alice"]}, category: "c", content: {title: "t", body: "b"}}) { userId } }',
 ]
 ADMIN_FIELDS = [

@@ -17,6 +17,7 @@ from hub.audience.devices import Devices
 from hub.audience.recipients import Recipients
 from hub.audience.templates import Templates
 from hub.audience.tenants import Tenants
+from hub.audience.topics import Topics
 from hub.audience.users import Users
 from hub.errors import Forbidden
 from hub.inbox.inbox_reader import Inboxes
@@ -81,6 +82,7 @@ class Services:
     devices: Devices
     tenants: Tenants
     templates: Templates
+    topics: Topics
     template_editing: TemplateEditing
     user_data: UserData
     deliveries: Deliveries
@@ -124,6 +126,8 @@ class Context:
     _send_counts: DataLoader[Send, Counted] | None = None
     _expanded: DataLoader[str, int] | None = None
     _tenants: DataLoader[str, Tenant] | None = None
+    _subscriber_counts: DataLoader[str, int] | None = None
+    _topic_keys: DataLoader[str, list[str]] | None = None
     language: Language | None = None
     _languages: DataLoader[str, Language] | None = None
     _read_deadline: float | None = None
@@ -217,6 +221,28 @@ class Context:
     async def _load_tenants(self, ids: list[str]) -> list[Tenant]:
         with self.reading():
             return [await self.services.tenants.get(id) for id in ids]  # the only id is the caller's tenant
+
+    async def subscriber_count(self, topic: str) -> int:
+        """Return the number of subscribers of a topic. Concurrent calls share the queries."""
+        if self._subscriber_counts is None:
+            self._subscriber_counts = DataLoader(self._load_subscriber_counts, cache=False)
+        return await self._subscriber_counts.load(topic)
+
+    async def _load_subscriber_counts(self, topics: list[str]) -> list[int]:
+        with self.reading():
+            counts = await self.services.topics.count_subscribers(topics)
+        return [counts.get(id, 0) for id in topics]
+
+    async def topic_keys(self, mailbox: str) -> list[str]:
+        """Return the keys of the topics that a user is subscribed to. Concurrent calls share one query."""
+        if self._topic_keys is None:
+            self._topic_keys = DataLoader(self._load_topic_keys, cache=False)
+        return await self._topic_keys.load(mailbox)
+
+    async def _load_topic_keys(self, mailboxes: list[str]) -> list[list[str]]:
+        with self.reading():
+            keys = await self.services.topics.topics_of(mailboxes)
+        return [keys.get(mailbox, []) for mailbox in mailboxes]
 
     async def load_language(self) -> None:
         """Read the caller's language, for texts that the hub writes. The language is English for tokens without a user.

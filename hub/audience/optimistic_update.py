@@ -1,4 +1,4 @@
-"""Optimistic updates: read a document, compute the new document, and write it if the stored one has not changed."""
+"""Optimistic updates: read documents, compute the new documents, and write them if the stored ones have not changed."""
 
 import asyncio
 import random
@@ -7,6 +7,10 @@ from typing import TypeVar
 from weakref import WeakValueDictionary
 
 import pymongo
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import PyMongoError
+
+from hub.platform.connections import DURABLE, SNAPSHOT, Database, is_retryable
 
 MAX_RETRY_DELAY_S = 0.01  # after a conflict with another process
 
@@ -28,3 +32,18 @@ class SerializedUpdates:
                 while (after := await attempt()) is None:
                     await asyncio.sleep(random.uniform(0, MAX_RETRY_DELAY_S))  # noqa: S311 - jitter
                 return after
+
+
+async def try_transaction(database: Database, apply: Callable[[AsyncClientSession], Awaitable[T]]) -> T | None:
+    """Commit the writes of `apply` and return its result. Return None if another process changed the same documents in
+    the meantime."""
+    try:
+        async with (
+            database.client.start_session(causal_consistency=False) as session,
+            await session.start_transaction(read_concern=SNAPSHOT, write_concern=DURABLE),
+        ):
+            return await apply(session)
+    except PyMongoError as error:
+        if not is_retryable(error):
+            raise
+        return None

@@ -19,9 +19,8 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from hub.audience.optimistic_update import SerializedUpdates
+from hub.audience.optimistic_update import SerializedUpdates, try_transaction
 from hub.audience.tenants import COLLECTION as TENANTS
 from hub.decide.templates.lookup import TemplateSet
 from hub.decide.templates.parts import StoredTemplate
@@ -29,7 +28,7 @@ from hub.errors import NotFound, TooLarge
 from hub.ids import new_id
 from hub.iso_duration import DAY_S
 from hub.model import CURRENT_UNTIL, Channel, Template, TemplateTexts, document
-from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document, Indexes
+from hub.platform.connections import Database, Document, Indexes
 from hub.platform.shared_reads import SharedReads
 from hub.platform.tolerant_decoding import decode
 from hub.settings import Settings
@@ -268,23 +267,12 @@ class Templates:
             )
 
     async def _change(self, tenant: str, apply: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
-        return await self._updates.run(tenant, lambda: self._try_change(tenant, apply))
+        async def apply_locked(session: AsyncClientSession) -> T:
+            lock = {"$inc": {"version": 1}}
+            await self._database[TENANTS].update_one({"_id": tenant}, lock, upsert=True, session=session)
+            return await apply(session)
 
-    async def _try_change(self, tenant: str, apply: Callable[[AsyncClientSession], Awaitable[T]]) -> T | None:
-        """Return the result of `apply`, or None if another process changed the tenant in the meantime."""
-        try:
-            async with (
-                self._database.client.start_session(causal_consistency=False) as session,
-                await session.start_transaction(read_concern=SNAPSHOT, write_concern=DURABLE),
-            ):
-                lock = {"$inc": {"version": 1}}
-                await self._database[TENANTS].update_one({"_id": tenant}, lock, upsert=True, session=session)
-                return await apply(session)
-        except PyMongoError as error:
-            retryable = error.has_error_label("TransientTransactionError") or isinstance(error, DuplicateKeyError)
-            if error.timeout or not retryable:
-                raise
-            return None
+        return await self._updates.run(tenant, lambda: try_transaction(self._database, apply_locked))
 
 
 def _text(tenant: str, key: str, locale: str, channel: Channel | None) -> Document:

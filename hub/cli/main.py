@@ -20,6 +20,7 @@ from hub.cli import (
     settings,
     templates,
     token,
+    topics,
     users,
     vapid,
     watch,
@@ -54,6 +55,7 @@ for command in (
     app.command()(command)
 app.add_typer(sends.app, name="sends")
 app.add_typer(templates.app, name="templates")
+app.add_typer(topics.app, name="topics")
 app.add_typer(users.app, name="users")
 
 

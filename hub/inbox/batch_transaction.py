@@ -23,7 +23,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
+from pymongo.errors import BulkWriteError, PyMongoError
 
 from hub.errors import HubError, Unavailable
 from hub.inbox import idempotency_records, search, window_counts
@@ -41,14 +41,13 @@ from hub.model import (
     live_keys,
 )
 from hub.platform import metrics, tracing
-from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document, is_outage
+from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document, is_outage, is_retryable
 from hub.platform.tolerant_decoding import decode, decode_all, decode_by_id
 from hub.utc_time import Clock
 
 STATEMENTS_PER_COMMAND = 1000
 MIN_ATTEMPT_TIME_S = 0.05
 TRANSACTIONS_AT_ONCE = 8  # of the batches that were split, too; the committer starts fewer
-DUPLICATE_KEY = 11000
 
 log = structlog.get_logger(__name__)
 
@@ -139,7 +138,7 @@ class TransactionRunner:
                 return
             except Exception as error:  # noqa: BLE001 - otherwise callers would wait forever
                 on_written()
-                if isinstance(error, _UserErased) or (isinstance(error, PyMongoError) and _is_retryable(error)):
+                if isinstance(error, _UserErased) or (isinstance(error, PyMongoError) and is_retryable(error)):
                     conflicts += 1
                     metrics.conflicts.inc()
                     if conflicts >= 2 and len(batch) == 1 and batch[0].work.is_divisible:
@@ -371,22 +370,6 @@ async def _commit(session: AsyncClientSession) -> None:
                 raise
         else:
             return
-
-
-def _is_retryable(error: PyMongoError) -> bool:
-    """Return True for write conflicts, elections, connections lost before the commit, and duplicate keys.
-
-    After a duplicate key, the next attempt reads the conflicting document."""
-    if error.timeout:
-        return False
-    if error.has_error_label("TransientTransactionError"):
-        return True
-    if isinstance(error, OperationFailure):
-        if error.code == DUPLICATE_KEY:
-            return True
-        details = error.details or {}
-        return any(write_error.get("code") == DUPLICATE_KEY for write_error in details.get("writeErrors", []))
-    return False
 
 
 def fail(job: Submission[Any], error: Exception) -> None:

@@ -26,6 +26,7 @@ from hub.model.statuses import DeliveryStatus, Reason, SendStatus
 from hub.model.steps import Step, StepStop
 from hub.model.templates import CURRENT_UNTIL, Template, TemplateTexts
 from hub.model.tenants import DEFAULT_LOCALE, DEFAULT_TIMEZONE, Category, Tenant, WebhookEndpoint
+from hub.model.topics import SubscriptionState, Topic, TopicSubscription, topic_id, topic_key_of
 from hub.model.users import Device, User
 from hub.model.window_counts import WindowCount
 
@@ -80,9 +81,12 @@ __all__ = (
     "SendStatus",
     "Step",
     "StepStop",
+    "SubscriptionState",
     "Template",
     "TemplateTexts",
     "Tenant",
+    "Topic",
+    "TopicSubscription",
     "User",
     "WebhookCall",
     "WebhookEndpoint",
@@ -93,5 +97,7 @@ __all__ = (
     "mailbox_of",
     "notification_from",
     "tenant_of",
+    "topic_id",
+    "topic_key_of",
     "user_of",
 )

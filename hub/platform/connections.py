@@ -35,6 +35,7 @@ SNAPSHOT = ReadConcern("snapshot")
 NODE_STATE_CHANGE_CODES = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436})
 """Error codes of a node that is shutting down or stepping down."""
 
+DUPLICATE_KEY = 11000
 NAMESPACE_EXISTS = 48
 INDEX_OPTIONS_CONFLICT = 85
 INDEX_BUILD_TIMEOUT_S = 3600.0  # takes minutes for millions of notifications. None means the client's timeoutMS.
@@ -137,6 +138,23 @@ def is_outage(error: PyMongoError) -> bool:
         or error.has_error_label("RetryableWriteError")
         or (isinstance(error, OperationFailure) and error.code in NODE_STATE_CHANGE_CODES)
     )
+
+
+def is_retryable(error: PyMongoError) -> bool:
+    """Return True if a transaction failed for a reason that another attempt may not meet: write conflicts, elections,
+    connections lost before the commit, and duplicate keys.
+
+    After a duplicate key, the next attempt reads the conflicting document."""
+    if error.timeout:
+        return False
+    if error.has_error_label("TransientTransactionError"):
+        return True
+    if isinstance(error, OperationFailure):
+        if error.code == DUPLICATE_KEY:
+            return True
+        details = error.details or {}
+        return any(write_error.get("code") == DUPLICATE_KEY for write_error in details.get("writeErrors", []))
+    return False
 
 
 @asynccontextmanager

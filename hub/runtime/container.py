@@ -18,6 +18,7 @@ from hub.audience.devices import Devices
 from hub.audience.search_fields import SearchFields
 from hub.audience.templates import Templates
 from hub.audience.tenants import Tenants
+from hub.audience.topics import Topics
 from hub.audience.user_conversion import UserConversion
 from hub.audience.users import Users
 from hub.inbox.committer import Committer
@@ -248,12 +249,18 @@ def _build_subscriptions(settings: Settings, stores: Stores, inboxes: Inboxes) -
     return SubscriptionHub(inboxes, connect, prefix)
 
 
+def _build_user_data(settings: Settings, database: Database, queue: _Queue, inbox: _Inbox, topics: Topics) -> UserData:
+    parts = inbox.expansion.parts
+    return UserData(database, queue.templates, topics, inbox.committer, inbox.publisher, inbox.sends, parts, settings)
+
+
 def _build_services(
     settings: Settings, stores: Stores, queue: _Queue, inbox: _Inbox, rate_limiter: RateLimiter
 ) -> Services:
     database, now, start = stores.database, stores.hub_clock.now, inbox.expansion.start
     scheduled, texts = ScheduledSends(database), SendTextRenderer(queue.templates, queue.tenants, inbox.users, settings)
     send_counts = SendCounts(inbox.sends, queue.deliveries, now, settings.commit_deadline_s)
+    topics = Topics(database, inbox.users, now, settings)
     return Services(
         settings=settings,
         clock=now,
@@ -272,17 +279,9 @@ def _build_services(
         devices=Devices(database, inbox.users, now, settings.user_max_devices),
         tenants=queue.tenants,
         templates=queue.templates,
+        topics=topics,
         template_editing=TemplateEditing(queue.templates, queue.tenants, inbox.users, settings, now),
-        user_data=UserData(
-            database,
-            queue.templates,
-            inbox.committer,
-            inbox.publisher,
-            inbox.sends,
-            inbox.expansion.parts,
-            chunk=settings.commit_max_documents,
-            export_max=settings.export_max_items,
-        ),
+        user_data=_build_user_data(settings, database, queue, inbox, topics),
         deliveries=queue.deliveries,
         digests=queue.digests,
         send_cancellation=inbox.cancellation,

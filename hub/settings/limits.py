@@ -131,9 +131,13 @@ class ContentSettings(BaseModel):
     call_max_ids: PositiveCount = Field(1000, description="Maximum number of ids that one call may name.")
     page_max_items: PositiveCount = Field(100, description="Maximum number of items on one page.")
     tenant_max_categories: Count = Field(200, description="Maximum number of categories of one tenant.")
+    tenant_max_topics: Count = Field(10_000, description="Maximum number of topics of one tenant.")
     tenant_max_webhooks: Count = Field(20, description="Maximum number of webhook endpoints of one tenant.")
     user_max_devices: Count = Field(
         20, description="Maximum number of browsers, apps, and personal webhooks of one user."
+    )
+    user_max_topics: Count = Field(
+        1000, description="Maximum number of topics that one user is subscribed to or has left."
     )
     export_max_items: Count = Field(
         100_000,

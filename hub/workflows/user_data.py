@@ -1,11 +1,11 @@
 """The export and erasure of all stored data of one user.
 
-A user is erased in transactions of limited size. Each transaction deletes some notifications and deliveries, adjusts
-the counts, and sets a new epoch in the mailbox, which makes every open client load the inbox again. The last
-transaction deletes the mailbox and the user. The mailbox document serves as the lock: a concurrent send or mark is
-committed before or after a transaction, never during one. After a crash, the mailbox is smaller but consistent, and
-another call continues. The records of sends are kept with their counts, and lose their content with their last
-recipient. Webhook calls are kept without the user id.
+A user is erased in transactions of limited size. Each transaction deletes some notifications, deliveries, and topic
+subscriptions, adjusts the counts, and sets a new epoch in the mailbox, which makes every open client load the inbox
+again. The last transaction deletes the mailbox and the user. The mailbox document serves as the lock: a concurrent send
+or mark is committed before or after a transaction, never during one. After a crash, the mailbox is smaller but
+consistent, and another call continues. The records of sends are kept with their counts, and lose their content with
+their last recipient. Webhook calls are kept without the user id.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from hub import iso_duration
 from hub.audience import search_fields, users
 from hub.audience.templates import ERASED_AUTHOR, Templates
+from hub.audience.topics import Topics
 from hub.inbox import idempotency_records, window_counts
 from hub.inbox.committer import Committer
 from hub.inbox.unit_of_work import UnitOfWork
@@ -31,6 +32,7 @@ from hub.inbox.works import WorkDefaults
 from hub.live.publisher import Publisher
 from hub.model import InboxEvent, InboxEventKind, MailboxChange, tenant_of, user_of
 from hub.platform.connections import Database, Document
+from hub.settings import Settings
 from hub.status import captured, deliveries
 from hub.status.expansion_parts import ExpansionParts
 from hub.status.receipts import UserReceipts
@@ -40,6 +42,7 @@ from hub.status.sends import Sends
 from hub.webhooks import webhook_calls
 from hub.workflows.pause_or_resume import paused_by
 
+EXPORTED_LISTS = ("subscriptions", "notifications", "deliveries", "receipts", "webhook_calls")
 SCAN_TIMEOUT_S = 60.0  # no index finds the webhook calls of a user: they are stored for days, and the query is rare
 EXCLUDED_FIELDS = frozenset(
     {
@@ -47,29 +50,28 @@ EXCLUDED_FIELDS = frozenset(
         *("mailbox", "tenant", "modseq", "added_modseq", "state", "wake_at", "live_key", "search_text"),  # internal
         *("lane", "enqueue_count", "claim", "leased_until", "override", "resumed", "lease_expirations", "tries"),
         *("traceparent", "counted", "locks", "revision", "revised_at", "redecide_at", *search_fields.NAMES),
-        *("open", "joined", "items_pending"),
+        *("open", "joined", "items_pending", "subscription_count"),
     }
 )
 
 
 class UserData:
-    """Exports and erases users. `chunk` is the number of notifications that one transaction erases. `export_max` is the
-    maximum number of documents of each kind in an export."""
+    """Exports and erases users."""
 
     def __init__(
         self,
         database: Database,
         templates: Templates,
+        topics: Topics,
         committer: Committer,
         publisher: Publisher,
         sends: Sends,
         parts: ExpansionParts,
-        *,
-        chunk: int,
-        export_max: int,
+        settings: Settings,
     ) -> None:
         self._database = database
         self._templates = templates
+        self._topics = topics
         self._inbox_data = InboxUserData(database)
         self._scheduled = ScheduledSends(database)
         self._receipts = UserReceipts(database)
@@ -78,8 +80,8 @@ class UserData:
         self._publisher = publisher
         self._sends = sends
         self._parts = parts
-        self._chunk = chunk
-        self._export_max = export_max
+        self._chunk = settings.commit_max_documents
+        self._export_max = settings.export_max_items
 
     async def export(self, mailbox: str) -> str | None:
         """Return all stored data of a user as JSON, newest first, or None if the user does not exist. `complete` is
@@ -93,13 +95,14 @@ class UserData:
             "devices": user.get("devices", []),
             "preferences": user.get("preferences", {}),
             "suppressed": _exported_suppressions(user.get("suppressed", {})),
+            "subscriptions": await self._topics.export(mailbox, self._export_max + 1),
             "inbox": await self._inbox_data.export_counts(mailbox),
             "notifications": await self._newest_notifications(mailbox),
             "deliveries": await self._newest(deliveries.COLLECTION, {"mailbox": mailbox}, "_id"),
             "receipts": await self._newest_receipts(mailbox),
             "webhook_calls": await self._newest(webhook_calls.COLLECTION, webhook_calls.match_user(mailbox), "_id"),
         }
-        lists = [data[name] for name in ("notifications", "deliveries", "receipts", "webhook_calls")]
+        lists = [data[name] for name in EXPORTED_LISTS]
         data["complete"] = all(len(documents) <= self._export_max for documents in lists)
         for documents in lists:
             del documents[self._export_max :]
@@ -110,7 +113,7 @@ class UserData:
         await self._scheduled.erase_user(tenant_of(mailbox), user_of(mailbox))  # first, so none of them becomes due
         existed, complete = False, False
         while not complete:
-            work = _EraseWork(self._database, self._inbox_data, self._sends, mailbox, self._chunk)
+            work = _EraseWork(self._database, self._inbox_data, self._sends, self._topics, mailbox, self._chunk)
             erased = await self._committer.submit(work)
             existed, complete = existed or erased.existed, erased.complete
             if erased.existed:
@@ -166,16 +169,26 @@ class _Erased(Struct, frozen=True):
 
 
 class _EraseWork(WorkDefaults):
-    """A transaction that erases up to `chunk` notifications and deliveries of a mailbox. The last one also erases the
-    mailbox and the user. It uses the session directly because a unit of work cannot delete a mailbox."""
+    """A transaction that erases up to `chunk` notifications, deliveries, and topic subscriptions of a mailbox. The last
+    one also erases the mailbox and the user. It uses the session directly because a unit of work cannot delete a
+    mailbox."""
 
     exclusive = True
     mailboxes = ()
 
-    def __init__(self, database: Database, inbox_data: InboxUserData, sends: Sends, mailbox: str, chunk: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        inbox_data: InboxUserData,
+        sends: Sends,
+        topics: Topics,
+        mailbox: str,
+        chunk: int,
+    ) -> None:
         self._database = database
         self._inbox_data = inbox_data
         self._sends = sends
+        self._topics = topics
         self._mailbox = mailbox
         self.documents = chunk
 
@@ -186,8 +199,9 @@ class _EraseWork(WorkDefaults):
         external = [doc["_id"] for doc in await found.limit(self.documents).to_list()]
         tenant, user_id = tenant_of(self._mailbox), user_of(self._mailbox)
         recorded = await self._sends.list_recorded(tenant, user_id, self.documents, session)
+        subscriptions = await self._topics.erase_batch(self._mailbox, self.documents, session)
         epoch = secrets.token_hex(4)
-        if complete := max(len(notifications), len(external), len(recorded)) < self.documents:
+        if complete := max(len(notifications), len(external), len(recorded), subscriptions) < self.documents:
             existed = await self._inbox_data.delete_mailbox(self._mailbox, session)
             user = await self._database[users.COLLECTION].delete_one({"_id": self._mailbox}, session=session)
             existed = existed or user.deleted_count == 1

@@ -40,18 +40,22 @@ from msgspec import Struct
 
 from hub.api.schema.recipients import EXCEPT_MAX, USERS_SHOWN
 from hub.audience.templates import TENANT_MAX_TEMPLATES
+from hub.audience.topics import KEYS_SHOWN_MAX
 from hub.model import Channel
 from hub.settings import Settings
+from hub.unicode_text import IDENTIFIER_MAX_CHARS
 
 OBJECT_COST = 1.0
 FIELD_COST = 0.1
 BYTES_PER_UNIT = 2048  # number of bytes of a long field that cost 1
 EXPORT_COST = 1000.0  # an export reads all data of a user from each collection
+SUBSCRIBERS_COST = 1.0  # counted in an index
 DEFAULT_LIST_LENGTH = 10  # assumed for a list of unknown length
 TYPICAL_ATTEMPTS = 2  # attempts are stored in the delivery, and nearly all deliveries have only one
 PAGE_FIELDS = {
     ("Query", "inbox"),
     ("User", "inbox"),
+    ("User", "subscriptions"),
     ("Send", "notifications"),
     ("Send", "deliveries"),
     ("WebhookEndpoint", "calls"),
@@ -94,6 +98,8 @@ class QueryCosts:
             ("Notification", "body"): settings.notification_body_max_bytes / BYTES_PER_UNIT,
             ("Notification", "data"): settings.notification_data_max_bytes / BYTES_PER_UNIT,
             ("User", "attributes"): settings.notification_data_max_bytes / BYTES_PER_UNIT,
+            ("User", "topics"): KEYS_SHOWN_MAX * IDENTIFIER_MAX_CHARS / BYTES_PER_UNIT,
+            ("Topic", "subscribers"): SUBSCRIBERS_COST,
             ("Rendered", "body"): settings.notification_body_max_bytes / BYTES_PER_UNIT,
             ("Decision", "body"): settings.notification_body_max_bytes / BYTES_PER_UNIT,
             ("Mutation", "exportUser"): EXPORT_COST,

@@ -23,7 +23,7 @@ from graphql import (
 
 STORABLE_TYPES = frozenset(
     {
-        *("Mutation", "SendPayload", "Send", "StatusCount", "Category", "Tenant", "Template"),
+        *("Mutation", "SendPayload", "Send", "StatusCount", "Category", "Tenant", "Template", "Topic"),
         *("Preferences", "ChannelPreference", "CategoryPreference", "CategoryChannelPreference"),
         *("User", "InboxPayload", "WebhookEndpoint", "WebhookSecretPayload"),
     }

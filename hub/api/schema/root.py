@@ -18,6 +18,7 @@ from hub.api.schema.simulation import SimulationQuery
 from hub.api.schema.suppressions import SuppressionMutation, SuppressionQuery
 from hub.api.schema.templates import TemplateMutation, TemplateQuery
 from hub.api.schema.tenants import TenantMutation, TenantQuery
+from hub.api.schema.topics import TopicMutation, TopicQuery
 from hub.api.schema.user_data import UserDataMutation
 from hub.api.schema.users import UserMutation, UserQuery
 from hub.api.schema.webhooks import WebhookMutation, WebhookQuery
@@ -34,6 +35,7 @@ class Query(
     SimulationQuery,
     TenantQuery,
     TemplateQuery,
+    TopicQuery,
     WebhookQuery,
     SuppressionQuery,
     HealthQuery,
@@ -52,6 +54,7 @@ class Mutation(
     UserDataMutation,
     TenantMutation,
     TemplateMutation,
+    TopicMutation,
     WebhookMutation,
     SuppressionMutation,
 ):

@@ -15,13 +15,19 @@ from hub.api.schema.preferences import Category, Preferences, PreferencesInput, 
 from hub.api.schema.scalars import Duration
 from hub.api.schema.send_input import DIGEST_MAX_DAYS, DIGEST_MIN_S, valid_digest_window
 from hub.api.schema.steps import STEPS_MAX, StepInput, to_steps
-from hub.api.schema.validation import valid_key, valid_label, valid_locale, valid_timezone, valid_url
+from hub.api.schema.validation import (
+    DESCRIPTION_MAX_CHARS,
+    valid_description,
+    valid_key,
+    valid_label,
+    valid_locale,
+    valid_timezone,
+    valid_url,
+)
 from hub.audience import preference_matrix as preference_rules
 from hub.errors import BadUserInput
 from hub.model import DEFAULT_LOCALE, DEFAULT_TIMEZONE, NO_PREFERENCES
-from hub.unicode_text import is_single_line
 
-DESCRIPTION_MAX_CHARS = 1024
 COLOR = re.compile("#[0-9a-fA-F]{6}")
 
 
@@ -171,15 +177,10 @@ def _category_from_input(input: CategoryInput) -> model.Category:
         raise BadUserInput("`defaultChannels` must name at least one channel.", "input.defaultChannels")
     if input.retention is not None and input.retention <= 0:
         raise BadUserInput("`retention` must be longer than zero.", "input.retention")
-    description = input.description
-    if description and (len(description) > DESCRIPTION_MAX_CHARS or not is_single_line(description)):
-        raise BadUserInput(
-            f"At most {DESCRIPTION_MAX_CHARS} characters and no control characters are allowed.", "input.description"
-        )
     return model.Category(
         key=valid_key(input.key, "input.key"),
         name=valid_label(input.name, "input.name"),
-        description=description,
+        description=valid_description(input.description, "input.description"),
         required=bool(input.required),
         default_channels=tuple(dict.fromkeys(input.default_channels)),
         priority=input.priority or model.Priority.MEDIUM,

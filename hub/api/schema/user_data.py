@@ -26,9 +26,9 @@ class UserDataMutation:
         return JSON(exported)
 
     @strawberry.mutation(
-        description="Erase a user: profile, devices, preferences, inbox, deliveries, and receipts. The counts of "
-        "sends are kept. Return true if the user existed. If the operation fails, call it again to "
-        "continue. Requires the `admin` role."
+        description="Erase a user: profile, devices, preferences, topics, inbox, deliveries, and receipts. The counts "
+        "of sends are kept. Return true if the user existed. If the operation fails, call it again to continue. "
+        "Requires the `admin` role."
     )
     async def delete_user(self, info: Info, id: ID) -> bool:
         context = info.context

@@ -15,6 +15,7 @@ from hub.api.schema.devices import Device
 from hub.api.schema.inbox import DEFAULT_PAGE_SIZE, NotificationConnection, OptionalFilter, inbox_page
 from hub.api.schema.preferences import Preferences, user_preferences
 from hub.api.schema.scalars import JSON
+from hub.api.schema.topics import TopicSubscription, user_subscriptions, user_topics
 from hub.api.schema.validation import (
     INVALID_CURSOR,
     json_text,
@@ -26,6 +27,7 @@ from hub.api.schema.validation import (
 )
 from hub.audience.attributes import valid_attributes
 from hub.audience.preference_matrix import Matrix
+from hub.audience.topics import KEYS_SHOWN_MAX
 from hub.audience.users import ProfileUpdate
 from hub.email_address import InvalidEmailAddress, envelope_address
 from hub.errors import BadUserInput, TooLarge, Unavailable
@@ -83,6 +85,16 @@ class User:
     )
     attributes: JSON | None = strawberry.field(
         resolver=_attributes, description="Arbitrary data that the tenant stores about the user."
+    )
+    topics: list[str] = strawberry.field(
+        resolver=user_topics,
+        description=f"The keys of the first {KEYS_SHOWN_MAX} topics that the user is subscribed to, sorted. The role "
+        "`user` sees visible topics only.",
+    )
+    subscriptions: Connection[TopicSubscription] = strawberry.field(
+        resolver=user_subscriptions,
+        description="The user's subscriptions, sorted by topic, also to topics that the user left. The role `user` "
+        "sees visible topics only.",
     )
     devices: list[model.Device] = strawberry.field(
         graphql_type=list[Device], description="The user's browsers, apps, and personal webhooks."

@@ -18,6 +18,7 @@ from hub.unicode_text import IDENTIFIER_MAX_CHARS, IDENTIFIER_RULE, is_blank, is
 
 ID_MAX_CHARS = IDENTIFIER_MAX_CHARS
 LABEL_MAX_CHARS = 256
+DESCRIPTION_MAX_CHARS = 1024
 PROFILE_MAX_CHARS = 320  # the longest email address (RFC 5321)
 FILTER_MAX = 20  # maximum values of one filter field
 ID_CURSOR = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -67,7 +68,7 @@ def valid_page_size(first: int | None, default: int, settings: Settings) -> int:
 
 
 def valid_key(key: str, field: str) -> str:
-    """Return the key of a category, tag, action or request."""
+    """Return the key of a category, tag, action, topic or request."""
     if not is_identifier(key):
         raise BadUserInput(f"A key must have {IDENTIFIER_RULE}.", field)
     return key
@@ -95,6 +96,13 @@ def valid_label(label: str, field: str) -> str:
             field,
         )
     return label
+
+
+def valid_description(description: str | None, field: str) -> str | None:
+    """Return a display text of one line that explains something."""
+    if description and (len(description) > DESCRIPTION_MAX_CHARS or not is_single_line(description)):
+        raise BadUserInput(f"At most {DESCRIPTION_MAX_CHARS} characters and no control characters are allowed.", field)
+    return description
 
 
 def valid_url(url: str | None, field: str) -> str | None:
