@@ -30,7 +30,7 @@ class Looks:
     def __init__(self, tenant: Tenant, ids: Sequence[str], expected: int) -> None:
         self._tenant = tenant
         self._expected = expected
-        self.seen: dict[str, Json] = {id: {"recipients": 0, "status": "EXPANDING"} for id in ids}
+        self.seen: dict[str, Json] = {id: {"recipients": 0, "counted": 0, "status": "EXPANDING"} for id in ids}
 
     async def look(self) -> int:
         """Return the number of recipients of all sends so far."""
@@ -41,14 +41,15 @@ class Looks:
             assert (before["status"], send["status"]) != ("ACCEPTED", "EXPANDING")
             if send["status"] == "ACCEPTED":
                 assert send["recipients"] == self._expected
-            counted = sum(row["count"] for row in send["counts"])
-            assert before["recipients"] <= counted <= self._expected
-            self.seen[id] = send
+            counted = sum(row["count"] for row in send["counts"])  # up to some seconds old
+            assert before["counted"] <= counted <= self._expected
+            self.seen[id] = send | {"counted": counted}
         return sum(send["recipients"] for send in self.seen.values())
 
     async def are_complete(self) -> bool:
         await self.look()
-        return all(send["status"] == "ACCEPTED" for send in self.seen.values())
+        states = {(send["status"], send["counted"]) for send in self.seen.values()}
+        return states == {("ACCEPTED", self._expected)}
 
 
 @pytest.mark.timeout(scaled(300, 3600))

@@ -30,6 +30,8 @@ CANCEL = "mutation ($id: ID!) { m: cancelSend(id: $id) { status recipients } }"
 RECALL = "mutation ($id: ID!) { m: recallSend(id: $id) { status recipients } }"
 SEND_MANY = "mutation ($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { send { id } } }"
 SIMULATE = "query ($i: SendInput!) { simulate(input: $i, first: 2) { userId decisions { channel outcome } } }"
+PAUSE = "mutation ($id: ID!) { m: pauseSend(id: $id) { status recipients } }"
+RESUME = "mutation ($id: ID!) { m: resumeSend(id: $id) { status } }"
 RESOLVE = "mutation ($key: String!, $users: [ID!]) { resolve(collapseKey: $key, users: $users) }"
 USER = "query ($id: ID!) { user(id: $id) { id } }"
 EVERYONE = {"to": {"everyone": True}, "category": "news", "content": {"title": "Hello", "body": ""}}
@@ -208,6 +210,26 @@ async def test_recall_during_the_expansion_removes_what_exists_and_no_more_follo
     assert await count_recipients(tenant, send["id"]) == reached
     for user in (USERS[0], USERS[-1]):
         assert [node["title"] for node in (await tenant.inbox(user))["nodes"]] == ["next"]
+
+
+async def test_paused_expansion_reaches_no_other_user_until_it_is_resumed(tenant: Tenant) -> None:
+    await create_users(tenant, USERS)
+    for number in range(8):  # they take turns, so the next one is not complete soon
+        await broadcast(tenant, str(number))
+    send = await broadcast(tenant)
+
+    async def begun() -> int:
+        return int((await get_send(tenant, send["id"]))["recipients"])
+
+    await eventually(begun)
+    paused = (await tenant.execute(PAUSE, id=send["id"]))["m"]
+    reached = await count_recipients(tenant, send["id"])
+    assert paused == {"status": "PAUSED", "recipients": reached.total()}
+    await expanded(tenant, (await broadcast(tenant, "next"))["id"])
+    assert await count_recipients(tenant, send["id"]) == reached
+    assert (await tenant.execute(RESUME, id=send["id"]))["m"] == {"status": "EXPANDING"}
+    assert (await expanded(tenant, send["id"]))["recipients"] == len(USERS)
+    assert await count_recipients(tenant, send["id"]) == Counter(USERS)
 
 
 async def test_resolved_key_is_skipped_by_the_users_that_were_not_reached(idle: tuple[Deployment, Tenant]) -> None:
