@@ -26,17 +26,18 @@ NAMES = ("tenant", "email_lower", "name_folded", "indexed", "search_version")
 def indexes() -> list[IndexModel]:
     return [
         # `list_page`: the users of a tenant whose email, phone number, or name begins with a text
+        # `UserSelection`: the users with one of several emails, by id
         *(
             IndexModel(
-                [("tenant", ASCENDING), (name, ASCENDING)],
+                [("tenant", ASCENDING), (name, ASCENDING), ("_id", ASCENDING)],
                 name=name,
                 partialFilterExpression={name: {"$exists": True}},
             )
             for name in ("email_lower", "phone", "name_folded")
         ),
-        # filters: the users of a tenant with a value of an attribute in HUB_INDEXED_ATTRIBUTES. It is not partial:
-        # MongoDB would not use it for $elemMatch.
-        IndexModel([("tenant", ASCENDING), ("indexed.k", ASCENDING), ("indexed.v", ASCENDING)], name="indexed"),
+        # `UserSelection`: the users of a tenant with a value of an attribute in HUB_INDEXED_ATTRIBUTES, by id. It is
+        # not partial: MongoDB would not use it for $elemMatch.
+        IndexModel([(key, ASCENDING) for key in ("tenant", "indexed.k", "indexed.v", "_id")], name="indexed"),
         # `UserConversion`: the users to convert
         IndexModel([("search_version", ASCENDING)], name="search_version"),
     ]
@@ -64,6 +65,10 @@ class SearchFields:
     def __init__(self, indexed_attributes: Sequence[str]) -> None:
         self._names = sorted(indexed_attributes)
         self.version = hashlib.sha256(orjson.dumps([FORMAT, *self._names])).hexdigest()[:16]
+
+    def is_indexed(self, path: Sequence[str]) -> bool:
+        """Return True if the attribute with a path is indexed. Only top-level attributes are."""
+        return len(path) == 1 and path[0] in self._names
 
     def of_profile(self, profile: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields that depend on the fields in `profile`. None: the field is not stored."""

@@ -53,8 +53,9 @@ class Subject(Struct, frozen=True, kw_only=True):
     attributes: Mapping[str, Any]
 
 
-def subject_of(user: User, tenant: Tenant, topics: Collection[str], attributes: Mapping[str, Any]) -> Subject:
+def subject_of(user: User, tenant: Tenant, topics: Collection[str]) -> Subject:
     """Return what filters read of a user. `topics` are those that the user is subscribed to."""
+    attributes = user.attribute_values
     return Subject(
         id=user.user_id,
         name=user.name,
@@ -64,7 +65,7 @@ def subject_of(user: User, tenant: Tenant, topics: Collection[str], attributes: 
         timezone=user.effective_timezone(tenant),
         created_at=user.created_at,
         topics=topics,
-        attributes=attributes,
+        attributes=attributes if isinstance(attributes, dict) else {},
     )
 
 

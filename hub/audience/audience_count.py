@@ -1,0 +1,102 @@
+"""Counts the users whom a send would reach. The work is bounded: of a large tenant, samples are read."""
+
+from time import monotonic
+
+from msgspec import Struct
+from pymongo import ASCENDING
+
+from hub.audience.filters import Node
+from hub.audience.topics import Topics
+from hub.audience.user_selection import SLICE, UserRange, UserSelection
+from hub.audience.users import COLLECTION
+from hub.errors import NotFound
+from hub.model import Tenant, topic_id, user_of
+from hub.platform.connections import Database
+
+SAMPLE_IDS = 10
+USERS_MAX = 1_000_000  # that are counted
+SLICES_MAX = 50  # of a filter that are read from the beginning
+SEGMENTS = 10  # of the tenant's users that are sampled if these are not all
+SEGMENT_SLICES_MAX = 4
+READING_MAX_S = 1.0  # for the slices from the beginning, and for those of all segments
+
+
+class AudienceCount(Struct, frozen=True):
+    """The number of users. `scans` is True if no index serves the filter. `sample`: the first ids, up to SAMPLE_IDS."""
+
+    recipients: int
+    exact: bool
+    scans: bool
+    sample: list[str]
+
+
+class _Matches(Struct):
+    count: int
+    sample: list[str]
+    position: str | None
+
+
+class AudienceCounts:
+    def __init__(self, database: Database, topics: Topics, selection: UserSelection) -> None:
+        self._users = database[COLLECTION]
+        self._topics = topics
+        self._selection = selection
+
+    async def everyone(self, tenant: str) -> AudienceCount:
+        users = UserRange(tenant, "", None)
+        count = await self._count(users)
+        docs = self._users.find(users.match, {"_id": 1}, hint="_id_").sort("_id", ASCENDING).limit(SAMPLE_IDS)
+        sample = [user_of(doc["_id"]) async for doc in docs]
+        return AudienceCount(count, exact=count < USERS_MAX, scans=False, sample=sample)
+
+    async def topic(self, tenant: str, key: str, field: str) -> AudienceCount:
+        """Count the subscribers of a topic. Raise NotFound for an unknown topic."""
+        id = topic_id(tenant, key)
+        if id not in await self._topics.get_many([id]):
+            raise NotFound("This topic does not exist.", field=field)
+        count = (await self._topics.count_subscribers([id])).get(id, 0)
+        sample = await self._topics.list_subscribers(tenant, key, "", None, SAMPLE_IDS)
+        return AudienceCount(count, exact=True, scans=False, sample=sample)
+
+    async def matching(self, tenant: Tenant, node: Node) -> AudienceCount:
+        """Count the users who match a filter. If they cannot be read completely, estimate the number from samples."""
+        plan = await self._selection.plan(node)
+        first = await self._read(tenant, node, "", None, SLICES_MAX, READING_MAX_S)
+        if first.position is None:
+            return AudienceCount(first.count, exact=True, scans=plan.scans, sample=first.sample)
+        estimate = max(first.count, await self._estimate(tenant, node))
+        return AudienceCount(estimate, exact=False, scans=plan.scans, sample=first.sample)
+
+    async def _estimate(self, tenant: Tenant, node: Node) -> int:
+        """Estimate the number of matches in each segment from its first users. The first users of the tenant alone
+        would be the oldest accounts if ids are numbers."""
+        total = await self._count(UserRange(tenant.id, "", None))
+        size, estimate, after = total / SEGMENTS, 0.0, ""
+        for _ in range(SEGMENTS):
+            rest = UserRange(tenant.id, after, None)
+            ends = self._users.find(rest.match, {"_id": 1}, hint="_id_").sort("_id", ASCENDING)
+            end = await ends.skip(total // SEGMENTS).limit(1).to_list()
+            until = user_of(end[0]["_id"]) if end else None
+            found = await self._read(tenant, node, after, until, SEGMENT_SLICES_MAX, READING_MAX_S / SEGMENTS)
+            read = await self._count(UserRange(tenant.id, after, found.position or until))
+            estimate += size * found.count / max(read, 1)
+            if until is None:
+                break
+            after = until
+        return round(estimate)
+
+    async def _read(
+        self, tenant: Tenant, node: Node, after: str, until: str | None, slices: int, max_s: float
+    ) -> _Matches:
+        """Read slices until the end of a range, or until the number of slices or the time is used up."""
+        matches, deadline = _Matches(0, [], after), monotonic() + max_s
+        while matches.position is not None and slices > 0 and monotonic() < deadline:
+            found = await self._selection.select(tenant, node, matches.position, until, limit=SLICE)
+            matches.count += len(found.users)
+            matches.sample += found.users[: SAMPLE_IDS - len(matches.sample)]
+            matches.position = found.position
+            slices -= 1
+        return matches
+
+    async def _count(self, users: UserRange) -> int:
+        return await self._users.count_documents(users.match, limit=USERS_MAX, hint="_id_")

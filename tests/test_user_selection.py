@@ -1,0 +1,228 @@
+"""The users whom a filter selects, read in slices from a database of their own."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from datetime import datetime
+from uuid import uuid4
+
+import pytest
+from hypothesis import example, given, settings
+from msgspec import Struct
+from pymongo import AsyncMongoClient
+
+from hub.audience import audience_count, topics, user_selection, users
+from hub.audience.audience_count import AudienceCounts
+from hub.audience.filters import mongo_query, parse
+from hub.audience.search_fields import SearchFields
+from hub.audience.topics import Topics
+from hub.audience.user_selection import UserSelection
+from hub.audience.users import ProfileUpdate, Users
+from hub.model import Tenant, mailbox_of, topic_id, user_of
+from hub.platform.connections import Database
+from hub.platform.embedded_servers import Mongod, Redis
+from hub.settings import Settings
+from tests.client import Json
+from tests.clocks import hub_now
+from tests.conftest import scaled
+from tests.processes import SECRET
+from tests.test_inbox_indexes import Commands, explain_stages
+from tests.user_filters import EMAILS, SCALARS, TENANT_DEFAULTS, is_match, random_users, wheres
+
+COUNT = 300
+TENANT = Tenant(id="t", locale=TENANT_DEFAULTS["locale"], timezone=TENANT_DEFAULTS["timezone"])
+INDEXED = SearchFields(["plan"])
+TEXT = '{"plan": "pro", "size": 5}'
+examples = settings(max_examples=scaled(100, 5000), deadline=None)
+
+
+class Population(Struct):
+    """The users of a tenant in MongoDB, and as filters read them."""
+
+    database: Database
+    commands: Commands
+    selection: UserSelection
+    counts: AudienceCounts
+    users: list[Json]
+
+    def matching(self, where: Json) -> list[str]:
+        return [user["id"] for user in self.users if is_match(where, user)]
+
+    async def select(self, where: Json, after: str = "", until: str | None = None, limit: int = 1000) -> list[str]:
+        """Return the users in all slices."""
+        node, found = parse(where, "where"), []
+        position: str | None = after
+        while position is not None:
+            part = await self.selection.select(TENANT, node, position, until, limit)
+            assert part.position is None or part.position > position
+            assert len(part.users) <= limit
+            found += part.users
+            position = part.position
+        return found
+
+
+@pytest.fixture(scope="module")
+async def population(servers: tuple[Mongod, Redis]) -> AsyncIterator[Population]:
+    commands = Commands()
+    async with AsyncMongoClient[Json](servers[0].url, tz_aware=True, event_listeners=[commands]) as client:
+        database = client[f"selection_{uuid4().hex[:8]}"]
+        for collection, indexes in {**users.indexes(), **topics.indexes()}.items():
+            if indexes:
+                await database[collection].create_indexes(indexes)
+        subscriptions = Topics(
+            database, Users(database, hub_now, 5.0, INDEXED), hub_now, Settings(jwt_secret=(SECRET,))
+        )
+        people = sorted(random_users(COUNT), key=lambda user: user["id"])
+        for tenant in (TENANT.id, "t2"):
+            await insert(database, subscriptions, tenant, people)
+        selection = UserSelection(database, subscriptions, INDEXED)
+        yield Population(database, commands, selection, AudienceCounts(database, subscriptions, selection), people)
+        await client.drop_database(database.name)
+
+
+async def insert(database: Database, subscriptions: Topics, tenant: str, people: list[Json]) -> None:
+    profiles = [
+        ProfileUpdate(
+            id=mailbox_of(tenant, user["id"]),
+            locale=user.get("ownLocale"),
+            timezone=user.get("ownTimezone"),
+            **{name: user.get(name) for name in ("name", "email", "phone", "attributes")},
+        )
+        for user in people
+    ]
+    await Users(database, hub_now, 5.0, INDEXED).upsert(profiles)
+    subscribers = defaultdict(list)
+    for user in people:
+        at = datetime.fromisoformat(user["createdAt"])
+        await database.users.update_one({"_id": mailbox_of(tenant, user["id"])}, {"$set": {"created_at": at}})
+        for topic in user["topics"]:
+            subscribers[topic].append(mailbox_of(tenant, user["id"]))
+    for topic, mailboxes in subscribers.items():
+        await subscriptions.subscribe(topic_id(tenant, topic), mailboxes, force=False)
+
+
+@examples
+@given(where=wheres)
+async def test_query_of_a_filter_finds_every_user_who_matches(population: Population, where: Json) -> None:
+    query = mongo_query(parse(where, "where"), TENANT)
+    docs = population.database.users.find({"$and": [{"_id": {"$gt": "t/", "$lt": "t0"}}, query]}, {"_id": 1})
+    assert set(population.matching(where)) <= {user_of(doc["_id"]) async for doc in docs}
+
+
+@settings(parent=examples, max_examples=scaled(100, 1500))
+@given(where=wheres)
+@example(where={"attributes.plan": {"in": ["pro", 1, True]}, "not": {"topics": "releases"}})
+@example(where={"topics": {"in": ["releases", "other"]}, "locale": "de"})
+async def test_selection_equals_the_slow_evaluation(population: Population, where: Json) -> None:
+    assert await population.select(where) == population.matching(where)
+
+
+SERVED = [
+    ({"id": "ann-0003"}, "_id_"),
+    ({"id": {"in": ["ann-0003", "z-0010"]}, "not": {"locale": "de"}}, "_id_"),
+    ({"email": "ANN@example.org"}, "email_lower"),
+    ({"email": {"in": ["ann@example.org", "bob@example.com"]}}, "email_lower"),
+    ({"email": {"in": [*EMAILS[:1], *(f"{number}@example.org" for number in range(99))]}}, "email_lower"),
+    ({"attributes.plan": "pro"}, "indexed"),
+    ({"attributes.plan": {"in": ["pro", *range(99)]}}, "indexed"),
+    ({"and": [{"locale": "de"}, {"attributes.plan": {"in": ["pro", 1, True]}}]}, "indexed"),
+    ({"topics": "releases"}, "subscribers"),
+    ({"topics": {"in": ["releases", "other"]}}, "subscribers"),
+]
+SCANNING = [
+    {"name": "Ann"},
+    {"attributes.address": "pro"},
+    {"attributes.plan.plan": "pro"},
+    {"attributes.plan": {"not": "pro"}},
+    {"attributes.plan": {"in": ["pro", None]}},
+    {"or": [{"email": "ann@example.org"}, {"attributes.plan": "pro"}]},
+    {"email": {"in": [f"{number}@example.org" for number in range(101)]}},
+]
+
+
+@pytest.mark.parametrize("where", [where for where, _ in SERVED] + SCANNING)
+async def test_selection_uses_an_index_and_sorts_nothing(population: Population, where: Json) -> None:
+    indexes = [index for served, index in SERVED if served == where]
+    assert (await population.selection.plan(parse(where, "where"))).scans == (not indexes)
+    population.commands.sent.clear()
+    assert await population.select(where, limit=50) == population.matching(where)
+    requested = [*population.commands.sent]
+    assert requested
+    for command in requested:
+        stages = await explain_stages(population.database, command)
+        assert stages & {"IXSCAN", "IDHACK", "COUNT_SCAN"}, command
+        assert not stages & {"COLLSCAN", "SORT"}, (command, stages)
+    assert {*indexes} <= {command.get("hint") for command in requested}
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"not": {"name": "Ann"}},
+        {"name": "Bob"},
+        {"attributes.plan": {"in": SCALARS}},
+        {"topics": {"in": ["releases", "other"]}},
+    ],
+)
+async def test_slices_of_ranges_make_up_the_whole(
+    population: Population, where: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(user_selection, "SLICE", 7)
+    monkeypatch.setattr(user_selection, "SCAN_SLICE", 20)
+    everyone = [user["id"] for user in population.users]
+    bounds = ["", everyone[70], "b", everyone[-1], "~"]
+    parts = [
+        await population.select(where, after, until, limit=3)
+        for after, until in zip(bounds, [*bounds[1:], None], strict=True)
+    ]
+    expected = population.matching(where)
+    assert len(expected) > 7
+    assert [id for part in parts for id in part] == expected
+    found = await population.selection.select(TENANT, parse({"id": "none", **where}, "where"), "", None, 3)
+    assert found.users == []
+    assert found.position is None
+
+
+async def test_slow_evaluation_ends_the_slice(population: Population, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(user_selection, "EVALUATION_MAX_S", 0.0)
+    first = await population.selection.select(TENANT, parse({"not": {"id": "x"}}, "where"), "", None, 3)
+    assert first.users == [first.position] == [population.users[0]["id"]]
+    assert await population.select({"name": "Ann"}) == population.matching({"name": "Ann"})
+
+
+async def test_users_who_are_not_converted_are_found(population: Population) -> None:
+    """A user of an earlier version, whose attributes are text."""
+    for where in ({"attributes.plan": "pro"}, {"attributes.size": {"gt": 4}}, {"email": "old@example.org"}):
+        expected = population.matching(where)
+        old = {"_id": "t/~old", "email": "Old@example.org", "attributes": TEXT}
+        now = hub_now()
+        await population.database.users.insert_one(old | {"created_at": now, "updated_at": now})
+        try:
+            assert await population.select(where) == [*expected, "~old"]
+            assert "~old" not in await population.select({"not": where})
+        finally:
+            await population.database.users.delete_one({"_id": "t/~old"})
+
+
+@pytest.mark.parametrize("where", [{"not": {"topics": "releases"}}, {"id": {"gte": "b"}}, {"attributes.plan": None}])
+async def test_large_audience_is_estimated(
+    population: Population, where: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, expected = parse(where, "where"), population.matching(where)
+    counted = await population.counts.matching(TENANT, node)
+    assert (counted.recipients, counted.exact) == (len(expected), True)
+    assert counted.sample == expected[:10]
+    monkeypatch.setattr(user_selection, "SLICE", 10)
+    monkeypatch.setattr(user_selection, "SCAN_SLICE", 30)
+    monkeypatch.setattr(audience_count, "SLICES_MAX", 2)
+    monkeypatch.setattr(audience_count, "SEGMENT_SLICES_MAX", 1)
+    estimated = await population.counts.matching(TENANT, node)
+    assert not estimated.exact
+    assert estimated.recipients == pytest.approx(len(expected), rel=0.25)
+
+
+async def test_everyone_is_counted_up_to_a_limit(population: Population, monkeypatch: pytest.MonkeyPatch) -> None:
+    everyone = await population.counts.everyone(TENANT.id)
+    assert (everyone.recipients, everyone.exact) == (COUNT, True)
+    monkeypatch.setattr(audience_count, "USERS_MAX", 100)
+    everyone = await population.counts.everyone(TENANT.id)
+    assert (everyone.recipients, everyone.exact) == (100, False)
