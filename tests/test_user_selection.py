@@ -75,7 +75,7 @@ async def population(servers: tuple[Mongod, Redis]) -> AsyncIterator[Population]
         for tenant in (TENANT.id, "t2"):
             await insert(database, subscriptions, tenant, people)
         selection = UserSelection(database, subscriptions, INDEXED)
-        yield Population(database, commands, selection, AudienceCounts(database, subscriptions, selection), people)
+        yield Population(database, commands, selection, AudienceCounts(database, subscriptions, INDEXED), people)
         await client.drop_database(database.name)
 
 

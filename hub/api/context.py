@@ -13,6 +13,7 @@ from pymongo.errors import PyMongoError
 from strawberry.dataloader import DataLoader
 
 from hub.api.rate_limits import RateLimits
+from hub.audience.audience_count import AudienceCounts
 from hub.audience.devices import Devices
 from hub.audience.recipients import Recipients
 from hub.audience.templates import Templates
@@ -83,6 +84,7 @@ class Services:
     tenants: Tenants
     templates: Templates
     topics: Topics
+    audience_counts: AudienceCounts
     template_editing: TemplateEditing
     user_data: UserData
     deliveries: Deliveries

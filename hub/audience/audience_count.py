@@ -6,6 +6,7 @@ from msgspec import Struct
 from pymongo import ASCENDING
 
 from hub.audience.filters import Node
+from hub.audience.search_fields import SearchFields
 from hub.audience.topics import Topics
 from hub.audience.user_selection import SLICE, UserRange, UserSelection
 from hub.audience.users import COLLECTION
@@ -37,10 +38,10 @@ class _Matches(Struct):
 
 
 class AudienceCounts:
-    def __init__(self, database: Database, topics: Topics, selection: UserSelection) -> None:
+    def __init__(self, database: Database, topics: Topics, fields: SearchFields) -> None:
         self._users = database[COLLECTION]
         self._topics = topics
-        self._selection = selection
+        self._selection = UserSelection(database, topics, fields)
 
     async def everyone(self, tenant: str) -> AudienceCount:
         users = UserRange(tenant, "", None)

@@ -14,6 +14,7 @@ from hub.api.context import Services
 from hub.api.execution.persisted_queries import AutomaticPersistedQueries
 from hub.api.rate_limits import RateLimits
 from hub.audience import user_conversion
+from hub.audience.audience_count import AudienceCounts
 from hub.audience.devices import Devices
 from hub.audience.search_fields import SearchFields
 from hub.audience.templates import Templates
@@ -280,6 +281,7 @@ def _build_services(
         tenants=queue.tenants,
         templates=queue.templates,
         topics=topics,
+        audience_counts=AudienceCounts(database, topics, SearchFields(settings.indexed_attributes)),
         template_editing=TemplateEditing(queue.templates, queue.tenants, inbox.users, settings, now),
         user_data=_build_user_data(settings, database, queue, inbox, topics),
         deliveries=queue.deliveries,

@@ -48,6 +48,7 @@ from hub.unicode_text import IDENTIFIER_MAX_CHARS
 OBJECT_COST = 1.0
 FIELD_COST = 0.1
 BYTES_PER_UNIT = 2048  # number of bytes of a long field that cost 1
+AUDIENCE_COST = 1000.0  # an audience is counted by reading thousands of users
 EXPORT_COST = 1000.0  # an export reads all data of a user from each collection
 SUBSCRIBERS_COST = 1.0  # counted in an index
 DEFAULT_LIST_LENGTH = 10  # assumed for a list of unknown length
@@ -102,6 +103,7 @@ class QueryCosts:
             ("Topic", "subscribers"): SUBSCRIBERS_COST,
             ("Rendered", "body"): settings.notification_body_max_bytes / BYTES_PER_UNIT,
             ("Decision", "body"): settings.notification_body_max_bytes / BYTES_PER_UNIT,
+            ("Query", "audience"): AUDIENCE_COST,
             ("Mutation", "exportUser"): EXPORT_COST,
         }
 
@@ -133,6 +135,9 @@ class QueryCosts:
 
     def weight(self, parent: str, field: str) -> float:
         return FIELD_COST + self._weights.get((parent, field), 0.0)
+
+    def object_cost(self, parent: str, field: str) -> float:
+        return OBJECT_COST + self._weights.get((parent, field), 0.0)
 
     @property
     def page_max_items(self) -> int:
@@ -188,7 +193,10 @@ class _Compiler:
             length = page if name in PAGE_LISTS or key == ("InboxPayload", "notifications") else requested
             items = length if length is not None else float(self._costs.length(*key))
         own_page = 1.0 if key in PAGE_FIELDS else 0.0
-        return Cost(_multiply(items, _add(OBJECT_COST, inner.total)), _multiply(items, _add(own_page, inner.pages)))
+        return Cost(
+            _multiply(items, _add(self._costs.object_cost(*key), inner.total)),
+            _multiply(items, _add(own_page, inner.pages)),
+        )
 
     def _requested_length(self, field: GraphQLField, node: FieldNode) -> Number | None:
         """Return the number of items that the arguments of a field request, or None if no argument determines it."""

@@ -5,6 +5,7 @@ from strawberry import ID, Parent
 
 from hub import model
 from hub.api.context import Info
+from hub.api.schema.scalars import JSON
 from hub.api.schema.validation import valid_user_id, valid_users
 from hub.errors import BadUserInput
 from hub.settings import Settings
@@ -23,6 +24,14 @@ class RecipientsInput:
     everyone: bool | None = strawberry.field(
         default=strawberry.UNSET,
         description="All users of the tenant. Must be true. The send is EXPANDING while workers list the users.",
+    )
+    topic: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="The key of a topic, for its subscribers. Only for `audience`: `send` does not accept it yet.",
+    )
+    where: JSON | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="A filter, for all users who match it. Only for `audience`: `send` does not accept it yet.",
     )
 
 
@@ -54,6 +63,11 @@ def to_recipients(
     if len(except_ or ()) > EXCEPT_MAX:
         raise BadUserInput(f"At most {EXCEPT_MAX} users are allowed.", f"{field}.except")
     excluded = tuple(dict.fromkeys(valid_user_id(user, f"{field}.except") for user in except_ or ()))
+    for name in ("topic", "where"):
+        if getattr(to, name) is not strawberry.UNSET:
+            raise BadUserInput(
+                f"`send` does not accept `{name}` yet. Pass `users` or `everyone`.", f"{field}.to.{name}"
+            )
     if to.everyone is not strawberry.UNSET:
         if not to.everyone:
             raise BadUserInput("`everyone` must be true. To name users, pass `users`.", f"{field}.to.everyone")

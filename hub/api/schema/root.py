@@ -5,6 +5,7 @@ Each root field checks the role, converts the input, and calls one workflow or r
 
 import strawberry
 
+from hub.api.schema.audience import AudienceQuery
 from hub.api.schema.deliveries import DeliveryMutation, DeliveryQuery
 from hub.api.schema.devices import DeviceMutation, DeviceQuery
 from hub.api.schema.health import HealthQuery
@@ -33,6 +34,7 @@ class Query(
     SendQuery,
     DeliveryQuery,
     SimulationQuery,
+    AudienceQuery,
     TenantQuery,
     TemplateQuery,
     TopicQuery,
