@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.utc_time import rfc3339
+from tests.broadcasts import broadcast, create_users
 from tests.channel_setup import UPSERT_USERS, deployment_with_channels
 from tests.client import GraphQLErrors, Json, Subscription, Tenant, eventually
 from tests.conftest import scaled
@@ -85,7 +86,7 @@ async def test_subscription_requires_the_service_role(tenant: Tenant) -> None:
     assert refused.value.code == "FORBIDDEN"
 
 
-@pytest.mark.parametrize("query", [WATCH, STATUS], ids=["executed", "projected"])
+@pytest.mark.parametrize("query", [WATCH, STATUS], ids=["counts", "status"])
 async def test_scheduled_send_is_watched_until_it_is_cancelled(tenant: Tenant, query: str) -> None:
     id = (await tenant.send("alice", sendAt=LATER))["send"]["id"]
     async with tenant.socket() as socket:
@@ -93,6 +94,19 @@ async def test_scheduled_send_is_watched_until_it_is_cancelled(tenant: Tenant, q
         assert [state["status"] for state in await states.take(1)] == ["SCHEDULED"]
         await tenant.execute("mutation ($id: ID!) { cancelSend(id: $id) { id } }", id=id)
         assert [state["status"] async for state in states] == ["CANCELLED"]
+
+
+@pytest.mark.parametrize("fields", ["status recipients", "status recipients total"])
+async def test_recipients_of_an_expansion_grow_until_its_end(tenant: Tenant, fields: str) -> None:
+    await create_users(tenant, USERS)
+    id = (await broadcast(tenant))["id"]
+    query = f"subscription ($id: ID!) {{ send(id: $id) {{ {fields} }} }}"
+    states = await states_of(tenant, id, tenant.next_url(), query=query)
+    recipients = [state["recipients"] for state in states]
+    assert recipients == sorted(recipients)
+    assert (states[-1]["status"], recipients[-1]) == ("ACCEPTED", len(USERS))
+    assert all(state["status"] == "EXPANDING" for state in states[:-1])
+    assert all(state.get("total", len(USERS)) == len(USERS) for state in states)
 
 
 async def test_subscription_of_a_recalled_send_ends_with_the_removal(tenant: Tenant) -> None:

@@ -204,7 +204,11 @@ class Context:
         return [counted[send.id] for send in sends]
 
     async def count_expanded(self, send: str) -> int:
-        """Return the number of recipients so far of a send that is being expanded. Concurrent calls share one query."""
+        """Return the number of recipients so far of a send that is being expanded. Concurrent calls share one query.
+
+        The recipients of a watched send were counted for all its readers."""
+        if self.watched_send and self.watched_send.send.id == send:
+            return self.watched_send.recipients
         if self._expanded is None:
             self._expanded = DataLoader(self._count_expanded, cache=False)
         return await self._expanded.load(send)

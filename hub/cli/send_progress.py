@@ -20,7 +20,7 @@ from hub.model import DeliveryStatus, SendStatus
 from hub.outbox.states import WAITING
 
 SUBSCRIPTION = """subscription ($id: ID!) {
-  send(id: $id) { id status reason sendAt recipients counts { channel status count } }
+  send(id: $id) { id status reason sendAt recipients total counts { channel status count } }
 }"""
 UNFINISHED = (*WAITING, DeliveryStatus.PROCESSING)
 BAR_CHARS = 20
@@ -81,7 +81,8 @@ class ProgressPrinter:
             self._print(f"{datetime.now().astimezone():%H:%M:%S}  {' · '.join(parts)}")
             return
         columns = shutil.get_terminal_size((DEFAULT_COLUMNS, 0)).columns
-        rows = [_heading(state), *(f"{channel:<11} {_row(counts[channel])}" for channel in counts)]
+        expansion = [f"{'Recipients':<11} {_bar(state['recipients'], state['total'])}"] if _expands(state) else []
+        rows = [_heading(state), *expansion, *(f"{channel:<11} {_row(counts[channel])}" for channel in counts)]
         erase = f"\x1b[{self._lines}F\x1b[J" if self._lines else ""
         self._print(erase + "\n".join(row[: columns - 1] for row in rows))  # a longer row would take two lines
         self._lines = len(rows)
@@ -120,9 +121,15 @@ def _by_channel(state: State) -> dict[str, dict[str, int]]:
 
 def _heading(state: State) -> str:
     recipients = "1 recipient" if state["recipients"] == 1 else f"{state['recipients']:,} recipients"
+    if _expands(state):
+        recipients = f"{state['recipients']:,} of {state['total']:,} recipients"
     scheduled = f" for {state['sendAt']}" if state["status"] == SendStatus.SCHEDULED else ""
     reason = f" ({state['reason']})" if state["reason"] else ""
     return f"{state['status']}{scheduled}{reason}, {recipients}"
+
+
+def _expands(state: State) -> bool:
+    return state["status"] == SendStatus.EXPANDING and state["total"] is not None
 
 
 def _row(counts: dict[str, int]) -> str:

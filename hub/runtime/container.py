@@ -300,7 +300,12 @@ def _build_services(
             stores.hub_clock.to_real_time,
         ),
         watched_sends=WatchedSends(
-            inbox.sends, queue.deliveries, send_counts, settings.tenant_max_send_watchers, settings.commit_deadline_s
+            inbox.sends,
+            queue.deliveries,
+            send_counts,
+            inbox.expansion.parts,
+            settings.tenant_max_send_watchers,
+            settings.commit_deadline_s,
         ),
         outbound_http=stores.outbound_http,
         signed_links=SignedLinks(stores.signing_key, settings.public_url),

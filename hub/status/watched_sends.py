@@ -29,6 +29,7 @@ from hub.model import Send, SendStatus
 from hub.platform import metrics
 from hub.platform.shared_reads import SharedReads
 from hub.status.deliveries import Deliveries
+from hub.status.expansion_parts import ExpansionParts
 from hub.status.send_counts import Counted, SendCounts
 from hub.status.sends import Sends
 
@@ -42,28 +43,37 @@ log = structlog.get_logger(__name__)
 
 
 class WatchedSend(Struct, frozen=True):
-    """A send with its delivery counts. `ended`: True if no delivery of it waits, and it makes no further deliveries."""
+    """A send with its delivery counts. `recipients`: their number so far. `ended`: True if no delivery of it waits, and
+    it makes no further deliveries."""
 
     send: Send
+    recipients: int
     counted: Counted
     ended: bool
 
     def differs_from(self, other: "WatchedSend | None") -> bool:
         """Return True if something other than the time of the count changed."""
-        return other is None or (self.send, self.counted.counts, self.ended) != (
-            other.send,
-            other.counted.counts,
-            other.ended,
-        )
+        return other is None or self._visible != other._visible
+
+    @property
+    def _visible(self) -> tuple[object, ...]:
+        return self.send, self.recipients, self.counted.counts, self.ended
 
 
 class WatchedSends:
     """The sends with readers in this process, by tenant and id."""
 
     def __init__(
-        self, sends: Sends, deliveries: Deliveries, counts: SendCounts, per_tenant_max: int, read_deadline_s: float
+        self,
+        sends: Sends,
+        deliveries: Deliveries,
+        counts: SendCounts,
+        parts: ExpansionParts,
+        per_tenant_max: int,
+        read_deadline_s: float,
     ) -> None:
         self._sends = sends
+        self._parts = parts
         self._counts = counts
         self._deliveries = deliveries
         self._per_tenant_max = per_tenant_max
@@ -143,8 +153,11 @@ class WatchedSends:
                 # in this order, because an expansion adds deliveries before its status changes
                 ended = not (send.status in IN_PROGRESS or send.claim or await self._deliveries.has_unfinished(send.id))
                 watch.ended_at = (watch.ended_at or asyncio.get_running_loop().time()) if ended else 0.0
+                recipients = send.recipients
+                if send.parts_left is not None:
+                    recipients = (await self._parts.count_recipients([send.id]))[send.id]
                 counted = (await self._counts.get_many([send], since=watch.ended_at))[send.id]
-        watch.publish(WatchedSend(send, counted, ended))
+        watch.publish(WatchedSend(send, recipients, counted, ended))
 
 
 class _Watch:

@@ -25,7 +25,7 @@ from hub.api.errors import format_error, format_errors, to_graphql_error
 from hub.api.execution.cooperative import CooperativeExecutor
 from hub.api.execution.fast_path.compiled import CompiledOperations, resolve_projected, single_root_field
 from hub.api.execution.fast_path.projection import Getter
-from hub.api.execution.operation import Operation, Request
+from hub.api.execution.operation import Operation, Request, root_fields
 from hub.api.execution.persisted_queries import OperationAllowlist, read_manifest
 from hub.api.execution.query_cache import CACHE_SIZE, CACHED_TEXT_MAX, QueryCache
 from hub.api.execution.query_cost import Cost, QueryCosts
@@ -37,6 +37,7 @@ from hub.settings import Settings
 
 TRANSLATED_FIELD = "because"
 """A query that contains this word may select the field whose value depends on the reader's language."""
+RECEIPTS = "receipts"
 GraphQLResponse = dict[str, Any]
 """A GraphQL response with `data` and `errors`. A response without `data` means that nothing was executed."""
 
@@ -128,7 +129,9 @@ class Engine:
             stream = await stream
         if isinstance(stream, ExecutionResult):
             return format_errors(stream.errors or (), context.request_id)
-        if projection is None:
+        # an event of another subscription may require queries, such as for the recipients of a send that is EXPANDING
+        projectable = isinstance(stream, InboxStream) or RECEIPTS in root_fields(operation)
+        if projection is None or not projectable:
             return _execute_events(executor, stream, context)
         return SubscriptionResults(stream, projection, context.request_id, context.language)
 
