@@ -178,6 +178,19 @@ async def test_every_option_of_the_form_reaches_the_hub(open_demo: Any) -> None:
     await expect(item).to_contain_text("Confirmed")
 
 
+async def test_send_to_everyone_shows_its_recipients(open_demo: Any) -> None:
+    demo_page: DemoPage = await open_demo()
+    page = demo_page.page
+    await page.get_by_role("checkbox", name="everyone").check()
+    await expect(page.get_by_role("checkbox", name="alice")).not_to_be_checked()
+    await demo_page.press("Send")
+    await expect(page.get_by_text("Sent to everyone.")).to_be_visible()
+    progress = page.locator("demo-send-progress")
+    await expect(progress.get_by_role("status")).to_have_text("Accepted, 2 recipients. No delivery waits.")
+    await page.get_by_role("checkbox", name="bob").check()
+    await expect(page.get_by_role("checkbox", name="everyone")).not_to_be_checked()
+
+
 async def test_error_of_an_option_opens_its_group(open_demo: Any) -> None:
     demo_page: DemoPage = await open_demo()
     await open_options(demo_page, "Schedule")
@@ -292,7 +305,6 @@ async def test_scheduled_send_is_later_in_the_timeline(open_demo: Any) -> None:
     await expect(demo_page.page.get_by_text("Scheduled for alice and bob.")).to_be_visible()
     picker = demo_page.page.locator("demo-receipts option:checked")
     await expect(picker).to_contain_text("Carol approved your change · 2 users · for ")
-    await expect(demo_page.page.locator("demo-receipts .latest")).to_have_text(re.compile("^Scheduled for "))
     progress = demo_page.page.locator("demo-send-progress")
     await expect(progress.get_by_role("status")).to_have_text("Scheduled, 2 recipients.")
     await expect(progress.get_by_text(re.compile(r"2 recipients · for (\w+ )?\d\d:\d\d"))).to_be_visible()

@@ -202,7 +202,6 @@ export class DemoReceipts extends LitElement {
     const rows = [...this.rows.values()].sort(
       (a, b) => a.user.localeCompare(b.user) || CHANNEL_ORDER.indexOf(a.channel) - CHANNEL_ORDER.indexOf(b.channel),
     );
-    const sent = this.sends.find(({ id }) => id === this.send);
     return html`
       <section class="card" aria-labelledby="receipts">
         <h2 id="receipts">Deliveries and read receipts</h2>
@@ -224,7 +223,7 @@ export class DemoReceipts extends LitElement {
                 .send=${this.send}
                 .receipt=${this.last?.id}
               ></demo-send-progress>
-              <p class="latest small quiet">${this.last ? describe(this.last) : waiting(sent)}</p>
+              <p class="latest small quiet">${this.last ? describe(this.last) : nothing}</p>
               <table aria-labelledby="receipts">
                 <thead>
                   <tr>
@@ -269,10 +268,6 @@ function sendLabel({ title, createdAt, sendAt, recipients }: Sent): string {
   const users = recipients === 1 ? "1 user" : `${recipients} users`;
   const at = sendAt ? `for ${date.format(new Date(sendAt))}` : clock.format(new Date(createdAt));
   return `${title ?? "Recalled"} · ${users} · ${at}`;
-}
-
-function waiting(sent: Sent | undefined): string {
-  return sent?.sendAt ? `Scheduled for ${date.format(new Date(sent.sendAt))}.` : "Waiting for receipts…";
 }
 
 function describe({ kind, userId, channel, status, at }: Receipt): string {

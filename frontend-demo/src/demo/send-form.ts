@@ -16,7 +16,7 @@ import {
 } from "./sender-api";
 import { sendFormStyles } from "./send-form-styles";
 import { sendOptions } from "./send-options";
-import { EXAMPLES, InvalidField, USERS, toSendInput, valuesOf, type Example, type Fields, type SendValues } from "./send-values";
+import { EVERYONE, EXAMPLES, InvalidField, USERS, toSendInput, valuesOf, type Example, type Fields, type SendValues } from "./send-values";
 import { sharedStyles } from "./shared-styles";
 import "./simulation";
 import { exampleData } from "./template-data";
@@ -177,7 +177,12 @@ export class DemoSendForm extends LitElement {
       <legend class="name">Recipients</legend>
       <div class="choices">
         ${USERS.map((user) =>
-          this.choice(user, user, recipients.has(user), () => this.set({ recipients: toggled(recipients, user) })),
+          this.choice(user, user, recipients.has(user), () =>
+            this.set({ recipients: toggled(recipients.has(EVERYONE) ? new Set() : recipients, user) }),
+          ),
+        )}
+        ${this.choice(EVERYONE, EVERYONE, recipients.has(EVERYONE), () =>
+          this.set({ recipients: new Set(recipients.has(EVERYONE) ? USERS : [EVERYONE]) }),
         )}
       </div>
       ${problem(props, "to")}

@@ -11,6 +11,8 @@ const ANNOUNCE_EVERY_MS = 5_000;
 const REFRESH_AFTER_MS = 1_000;
 
 type Count = SendProgress["counts"][number];
+/** A part of a bar. */
+type Portion = { status: string; count: number };
 
 export class DemoSendProgress extends LitElement {
   static override styles = [
@@ -158,7 +160,7 @@ export class DemoSendProgress extends LitElement {
   }
 
   private details(progress: SendProgress) {
-    const { status, reason, pausedReason, remaining, counts } = progress;
+    const { status, reason, pausedReason, recipients, total, remaining, counts } = progress;
     const channels = [...new Set(counts.map(({ channel }) => channel))].sort(
       (a, b) => CHANNEL_ORDER.indexOf(a) - CHANNEL_ORDER.indexOf(b),
     );
@@ -185,6 +187,12 @@ export class DemoSendProgress extends LitElement {
           ${status === "RECALLED" ? "Recalled" : "Recall"}
         </button>
       </div>
+      ${status === "EXPANDING" && total
+        ? bar([
+            { status: "SENT", count: recipients },
+            { status: "", count: total - recipients },
+          ])
+        : nothing}
       ${channels.length
         ? html`<table aria-label="Deliveries by channel">
             <tbody>
@@ -252,7 +260,7 @@ function channelRow(channel: string, counts: readonly Count[]) {
   </tr>`;
 }
 
-function bar(counts: readonly Count[]) {
+function bar(counts: readonly Portion[]) {
   const total = sum(counts);
   let x = 0;
   return html`<svg viewBox="0 0 ${total} 1" preserveAspectRatio="none" aria-hidden="true">
@@ -276,7 +284,8 @@ function summary(progress: SendProgress): string {
   return parts.join(" ");
 }
 
-function recipientsText({ recipients }: SendProgress): string {
+function recipientsText({ status, recipients, total }: SendProgress): string {
+  if (status === "EXPANDING" && total) return `${recipients.toLocaleString("en")} of ${total.toLocaleString("en")} recipients`;
   return recipients === 1 ? "1 recipient" : `${recipients.toLocaleString("en")} recipients`;
 }
 
@@ -284,7 +293,7 @@ function waitingOf(counts: readonly Count[]): number {
   return sum(counts.filter(({ status }) => badgeOf(status) === "wait"));
 }
 
-function sum(counts: readonly Count[]): number {
+function sum(counts: readonly Portion[]): number {
   return counts.reduce((total, { count }) => total + count, 0);
 }
 

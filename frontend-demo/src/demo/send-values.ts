@@ -29,6 +29,9 @@ export interface Fields {
   "throttle.limit": string;
 }
 
+/** The recipient that stands for all users, alone in `recipients`. */
+export const EVERYONE = "everyone";
+
 export interface SendValues {
   fields: Fields;
   recipients: ReadonlySet<string>;
@@ -137,7 +140,7 @@ export function toSendInput({ fields, recipients, channels, template, steps }: S
   // With steps and without channels, the steps would be the only deliveries.
   const chosen = channels ?? (steps.length ? new Set(defaults) : undefined);
   return {
-    to: { users: [...recipients] },
+    to: recipients.has(EVERYONE) ? { everyone: true } : { users: [...recipients] },
     category: fields.category,
     ...(template === undefined ? { content: contentOf(fields) } : { template: { key: template, data: templateData(fields) } }),
     priority: (fields.priority || null) as SendInput["priority"],

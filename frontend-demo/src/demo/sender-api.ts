@@ -40,7 +40,7 @@ export const Sends = graphql(`
 export const Progress = graphql(`
   subscription Progress($send: ID!) {
     send(id: $send) {
-      status reason pausedReason recipients remaining sendAt
+      status reason pausedReason recipients total remaining sendAt
       counts { channel status count }
       deliveries(filter: { statuses: [HELD] }, first: 100) { nodes { channel reason dueAt } }
     }
