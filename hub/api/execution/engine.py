@@ -37,7 +37,8 @@ from hub.settings import Settings
 
 TRANSLATED_FIELD = "because"
 """A query that contains this word may select the field whose value depends on the reader's language."""
-RECEIPTS = "receipts"
+WATCHED_SEND = "send"
+"""The subscription whose events may require queries, such as for the recipients of a send that is EXPANDING."""
 GraphQLResponse = dict[str, Any]
 """A GraphQL response with `data` and `errors`. A response without `data` means that nothing was executed."""
 
@@ -129,8 +130,8 @@ class Engine:
             stream = await stream
         if isinstance(stream, ExecutionResult):
             return format_errors(stream.errors or (), context.request_id)
-        # an event of another subscription may require queries, such as for the recipients of a send that is EXPANDING
-        projectable = isinstance(stream, InboxStream) or RECEIPTS in root_fields(operation)
+        fields = root_fields(operation)  # empty if a fragment contains one
+        projectable = isinstance(stream, InboxStream) or bool(fields and WATCHED_SEND not in fields)
         if projection is None or not projectable:
             return _execute_events(executor, stream, context)
         return SubscriptionResults(stream, projection, context.request_id, context.language)
