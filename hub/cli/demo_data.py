@@ -1,4 +1,5 @@
-"""The demo data of `hub dev`, created once through the API: two users with addresses, templates, and notifications.
+"""The demo data of `hub dev`, created once through the API: two users with addresses, templates, topics, and
+notifications.
 
 No message leaves the machine: example.org is reserved, and alice's webhook points to the hub itself.
 """
@@ -13,6 +14,8 @@ USER_QUERY = '{ user(id: "alice") { attributes } }'
 UPSERT_CATEGORY = "mutation ($category: CategoryInput!) { upsertCategory(input: $category) { key } }"
 UPSERT_TEMPLATE = "mutation ($template: TemplateInput!) { upsertTemplate(input: $template) { version } }"
 UPSERT_USERS = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
+UPSERT_TOPIC = "mutation ($topic: TopicInput!) { upsertTopic(input: $topic) { key } }"
+SUBSCRIBE = "mutation ($topic: String!, $users: [ID!]!) { subscribeToTopic(topic: $topic, users: $users) }"
 REGISTER_WEB_PUSH = "mutation ($device: WebPushInput!) { registerWebPush(input: $device) { id } }"
 REGISTER_MOBILE_DEVICE = "mutation ($device: MobileDeviceInput!) { registerMobileDevice(input: $device) { id } }"
 CONNECT_WEBHOOK = "mutation ($to: String!) { connectWebhook(url: $to) { device { id } } }"
@@ -107,6 +110,12 @@ CATEGORIES = [
     {"key": "deploys", "name": "Deploys", "defaultChannels": ["IN_APP", "EMAIL", "MOBILE_PUSH"], "priority": "HIGH"},
     {"key": "marketing", "name": "Offers", "defaultChannels": ["IN_APP", "EMAIL"], "priority": "LOW"},
 ]
+TOPICS = [
+    {"key": "releases", "name": "Releases", "description": "New versions of our products.", "visible": True},
+    {"key": "incidents", "name": "Incidents", "description": "Outages and their causes.", "visible": True},
+    {"key": "roadmap", "name": "Roadmap 2027", "description": "Changes and comments.", "visible": True},
+]
+FOLLOWERS = {"releases": ["alice", "bob"], "incidents": ["bob"], "roadmap": ["alice"]}
 P256_BASE_POINT = (
     "BGsX0fLhLEJH-Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"  # the base point of P-256
 )
@@ -133,6 +142,9 @@ async def create_demo_data(url: str, admin_token: str, user_tokens: Mapping[str,
     for template in TEMPLATES:
         await execute(url, admin_token, UPSERT_TEMPLATE, template=template)
     await execute(url, admin_token, UPSERT_USERS, users=USERS)
+    for topic in TOPICS:
+        await execute(url, admin_token, UPSERT_TOPIC, topic=topic)
+        await execute(url, admin_token, SUBSCRIBE, topic=topic["key"], users=FOLLOWERS[str(topic["key"])])
     await execute(url, user_tokens["alice"], REGISTER_WEB_PUSH, device=ALICE_BROWSER)
     await execute(url, user_tokens["bob"], REGISTER_MOBILE_DEVICE, device=BOB_PHONE)
     await execute(url, user_tokens["alice"], CONNECT_WEBHOOK, to=f"{url}/dev/hook")

@@ -1,4 +1,4 @@
-/** `<hub-preferences>`: the categories, channels, and quiet times of a user, and the reasons for a notification. */
+/** `<hub-preferences>`: the categories, channels, topics, and quiet times of a user, and the reasons for a notification. */
 import { html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
 import type { HubConnection } from "../client/connection";
 import { ConnectedElement } from "../connected-element";
@@ -13,10 +13,11 @@ import { quiet } from "./quiet";
 import { ExplainNotification } from "./operations";
 import { PreferencesStore, type Refusal } from "./preferences-store";
 import { styles } from "./styles";
+import { topics } from "./topics";
 import type { DialogState, Section, SectionProps } from "./types";
 
 const MESSAGE_MS = 6_000;
-const SECTIONS: Section[] = [matrix, mutes, collect, quiet];
+const SECTIONS: Section[] = [matrix, mutes, topics, collect, quiet];
 
 /**
  * Attributes in addition to those of `ConnectedElement`: `worker`, the path of the service worker on this origin;
@@ -149,6 +150,7 @@ export class HubPreferences extends ConnectedElement<Messages> {
     return {
       matrix: store.matrix!,
       devices: store.devices,
+      topics: store.topics,
       timezone: store.timezone,
       store,
       i18n,

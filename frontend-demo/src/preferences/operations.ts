@@ -21,14 +21,34 @@ export type Cell = Row["channels"][number];
 export type QuietWindow = Matrix["quietSchedule"][number];
 export type Channel = Matrix["channels"][number]["channel"];
 
+const Subscriptions = graphql(`
+  fragment Subscriptions on TopicSubscriptionConnection @_unmask {
+    nodes { topic { key name description visible } leftAt }
+    pageInfo { hasNextPage endCursor }
+  }
+`);
+export type Subscription = ResultOf<typeof Subscriptions>["nodes"][number];
+
 export const LoadPreferences = graphql(
   `
     query Preferences {
       preferences { ...Matrix }
-      me { timezone devices { id kind platform label createdAt lastUsedAt } }
+      me {
+        timezone
+        devices { id kind platform label createdAt lastUsedAt }
+        subscriptions(first: 100) { ...Subscriptions }
+      }
     }
   `,
-  [Matrix],
+  [Matrix, Subscriptions],
+);
+export const LoadSubscriptions = graphql(
+  `
+    query Subscriptions($after: String) {
+      me { subscriptions(first: 100, after: $after) { ...Subscriptions } }
+    }
+  `,
+  [Subscriptions],
 );
 export type Device = ResultOf<typeof LoadPreferences>["me"]["devices"][number];
 
@@ -40,6 +60,18 @@ export const UpdatePreferences = graphql(
   `,
   [Matrix],
 );
+
+export const LeaveTopic = graphql(`
+  mutation LeaveTopic($topic: String!) {
+    own: leaveTopic(topic: $topic) { leftAt }
+  }
+`);
+
+export const RejoinTopic = graphql(`
+  mutation RejoinTopic($topic: String!) {
+    own: rejoinTopic(topic: $topic) { leftAt }
+  }
+`);
 
 export const ExplainNotification = graphql(`
   query Explain($id: ID!) {

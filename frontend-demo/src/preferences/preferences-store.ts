@@ -6,9 +6,21 @@
  */
 import type { HubConnection } from "../client/connection";
 import type { HubError } from "../client/errors";
-import type { VariablesOf } from "../client/graphql";
+import type { ResultOf, VariablesOf } from "../client/graphql";
 import { RemoveDevice } from "../push/subscription";
-import { LoadPreferences, UpdatePreferences, type Cell, type Channel, type Device, type Matrix, type QuietWindow } from "./operations";
+import {
+  LeaveTopic,
+  LoadPreferences,
+  LoadSubscriptions,
+  RejoinTopic,
+  UpdatePreferences,
+  type Cell,
+  type Channel,
+  type Device,
+  type Matrix,
+  type QuietWindow,
+  type Subscription,
+} from "./operations";
 
 type PreferencesInput = VariablesOf<typeof UpdatePreferences>["input"];
 
@@ -19,9 +31,13 @@ export type Refusal = "notSaved" | "quietFull";
 
 type Collected = Pick<Cell, "channel" | "digest" | "digestAt" | "digestDays">;
 
-interface Change {
-  apply(matrix: Matrix): Matrix;
+interface State {
+  matrix: Matrix;
+  topics: Subscription[];
 }
+
+type SubscriptionPage = ResultOf<typeof LoadSubscriptions>["me"]["subscriptions"];
+type Change = (state: State) => State;
 
 /** Dispatches `change` when the displayed state changes, and `refused` with a `Refusal` when a change is discarded. */
 export class PreferencesStore extends EventTarget {
@@ -33,7 +49,7 @@ export class PreferencesStore extends EventTarget {
 
   readonly #hub: HubConnection;
   readonly #tabs: BroadcastChannel;
-  #confirmed: Matrix | undefined;
+  #confirmed: State | undefined;
   #pending: Change[] = [];
   #queue: Promise<unknown> = Promise.resolve();
   #queuedLoad: Promise<boolean> | undefined;
@@ -51,9 +67,18 @@ export class PreferencesStore extends EventTarget {
     document.removeEventListener("visibilitychange", this.#onVisible);
   }
 
-  /** The displayed state, or undefined until it is loaded. */
+  /** The displayed matrix, or undefined until it is loaded. */
   get matrix(): Matrix | undefined {
-    return this.#confirmed && this.#pending.reduce((matrix, change) => change.apply(matrix), this.#confirmed);
+    return this.#displayed?.matrix;
+  }
+
+  /** The displayed topics that the user follows or has left. */
+  get topics(): Subscription[] {
+    return this.#displayed?.topics ?? [];
+  }
+
+  get #displayed(): State | undefined {
+    return this.#confirmed && this.#pending.reduce((state, change) => change(state), this.#confirmed);
   }
 
   /** Load everything after pending changes. Calls share a load that has not started. Resolve to false on failure. */
@@ -62,7 +87,7 @@ export class PreferencesStore extends EventTarget {
       this.#queuedLoad = undefined;
       try {
         const { preferences, me } = await this.#hub.query(LoadPreferences);
-        this.#confirmed = preferences;
+        this.#confirmed = { matrix: preferences, topics: await this.#loadTopics(me.subscriptions) };
         this.devices = me.devices;
         this.timezone = me.timezone;
         this.failed = false;
@@ -72,6 +97,14 @@ export class PreferencesStore extends EventTarget {
       }
       return !this.failed;
     }));
+  }
+
+  /** Return the visible topics of the first page and of the pages that follow. */
+  async #loadTopics({ nodes, pageInfo }: SubscriptionPage): Promise<Subscription[]> {
+    const visible = nodes.filter(({ topic }) => topic.visible);
+    if (!pageInfo.hasNextPage) return visible;
+    const { me } = await this.#hub.query(LoadSubscriptions, { after: pageInfo.endCursor });
+    return [...visible, ...(await this.#loadTopics(me.subscriptions))];
   }
 
   /** Turn a channel on or off for all categories. */
@@ -156,17 +189,47 @@ export class PreferencesStore extends EventTarget {
     }
   }
 
-  /** Resolves to false if the hub refuses the change. `invalid` explains a change that is not valid. */
-  #change(input: PreferencesInput, apply: Change["apply"], invalid: Refusal = "notSaved"): Promise<boolean> {
-    const change = { apply };
+  /** Leave a topic at a time, or come back to it if the time is null. */
+  setLeft(key: string, leftAt: string | null): Promise<boolean> {
+    const apply = (state: State, at: string | null): State => ({
+      ...state,
+      topics: state.topics.map((one) => (one.topic.key === key ? { ...one, leftAt: at } : one)),
+    });
+    return this.#save(
+      (state) => apply(state, leftAt),
+      async () => {
+        const { own } = await this.#hub.mutate(leftAt ? LeaveTopic : RejoinTopic, { topic: key });
+        return (state) => apply(state, own.leftAt);
+      },
+    );
+  }
+
+  #change(input: PreferencesInput, apply: (matrix: Matrix) => Matrix, invalid?: Refusal): Promise<boolean> {
+    return this.#save(
+      (state) => ({ ...state, matrix: apply(state.matrix) }),
+      async () => {
+        const matrix = (await this.#hub.mutate(UpdatePreferences, { input })).updatePreferences;
+        return (state) => ({ ...state, matrix });
+      },
+      invalid,
+    );
+  }
+
+  /**
+   * Display a change and send it. `send` returns the confirmed change. Resolves to false if the hub refuses the change.
+   * `invalid` explains a change that is not valid.
+   */
+  #save(change: Change, send: () => Promise<Change>, invalid: Refusal = "notSaved"): Promise<boolean> {
     this.#pending.push(change);
     this.dispatchEvent(new Event("change"));
     return this.#enqueue(async () => {
       try {
-        this.#confirmed = (await this.#hub.mutate(UpdatePreferences, { input })).updatePreferences;
+        const confirm = await send();
+        this.#confirmed = confirm(this.#confirmed!);
         this.#tabs.postMessage("changed");
         return true;
       } catch (error) {
+        if ((error as HubError).code === "NOT_FOUND") void this.load(); // the tenant has removed the topic
         return this.#discard(error, (error as HubError).code === "BAD_USER_INPUT" ? invalid : "notSaved");
       } finally {
         this.#pending = this.#pending.filter((pending) => pending !== change);

@@ -56,6 +56,8 @@ const own = css`
   }
   li + li { border-block-start: 1px solid var(--border); }
   .push { margin-block-end: 12px; }
+  details { margin-block-start: 12px; }
+  summary { width: fit-content; padding: 8px 4px; font-size: 13px; font-weight: 550; cursor: pointer; }
   .empty { padding: 28px 16px; color: var(--muted); text-align: center; }
   .delayed { animation: delayed 0.5s step-end; } /* the page may be about to set the token */
   @keyframes delayed { from { visibility: hidden; } }

@@ -1,7 +1,7 @@
 /** The input for the sections of `<hub-preferences>`. */
 import type { nothing, TemplateResult } from "lit";
 import type { PreferencesI18n } from "../locales/preferences";
-import type { Channel, Device, Explanation, Matrix, Row } from "./operations";
+import type { Channel, Device, Explanation, Matrix, Row, Subscription } from "./operations";
 import type { PreferencesStore } from "./preferences-store";
 
 /** `explanation` is undefined while it is loading, and null if the notification is not in the inbox. */
@@ -17,6 +17,8 @@ export type DialogState =
 export interface SectionProps {
   matrix: Matrix;
   devices: Device[];
+  /** The visible topics that the user follows or has left. */
+  topics: Subscription[];
   /** The user's time zone. */
   timezone: string;
   store: PreferencesStore;

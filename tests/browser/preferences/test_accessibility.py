@@ -12,6 +12,7 @@ from playwright.async_api import Page
 from tests.browser.conftest import AXE, AXE_TAGS
 from tests.browser.preferences.preferences_page import DESKTOP, REGISTER_PHONE, PreferencesUser
 from tests.quiet_hours.times import set_times
+from tests.topics.calls import leave, subscribe, upsert_topic
 
 PICTURES = os.environ.get("HUB_PICTURES")
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
@@ -20,6 +21,11 @@ LOOKS: dict[str, tuple[dict[str, Any], str, str]] = {
     "desktop-dark-german": (DESKTOP, "dark", "de"),
     "phone-light": (PHONE, "light", "en"),
     "phone-dark-arabic": (PHONE, "dark", "ar"),
+}
+TOPICS = {
+    "releases": {"name": "Releases", "description": "New versions of our products."},
+    "roadmap": {"name": "Roadmap 2027", "description": "Changes and comments. " * 8},
+    **{f"project-{n}": {"name": f"Project {n}"} for n in range(8)},
 }
 
 
@@ -45,6 +51,10 @@ async def test_page_has_no_axe_violations_and_does_not_overflow(alice: Preferenc
             {"category": "builds", "channel": "WEB_PUSH", "digest": "PT1H"},
         ],
     )
+    for key, topic in TOPICS.items():
+        await upsert_topic(alice.tenant, key, visible=True, **topic)
+        await subscribe(alice.tenant, key, "alice")
+    await leave(alice.tenant, "roadmap", "alice")
     await alice.tenant.execute(REGISTER_PHONE % (uuid4().hex, "Pixel 9"), user="alice")
     await alice.tenant.send("alice", title="October", category="news")
     [received] = (await alice.tenant.inbox("alice"))["nodes"]

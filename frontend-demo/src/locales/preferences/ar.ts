@@ -23,6 +23,17 @@ export const ar: Messages = {
   unmute: "إلغاء الكتم",
   unmuteTitle: "إلغاء كتم {category}",
 
+  topics: "المواضيع التي تتابعها",
+  topicsHint: "يصلك ما يُرسل إلى هذه المواضيع. يمكنك مغادرة أي موضوع والعودة إليه في أي وقت.",
+  topicsMore: "مواضيع أخرى: {count}",
+  leave: "مغادرة",
+  leaveTitle: "مغادرة {topic}",
+  left: "غادرت {topic}.",
+  leftAt: "غادرته {time}",
+  rejoin: "متابعة من جديد",
+  rejoinTitle: "متابعة {topic} من جديد",
+  rejoined: "عدت إلى متابعة {topic}.",
+
   collect: "الرسائل المجمّعة",
   collectHint: "يمكن جمع رسائل الفئة وإرسالها معًا. يعرض صندوق الوارد كل رسالة منها فورًا.",
   collectNone: "يقرر المرسل ما يُجمع.",

@@ -23,6 +23,17 @@ export const de: Messages = {
   unmute: "Wieder aktivieren",
   unmuteTitle: "{category} wieder aktivieren",
 
+  topics: "Themen, denen Sie folgen",
+  topicsHint: "Sie erhalten, was zu diesen Themen gesendet wird. Sie können ein Thema jederzeit verlassen und ihm wieder folgen.",
+  topicsMore: "Weitere Themen: {count}",
+  leave: "Verlassen",
+  leaveTitle: "{topic} verlassen",
+  left: "Sie haben {topic} verlassen.",
+  leftAt: "Verlassen: {time}",
+  rejoin: "Wieder folgen",
+  rejoinTitle: "{topic} wieder folgen",
+  rejoined: "Sie folgen {topic} wieder.",
+
   collect: "Gesammelte Nachrichten",
   collectHint: "Nachrichten einer Kategorie lassen sich sammeln und zusammen senden. Im Posteingang erscheint jede sofort.",
   collectNone: "Der Absender entscheidet, was gesammelt wird.",

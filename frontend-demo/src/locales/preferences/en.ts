@@ -24,6 +24,17 @@ export const en = {
   unmute: "Unmute",
   unmuteTitle: "Unmute {category}",
 
+  topics: "Topics you follow",
+  topicsHint: "You receive what is sent to these topics. You can leave a topic and come back at any time.",
+  topicsMore: "More topics: {count}",
+  leave: "Leave",
+  leaveTitle: "Leave {topic}",
+  left: "You left {topic}.",
+  leftAt: "You left {time}.",
+  rejoin: "Follow again",
+  rejoinTitle: "Follow {topic} again",
+  rejoined: "You follow {topic} again.",
+
   collect: "Collected messages",
   collectHint: "Messages of a category can be collected and sent as one. Your inbox shows each of them immediately.",
   collectNone: "The sender decides what is collected.",
