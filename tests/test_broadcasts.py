@@ -30,6 +30,8 @@ CANCEL = "mutation ($id: ID!) { m: cancelSend(id: $id) { status recipients } }"
 RECALL = "mutation ($id: ID!) { m: recallSend(id: $id) { status recipients } }"
 SEND_MANY = "mutation ($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { send { id } } }"
 SIMULATE = "query ($i: SendInput!) { simulate(input: $i, first: 2) { userId decisions { channel outcome } } }"
+SUBSCRIBE = "mutation ($topic: String!, $users: [ID!]!) { subscribeToTopic(topic: $topic, users: $users) }"
+UNSUBSCRIBE = "mutation ($topic: String!, $users: [ID!]!) { unsubscribeFromTopic(topic: $topic, users: $users) }"
 PAUSE = "mutation ($id: ID!) { m: pauseSend(id: $id) { status recipients } }"
 RESUME = "mutation ($id: ID!) { m: resumeSend(id: $id) { status } }"
 RESOLVE = "mutation ($key: String!, $users: [ID!]) { resolve(collapseKey: $key, users: $users) }"
@@ -105,10 +107,26 @@ async def test_deliveries_of_a_send_to_everyone_are_sent_once(servers: tuple[Mon
         assert len(fakes.arrivals()) == len(users)
 
 
+async def test_send_to_a_topic_reaches_its_subscribers_at_that_time(tenant: Tenant) -> None:
+    await create_users(tenant, ["stranger"])
+    await tenant.execute(SUBSCRIBE, topic="releases", users=USERS)
+    await tenant.execute(UNSUBSCRIBE, topic="releases", users=USERS[:3])
+    send = await broadcast(tenant, to={"topic": "releases"}, without=[USERS[5]])
+    assert send["total"] == len(USERS) - 3
+    assert (await expanded(tenant, send["id"]))["recipients"] == len(USERS) - 4
+    assert await count_recipients(tenant, send["id"]) == Counter(set(USERS[3:]) - {USERS[5]})
+    [node] = (await tenant.execute("{ inbox { nodes { becauseKind becauseOf } } }", user=USERS[9]))["inbox"]["nodes"]
+    assert node == {"becauseKind": "TOPIC", "becauseOf": "releases"}
+    to = (await tenant.execute(f'{{ send(id: "{send["id"]}") {{ to {{ users topic everyone }} }} }}'))["send"]["to"]
+    assert to == {"users": None, "topic": "releases", "everyone": None}
+
+
 @pytest.mark.parametrize(
     ("fields", "code", "field"),
     [
         ({"to": {"everyone": False}}, "BAD_USER_INPUT", "input.to.everyone"),
+        ({"to": {"topic": ""}}, "BAD_USER_INPUT", "input.to.topic"),
+        ({"to": {"topic": "missing"}}, "NOT_FOUND", "input.to.topic"),
         ({"except": [f"user-{n}" for n in range(101)]}, "BAD_USER_INPUT", "input.except"),
         ({"except": [" "]}, "BAD_USER_INPUT", "input.except"),
         ({"to": {"users": ["ann"]}, "except": ["ann"]}, "BAD_USER_INPUT", "input.except"),

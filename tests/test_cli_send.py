@@ -63,7 +63,7 @@ async def test_send_command_sends_to_everyone_after_a_dry_run(tenant: Tenant, de
     await eventually(arrived)
     assert (await tenant.inbox("user-01"))["unread"] == 0
     both = run_command(*fields, "--to", "alice", *target, jwt_secret=SECRET)
-    assert both.stderr == "Pass either --to or --everyone.\n"
+    assert both.stderr == "Pass only one of --to, --topic, and --everyone.\n"
 
 
 async def test_send_command_uses_the_given_channels(tenant: Tenant, deployment: Deployment) -> None:

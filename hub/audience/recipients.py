@@ -13,7 +13,11 @@ from msgspec import Struct
 from pymongo import ASCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
+from hub.audience.topics import COLLECTION as TOPICS
+from hub.audience.topics import SUBSCRIPTIONS
 from hub.audience.users import COLLECTION as USERS
+from hub.errors import NotFound
+from hub.model import SendAudience, SubscriptionState, tenant_of, topic_id
 from hub.platform.connections import Database, Document
 
 PART_SIZE = 25_000  # recipients
@@ -34,27 +38,55 @@ class RecipientParts(Struct, frozen=True):
 class Recipients:
     def __init__(self, database: Database) -> None:
         self._users = database[USERS]
+        self._topics = database[TOPICS]
+        self._subscriptions = database[SUBSCRIPTIONS]
 
-    async def list_keys(self, after: str, end: str, limit: int) -> list[str]:
+    async def check(self, tenant: str, audience: SendAudience, field: str) -> None:
+        """Raise NotFound if the topic does not exist. `field` is the path of the send's input."""
+        topic = audience.topic
+        if topic is not None and not await self._topics.find_one({"_id": topic_id(tenant, topic)}, {"_id": 1}):
+            raise NotFound(f"The topic {topic!r} does not exist.", field=f"{field}.to.topic")
+
+    async def list_keys(self, audience: SendAudience, after: str, end: str, limit: int) -> list[str]:
         """Return the first keys of recipients that are greater than `after` and less than `end`."""
-        docs = self._users.find({"_id": {"$gt": after, "$lt": end}}, {"_id": 1}, hint="_id_")
-        return [doc["_id"] async for doc in docs.sort("_id", ASCENDING).limit(limit)]
+        source = self._source(audience, after, end)
+        docs = source.collection.find(source.match, {source.key: 1}, hint=source.index)
+        return [doc[source.key] async for doc in docs.sort(source.key, ASCENDING).limit(limit)]
 
-    async def divide(self, tenant: str) -> RecipientParts:
+    async def divide(self, tenant: str, audience: SendAudience) -> RecipientParts:
         """Return the expected number of recipients of a tenant, and their parts."""
         first, last = bounds(tenant)
-        match: Document = {"_id": {"$gt": first, "$lt": last}}
-        total = await self._users.count_documents(match, hint="_id_", limit=COUNT_MAX)
+        source = self._source(audience, first, last)
+        collection, match, key = source.collection, source.match, source.key
+        total = await collection.count_documents(match, hint=source.index, limit=COUNT_MAX)
         if total < COUNT_MAX:
-            at = self._users.find(match, {"_id": 1}, hint="_id_").sort("_id", ASCENDING).skip(PART_SIZE - 1).limit(2)
-            sample = [doc["_id"] async for doc in at]
+            at = collection.find(match, {key: 1}, hint=source.index).sort(key, ASCENDING).skip(PART_SIZE - 1).limit(2)
+            sample = [doc[key] async for doc in at]
             return RecipientParts(total, [first, *_between(sample), last])
-        sample = await _sample(self._users, match, "_id")
-        everywhere = await self._users.estimated_document_count()
+        sample = await _sample(collection, match, key)
+        everywhere = await collection.estimated_document_count()
         total = max(COUNT_MAX, everywhere * len(sample) // SAMPLE_SIZE)
         parts = min(PARTS_MAX, ceil(total / PART_SIZE), len(sample) // 2)
         chosen = [sample[len(sample) * part // parts - 1 :][:2] for part in range(1, parts)]
         return RecipientParts(total, [first, *(boundary for pair in chosen for boundary in _between(pair)), last])
+
+    def _source(self, audience: SendAudience, after: str, end: str) -> "_Source":
+        """Return where the keys between `after` and `end` are read."""
+        between = {"$gt": after, "$lt": end}
+        if audience.topic is None:
+            return _Source(self._users, {"_id": between}, "_id", "_id_")
+        topic = topic_id(tenant_of(after), audience.topic)
+        match = {"topic": topic, "state": SubscriptionState.ACTIVE, "mailbox": between}
+        return _Source(self._subscriptions, match, "mailbox", "subscribers")
+
+
+class _Source(Struct, frozen=True):
+    """The documents of recipients: their collection, match, the field that contains the key, and the index."""
+
+    collection: AsyncCollection[Any]
+    match: Document
+    key: str
+    index: str
 
 
 def bounds(tenant: str) -> tuple[str, str]:

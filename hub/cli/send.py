@@ -64,6 +64,7 @@ Link = Annotated[
     typer.Option("--link", help="The URL to open on a click: an http or https URL, or a path such as /a/path."),
 ]
 Everyone = Annotated[bool, typer.Option("--everyone", help="Send to all users of the tenant.")]
+Topic = Annotated[str | None, typer.Option("--topic", help="Send to the subscribers of a topic.")]
 Except = Annotated[
     list[str] | None, typer.Option("--except", help="The id of a user who does not get it. Can be repeated.")
 ]
@@ -76,6 +77,7 @@ def send(
     title: Annotated[str, typer.Argument(help="The title of the notification.", show_default=False)],
     body: Annotated[str, typer.Argument(help="The body of the notification.")] = "",
     to: Annotated[list[str] | None, typer.Option("--to", help="The id of a recipient. Can be repeated.")] = None,
+    topic: Topic = None,
     everyone: Everyone = False,
     excluded: Except = None,
     category: Annotated[str, typer.Option("--category", help="The category of the notification.")] = "news",
@@ -102,13 +104,13 @@ def send(
 ) -> None:
     """Send a notification.
 
-    Returns after the notification is stored. With --everyone, workers then send it to all users. With --follow, Ctrl-C
+    Returns after the notification is stored. With --topic and --everyone, workers then send it. With --follow, Ctrl-C
     stops the output and not the send.
 
     Example: hub send "Build failed" "Two tests are red." --to alice --priority high --key build-1041
     """
     send_input: dict[str, Any] = {
-        "to": _recipients(to or [], everyone=everyone),
+        "to": _recipients(to or [], topic, everyone=everyone),
         "except": excluded,
         "category": category,
         "content": {"title": title, "body": body, "actionUrl": link, "markdown": markdown},
@@ -133,13 +135,15 @@ def send(
         follow_send(sent["send"]["id"], hub, lambda: hub.token(user=None, role=Role.SERVICE, tenant=tenant), options)
 
 
-def _recipients(users: list[str], *, everyone: bool) -> dict[str, Any]:
+def _recipients(users: list[str], topic: str | None, *, everyone: bool) -> dict[str, Any]:
+    if bool(users) + (topic is not None) + everyone > 1:
+        fail("Pass only one of --to, --topic, and --everyone.", 2)
     if everyone:
-        if users:
-            fail("Pass either --to or --everyone.", 2)
         return {"everyone": True}
+    if topic is not None:
+        return {"topic": topic}
     if not users:
-        fail("Name the recipient: --to alice. To send to all users, pass --everyone.", 2)
+        fail("Name the recipient: --to alice. For many users, pass --topic or --everyone.", 2)
     if comma_separated := [user for user in users if "," in user]:
         fail(f"--to {comma_separated[0]}: repeat --to for each user.", 2)
     return {"users": users}

@@ -9,14 +9,16 @@ from hub.model.steps import Step
 
 
 class SendAudience(Record, frozen=True):
-    """The recipients of a send that names no users. Workers list them while the send is EXPANDING."""
+    """The recipients of a send that names no users. Workers list them while the send is EXPANDING. `topic`: the key of
+    the topic that they are subscribed to."""
 
     everyone: bool = False
+    topic: str | None = None
 
     @property
     def because(self) -> str:
         """`Notification.because` of the recipients."""
-        return BecauseKind.EVERYONE.value
+        return BecauseKind.EVERYONE.value if self.topic is None else f"{BecauseKind.TOPIC.value}:{self.topic}"
 
 
 class Send(Record, frozen=True, rename={"id": "_id"}):

@@ -151,7 +151,8 @@ class Expansions:
             return _Chunk(of, request, replace(part, set_aside=()), (), part.after, exhausted=True)
         if part.set_aside and (part.exhausted or random.random() < SET_ASIDE_SHARE):  # noqa: S311 - not a secret
             return _Chunk(of, request, part, part.set_aside[:1], part.after, part.exhausted, retried=True)
-        found = await self._recipients.list_keys(part.after, part.end, CHUNK_SIZE)
+        assert request.audience
+        found = await self._recipients.list_keys(request.audience, part.after, part.end, CHUNK_SIZE)
         excluded = set(of.send.excluded)
         keys = [key for key in found if user_of(key) not in excluded]
         # A recipient is the checkpoint, because the transaction conflicts with the erasure of its recipients.

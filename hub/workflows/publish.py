@@ -58,8 +58,9 @@ class Publish:
         the path of the input in errors. A send with a later `send_at` is stored, and published when it is due.
 
         Raise Conflict if `key` was used for another request, TooLarge if the send does not fit in one transaction, or
-        NotFound or BadUserInput if its template does not exist or cannot be rendered."""
+        NotFound or BadUserInput if its topic or template does not exist or cannot be rendered."""
         now = self._clock()
+        await self._start_expansion.check(tenant, request, field)
         is_due = request.send_at is None or request.send_at <= now
         ids = SendIds.create(len(request.users), now)
         texts: SendTexts | HubError | None = None

@@ -43,10 +43,16 @@ class StartExpansion:
         self.tenants = tenants
         self.real_clock = real_clock
 
+    async def check(self, tenant: str, request: SendRequest, field: str) -> None:
+        """Raise NotFound if the topic of the request does not exist. `field` is the path of the input."""
+        if request.audience:
+            await self.recipients.check(tenant, request.audience, field)
+
     async def work(self, tenant: str, new: NewExpansion) -> "StartExpansionWork":
         """Return the work that stores a send with an audience."""
+        assert new.request.audience
         await self.tenants.get(tenant)  # the work uses the cached tenant
-        return StartExpansionWork(self, tenant, new, await self.recipients.divide(tenant))
+        return StartExpansionWork(self, tenant, new, await self.recipients.divide(tenant, new.request.audience))
 
 
 class StartExpansionWork(WorkDefaults):

@@ -6,7 +6,7 @@ from strawberry import ID
 
 from hub.api import exact_json
 from hub.api.context import Info
-from hub.api.schema.recipients import RecipientsInput
+from hub.api.schema.recipients import RecipientsInput, is_set
 from hub.api.schema.validation import valid_key, valid_users
 from hub.audience.audience_count import SAMPLE_IDS, AudienceCount
 from hub.audience.filters import FILTER_MAX_BYTES, Node, parse
@@ -36,13 +36,13 @@ class AudienceQuery:
         services, id = context.services, context.require_service()
         counts = services.audience_counts
         with context.reading():
-            if _is_set(to.everyone):
+            if is_set(to.everyone):
                 if not to.everyone:
                     raise BadUserInput("`everyone` must be true. To name users, pass `users`.", "to.everyone")
                 count = await counts.everyone(id)
-            elif _is_set(to.topic):
+            elif is_set(to.topic):
                 count = await counts.topic(id, valid_key(to.topic or "", "to.topic"), "to.topic")
-            elif _is_set(to.where):
+            elif is_set(to.where):
                 count = await counts.matching(await context.tenant(id), to_filter(to.where, "to.where"))
             else:
                 users = valid_users(to.users or (), services.settings, "to.users")
@@ -61,7 +61,3 @@ def to_filter(where: object, field: str) -> Node:
     if len(text) > FILTER_MAX_BYTES:
         raise BadUserInput(f"A filter has at most {FILTER_MAX_BYTES} bytes as JSON.", field)
     return parse(orjson.loads(text), field)
-
-
-def _is_set(value: object) -> bool:
-    return value is not strawberry.UNSET

@@ -109,7 +109,7 @@ _register(
     model.BecauseKind,
     "The reason that a user received a notification.",
     NAMED="The sender named the user.",
-    TOPIC="The user follows a topic. Not used yet.",
+    TOPIC="The user follows a topic.",
     EVERYONE="The send went to all users.",
     FILTER="The user matched a filter. Not used yet.",
     RULE="A rule created the send. Not used yet.",

@@ -6,7 +6,7 @@ from strawberry import ID, Parent
 from hub import model
 from hub.api.context import Info
 from hub.api.schema.scalars import JSON
-from hub.api.schema.validation import valid_user_id, valid_users
+from hub.api.schema.validation import valid_key, valid_user_id, valid_users
 from hub.errors import BadUserInput
 from hub.settings import Settings
 
@@ -21,13 +21,13 @@ class RecipientsInput:
         description="The ids of the recipients, at most `HUB_CALL_MAX_USERS` (default 1,000). Users that do not "
         "exist are created.",
     )
+    topic: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="The key of a topic. Its subscribers receive the send, which is EXPANDING while workers list them.",
+    )
     everyone: bool | None = strawberry.field(
         default=strawberry.UNSET,
         description="All users of the tenant. Must be true. The send is EXPANDING while workers list the users.",
-    )
-    topic: str | None = strawberry.field(
-        default=strawberry.UNSET,
-        description="The key of a topic, for its subscribers. Only for `audience`: `send` does not accept it yet.",
     )
     where: JSON | None = strawberry.field(
         default=strawberry.UNSET,
@@ -47,6 +47,9 @@ class Recipients:
     users: list[ID] | None = strawberry.field(
         resolver=_users, description=f"The first {USERS_SHOWN} named users, without erased ones."
     )
+    topic: str | None = strawberry.field(
+        resolver=lambda root: root.audience.topic if root.audience else None, description="The key of the topic."
+    )
     everyone: bool | None = strawberry.field(
         resolver=lambda root: True if root.audience and root.audience.everyone else None,
         description="True if the send is for all users of the tenant.",
@@ -56,6 +59,11 @@ class Recipients:
     )
 
 
+def is_set(value: object) -> bool:
+    """Return True if a field of an input is set."""
+    return value is not strawberry.UNSET
+
+
 def to_recipients(
     to: RecipientsInput, except_: list[ID] | None, settings: Settings, field: str
 ) -> tuple[tuple[str, ...], model.SendAudience | None, tuple[str, ...]]:
@@ -63,12 +71,13 @@ def to_recipients(
     if len(except_ or ()) > EXCEPT_MAX:
         raise BadUserInput(f"At most {EXCEPT_MAX} users are allowed.", f"{field}.except")
     excluded = tuple(dict.fromkeys(valid_user_id(user, f"{field}.except") for user in except_ or ()))
-    for name in ("topic", "where"):
-        if getattr(to, name) is not strawberry.UNSET:
-            raise BadUserInput(
-                f"`send` does not accept `{name}` yet. Pass `users` or `everyone`.", f"{field}.to.{name}"
-            )
-    if to.everyone is not strawberry.UNSET:
+    if is_set(to.where):
+        raise BadUserInput(
+            "`send` does not accept `where` yet. Pass `users`, `topic`, or `everyone`.", f"{field}.to.where"
+        )
+    if is_set(to.topic):
+        return (), model.SendAudience(topic=valid_key(to.topic or "", f"{field}.to.topic")), excluded
+    if is_set(to.everyone):
         if not to.everyone:
             raise BadUserInput("`everyone` must be true. To name users, pass `users`.", f"{field}.to.everyone")
         return (), model.SendAudience(everyone=True), excluded

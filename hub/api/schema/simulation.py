@@ -127,7 +127,8 @@ async def _first_recipients(services: Services, tenant: str, request: SendReques
     """Return the keys of the first recipients of a send."""
     if request.audience is None:
         return [mailbox_of(tenant, user) for user in request.users[:size]]
-    found = await services.recipients.list_keys(*bounds(tenant), size + len(request.excluded))
+    await services.recipients.check(tenant, request.audience, "input")
+    found = await services.recipients.list_keys(request.audience, *bounds(tenant), size + len(request.excluded))
     return [key for key in found if user_of(key) not in request.excluded][:size]
 
 
