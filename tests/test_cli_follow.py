@@ -11,7 +11,7 @@ import pytest
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.channel_setup import deployment_with_channels
 from tests.cli_commands import HUB, Command, base_url, environment, run_command
-from tests.client import Tenant
+from tests.client import Tenant, eventually
 from tests.processes import SECRET, Deployment
 
 CANCEL = "mutation ($id: ID!) { cancelSend(id: $id) { id } }"
@@ -67,7 +67,13 @@ async def test_follow_updates_a_terminal_in_place_and_reports_failures(servers: 
             [HUB, *fields], env=environment(jwt_secret=SECRET) | {"TERM": "xterm"}, stdout=child, stderr=child
         )
         os.close(child)
-        reading = asyncio.create_task(asyncio.to_thread(read_all, terminal))
+        received = bytearray()
+        reading = asyncio.create_task(asyncio.to_thread(read_all, terminal, received))
+
+        async def shown() -> bool:
+            return b"ACCEPTED 2" in received
+
+        await eventually(shown, 30)
         async with Command(*fields, jwt_secret=SECRET) as piped:
             await piped.wait_for_output("EMAIL: ACCEPTED 2")
             await deployment.apis[0].stop()
@@ -77,7 +83,8 @@ async def test_follow_updates_a_terminal_in_place_and_reports_failures(servers: 
             assert await piped.wait(60) == 1
             assert piped.out.splitlines()[-1].startswith(f"2 deliveries FAILED. To send again: hub replay --send {id}")
         assert await asyncio.to_thread(process.wait, 60) == 1
-        text = await reading
+        await reading
+    text = received.decode()
     assert "EMAIL       [--------------------] 0 of 2  ACCEPTED 2" in text
     assert "IN_APP      [####################] 2 of 2  DELIVERED 2" in text
     assert re.search(
@@ -85,16 +92,14 @@ async def test_follow_updates_a_terminal_in_place_and_reports_failures(servers: 
     )
 
 
-def read_all(terminal: int) -> str:
-    """Return the output until the last process has closed the terminal."""
-    received = b""
+def read_all(terminal: int, received: bytearray) -> None:
+    """Append the output to `received` until the last process has closed the terminal."""
     try:
         while chunk := os.read(terminal, 4096):
             received += chunk
     except OSError:  # the other end is closed
         pass
     os.close(terminal)
-    return received.decode()
 
 
 @pytest.mark.parametrize(
