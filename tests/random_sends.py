@@ -45,7 +45,7 @@ def random_preferences(random: Random, now: datetime) -> Json:
     if random.random() < 0.6:
         fields["quietSchedule"] = [random_window(random, now) for _ in range(random.randrange(3))]
     if random.random() < 0.3:
-        fields["doNotDisturbUntil"] = at(now, random.choice([-60, 40, 600]))
+        fields["doNotDisturbUntil"] = at(now, random.choice([40, 600]))
     if random.random() < 0.4:
         fields["dailyLimit"] = random.choice([0, 1, 2])
     return fields

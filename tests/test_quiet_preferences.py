@@ -59,8 +59,9 @@ async def test_users_inherit_the_times_of_the_tenant(tenant: Tenant) -> None:
     assert await set_default_times(tenant, quietSchedule=None, dailyLimit=None) == UNSET
 
 
-async def test_do_not_disturb_that_has_ended_is_not_shown(tenant: Tenant) -> None:
-    assert (await set_times(tenant, "alice", doNotDisturbUntil=later(hours=-1)))["doNotDisturbUntil"] is None
+async def test_do_not_disturb_in_the_past_is_refused_with_the_time_of_the_hub(tenant: Tenant) -> None:
+    with pytest.raises(GraphQLErrors, match="is in the past \\(the hub's time is 20"):
+        await set_times(tenant, "alice", doNotDisturbUntil=later(hours=-1))
 
 
 async def change_digest(tenant: Tenant, *cells: Json, defaults: bool = False) -> dict[str, Json]:
@@ -162,6 +163,7 @@ def night(**more: Any) -> Json:
         ({"quietSchedule": [night(), night(start="07:00", end="22:00")]}, "quietSchedule"),
         ({"quietSchedule": [night(start="12:00", end="12:00", days=[day]) for day in EVERY_DAY]}, "quietSchedule"),
         ({"doNotDisturbUntil": later(days=32)}, "doNotDisturbUntil"),
+        ({"doNotDisturbUntil": later(minutes=-1)}, "doNotDisturbUntil"),
         ({"dailyLimit": -1}, "dailyLimit"),
         ({"dailyLimit": 10_001}, "dailyLimit"),
     ],

@@ -37,7 +37,7 @@ def random_times(random: Random) -> Json:
     if random.random() < 0.8:
         times["quietSchedule"] = [random_window(random) for _ in range(random.randrange(1, 3))]
     if random.random() < 0.3:
-        times["doNotDisturbUntil"] = later(minutes=random.choice([-60, 30, 600]))
+        times["doNotDisturbUntil"] = later(minutes=random.choice([30, 600]))
     if random.random() < 0.4:
         times["dailyLimit"] = random.choice([0, 1, 2])
     if random.random() < 0.5:

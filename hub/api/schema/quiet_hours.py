@@ -11,6 +11,7 @@ from hub.api.schema.validation import valid_timezone
 from hub.decide.quiet_windows import has_free_minute
 from hub.errors import BadUserInput
 from hub.model import EVERY_DAY
+from hub.utc_time import rfc3339
 
 WINDOWS_MAX = 7  # windows of one schedule
 DO_NOT_DISTURB_MAX = timedelta(days=31)
@@ -72,6 +73,12 @@ def valid_quiet_hours(input: QuietHoursInput, timezone: str, now: datetime, fiel
 
 def valid_do_not_disturb(until: datetime, now: datetime, field: str) -> datetime:
     """Return the end of do-not-disturb."""
+    if until <= now:
+        raise BadUserInput(
+            f"`doNotDisturbUntil` is in the past (the hub's time is {rfc3339(now)}). Pass a later time, or null to end "
+            "do-not-disturb.",
+            field,
+        )
     if until > now + DO_NOT_DISTURB_MAX:
         raise BadUserInput(f"Do-not-disturb must end within {DO_NOT_DISTURB_MAX.days} days.", field)
     return until
