@@ -81,6 +81,8 @@ async def test_same_channel_in_three_steps_sends_three_messages_with_three_ids(r
     send = await send_steps(tenant, user, *steps, channels=["IN_APP"], requireAck=True)
     rows = await deliveries_of(tenant, send)
     assert [row["unless"] for row in rows] == ["READ", *["ACKNOWLEDGED"] * 3]
+    stored = (await tenant.execute(STEPS, id=send))["send"]["steps"]
+    assert [step["unless"] for step in stored] == ["ACKNOWLEDGED"] * 3
     assert all(row["dueAt"] and row["reason"] == "STEP" for row in rows if row["status"] == "HELD")
     [id] = {row["id"][:36] for row in rows}
     for mark in ("markSeen", "markRead", "archive"):

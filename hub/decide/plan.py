@@ -52,7 +52,20 @@ class Requested(Struct, frozen=True):
 
     def steps_in(self, category: Category) -> tuple[Step, ...]:
         """Return the steps. The category's steps apply if the send names neither channels nor steps."""
-        return category.steps if self.channels is None and self.steps is None else self.steps or ()
+        return self._effective(category.steps) if self.channels is None and self.steps is None else self.own_steps
+
+    @property
+    def own_steps(self) -> tuple[Step, ...]:
+        """The steps that the send names."""
+        return self._effective(self.steps or ())
+
+    def _effective(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        """Return the steps with what really stops them."""
+        if not self.require_ack:
+            return steps
+        return tuple(
+            step if step.unless is StepStop.NEVER else replace(step, unless=StepStop.ACKNOWLEDGED) for step in steps
+        )
 
 
 class Decision(Struct, frozen=True):
@@ -213,7 +226,7 @@ def _plan(requested: Requested, category: Category, recipient: Recipient) -> Pla
         for channel in CHANNELS
         if channel in candidates or channel not in in_steps
     ]
-    decisions = (*at_once, *_decide_steps(steps, recipient, require_ack=requested.require_ack))
+    decisions = (*at_once, *_decide_steps(steps, recipient))
     shown = [d for d in decisions if d.channel is Channel.IN_APP and d.outcome is DeliveryStatus.ACCEPTED]
     external = tuple(decision for decision in decisions if is_stored(decision))
     return Plan(
@@ -231,14 +244,13 @@ def _plan(requested: Requested, category: Category, recipient: Recipient) -> Pla
     )
 
 
-def _decide_steps(steps: Sequence[Step], recipient: Recipient, *, require_ack: bool) -> Iterator[Decision]:
+def _decide_steps(steps: Sequence[Step], recipient: Recipient) -> Iterator[Decision]:
     """Yield a decision for every channel of every step. A later step is HELD, and decided again when it is due."""
     for number, step in enumerate(steps, 1):
-        unless = StepStop.ACKNOWLEDGED if require_ack and step.unless is not StepStop.NEVER else step.unless
         due_at = recipient.now + timedelta(seconds=step.after_s)
         for channel in step.channels:
             held = Decision(channel, DeliveryStatus.HELD, Reason.STEP, due_at=due_at)
-            yield replace(held if step.after_s else _decide(recipient, channel), step=number, unless=unless)
+            yield replace(held if step.after_s else _decide(recipient, channel), step=number, unless=step.unless)
 
 
 def is_stored(decision: Decision) -> bool:

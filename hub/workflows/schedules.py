@@ -84,7 +84,7 @@ class ScheduleWork(WorkDefaults):
             excluded=request.excluded,
             content=request.content,
             collapse_key=request.collapse_key,
-            steps=request.steps or (),
+            steps=request.requested.own_steps,
             send_at=request.send_at,
             template=request.template.key if request.template else None,
             template_title=self._texts.title if self._texts else None,

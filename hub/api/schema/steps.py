@@ -17,7 +17,10 @@ AFTER_MAX_DAYS = 90
 class Step:
     channels: list[model.Channel] = strawberry.field(description="The channels of the step.")
     after_s: Duration = strawberry.field(name="after", description="The time from the send to the step.")
-    unless: model.StepStop = strawberry.field(description="The action of the recipient that stops the step.")
+    unless: model.StepStop = strawberry.field(
+        description="The action of the recipient that stops the step. In a send with `requireAck`, it is ACKNOWLEDGED "
+        "or NEVER."
+    )
 
 
 @strawberry.input(
