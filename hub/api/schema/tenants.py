@@ -145,7 +145,11 @@ class TenantQuery:
 
 @strawberry.type
 class TenantMutation:
-    @strawberry.mutation(graphql_type=Category, description="Create or replace a category. Requires the `admin` role.")
+    @strawberry.mutation(
+        graphql_type=Category,
+        description="Create or replace a category. The input replaces the whole category: a field that you omit "
+        "returns to its default. Requires the `admin` role.",
+    )
     async def upsert_category(
         self,
         info: Info,
