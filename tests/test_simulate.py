@@ -167,3 +167,21 @@ async def wait_until_nothing_waits(tenant: Tenant) -> None:
         return not (await tenant.execute(query))["deliveries"]["nodes"]
 
     await eventually(nothing_waits, 30)
+
+
+async def test_simulation_notes_a_category_and_a_user_that_do_not_exist(tenant: Tenant) -> None:
+    await tenant.send("alice", category="news")
+    query = "query ($i: SendInput!) { simulate(input: $i) { decisions { note } } }"
+
+    async def note(user: str, category: str) -> str | None:
+        input = {"to": {"users": [user]}, "category": category, "content": {"title": "a", "body": ""}}
+        [simulation] = (await tenant.execute(query, i=input))["simulate"]
+        [text] = {decision["note"] for decision in simulation["decisions"]}
+        return text and str(text)
+
+    no_category = "The category does not exist and would be created."
+    no_user = "The user does not exist and would be created."
+    assert await note("alice", "news") is None
+    assert await note("alice", "newz") == no_category
+    assert await note("alise", "news") == no_user
+    assert await note("alise", "newz") == f"{no_category} {no_user}"

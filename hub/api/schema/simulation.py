@@ -49,6 +49,10 @@ class Decision:
     )
     title: str | None = strawberry.field(description="The title on this channel. Null if SKIPPED or FAILED.")
     body: str | None = strawberry.field(description="The body on this channel. Null if SKIPPED or FAILED.")
+    note: str | None = strawberry.field(
+        default=None,
+        description="A hint that a name may be misspelled: the category or the user does not exist. Null if both exist.",
+    )
 
 
 @strawberry.type(description="The decisions for one recipient.")
@@ -86,7 +90,8 @@ class SimulationQuery:
         stored = await services.users.get_many(recipients)
         users = [stored.get(mailbox) or unknown_user(mailbox, now) for mailbox in recipients]
         texts = await services.send_texts.load(id, request, now, "input") if request.template else None
-        category = tenant.category(request.category) or default_category(request.category)
+        known_category = tenant.category(request.category)
+        category = known_category or default_category(request.category)
         configured = services.settings.configured
         throttle, counts = request.throttle, {}
         if throttle:
@@ -119,6 +124,9 @@ class SimulationQuery:
                 await simulate_decision(user, notification, _scheduled(decision, later_at))
                 for decision in planned.decisions
             ]
+            note = _note(has_category=known_category is not None, has_user=bool(mailbox) or user.id in stored)
+            for decision in decisions:
+                decision.note = note
             simulations.append(Simulation(user_id=ID(user.user_id), decisions=decisions))
         return simulations
 
@@ -130,6 +138,15 @@ async def _first_recipients(services: Services, tenant: str, request: SendReques
     await services.recipients.check(tenant, request.audience, "input")
     found = await services.recipients.list_keys(request.audience, *bounds(tenant), size + len(request.excluded))
     return [key for key in found if user_of(key) not in request.excluded][:size]
+
+
+def _note(*, has_category: bool, has_user: bool) -> str | None:
+    """Return which of the names do not exist."""
+    notes = (
+        "" if has_category else "The category does not exist and would be created.",
+        "" if has_user else "The user does not exist and would be created.",
+    )
+    return " ".join(filter(None, notes)) or None
 
 
 async def _render(
