@@ -43,14 +43,14 @@ async def test_example_client_prints_a_new_notification(tenant: Tenant, node: st
         await process.wait()
 
 
-async def test_graphql_examples_succeed_for_the_role_that_they_require(tenant: Tenant) -> None:
+async def test_graphql_examples_succeed_with_the_token_of_graphiql(tenant: Tenant) -> None:
     blocks = re.findall(r"```graphql\n(.*?)```", text_of(*example_pages()), re.DOTALL)
     assert len(blocks) > 5
     await tenant.send("alice")
-    tokens = [tenant.token("alice"), tenant.token(), tenant.token(role=Role.ADMIN)]
+    headers = {"authorization": f"Bearer {tenant.token('alice', role=Role.ADMIN)}"}
     for block in blocks:
-        responses = [await tenant.execute_raw(block, headers={"authorization": f"Bearer {token}"}) for token in tokens]
-        assert any("errors" not in response for response in responses), (block, responses)
+        response = await tenant.execute_raw(block, headers=headers)
+        assert "errors" not in response, (block, response)
 
 
 def _replace(path: Path, old: str, new: str) -> None:

@@ -239,7 +239,7 @@ async def _print_greeting(settings: Settings, data_dir: DataDirectory, port: int
             data=data_dir.folder,
             **user_tokens,
             service=service,
-            explorer=sign_token_for(settings, "alice", Role.SERVICE, TOKEN_LIFETIME_S),
+            explorer=sign_token_for(settings, "alice", Role.ADMIN, TOKEN_LIFETIME_S),
             admin=f"{_command()} token --role admin{folder}",
             watch=f"{_command()} watch --user alice{folder}",
             body=shlex.quote(demo_data.SEND_BODY),
@@ -268,7 +268,7 @@ Try it. Watch alice's inbox, in another terminal:
 Send a notification, in a third terminal:
 curl -s {url}/graphql -H 'content-type: application/json' -H 'authorization: Bearer {service}' -d {body}
 
-{outbox}Explore the API in a browser, as a service with alice's inbox:
+{outbox}Explore the API in a browser, as an administrator with alice's inbox:
 {url}/graphiql#token={explorer}"""
 
 DEMO = """Open the demo page, with two users and a form to send:
