@@ -168,8 +168,8 @@ def test_preview_uses_the_texts_of_each_channel_and_locale(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"title": "a", "body": "{{ missing.name }}"}, "`body`, line 1: missing has no value"),
-        ({"title": "{% if %}", "body": ""}, "`title`, line 1: "),
+        ({"title": "a", "body": "{{ missing.name }}"}, "order en: `body`, line 1: missing has no value"),
+        ({"title": "{% if %}", "body": "", "locale": "de", "channel": "SMS"}, "order de SMS: `title`, line 1: "),
         ({"title": "a", "body": "", "html": "<mjml><mj-include /></mjml>"}, "`html`: `mj-include` is not supported"),
         ({"title": "a", "body": {"file": "missing.md"}}, "missing.md cannot be read"),
         ({"title": "a", "body": "", "text": "b"}, "order.json: Object contains unknown field `text` - at `$[0]`"),
@@ -186,7 +186,7 @@ def test_preview_names_the_fault(entry: dict[str, Any], message: str, tmp_path: 
 def test_preview_warns_of_an_email_that_gmail_cuts(tmp_path: Path) -> None:
     path = write(tmp_path, {"title": "a", "body": "", "html": "<p>" + "x" * EMAIL_CLIPPED_BYTES + "</p>"})
     result = run_here("preview", str(path), "--hub-data", str(tmp_path))
-    assert "The HTML has 102 KiB." in result.stderr
+    assert "order en: The HTML has 102 KiB." in result.stderr
 
 
 async def test_pushed_template_is_listed_and_an_unchanged_one_keeps_its_version(
@@ -215,11 +215,11 @@ async def test_pushed_template_is_listed_and_an_unchanged_one_keeps_its_version(
         assert await run("push", str(tmp_path / f"{key}.json")) == [f"{key}  en  all channels  v1"]
     long = write(tmp_path, {"title": "a", "body": "", "html": "<p>" + "x" * EMAIL_CLIPPED_BYTES + "</p>"})
     result = await asyncio.to_thread(run_here, "push", str(long), *hub)
-    assert (result.exit_code, "The HTML has 102 KiB." in result.stderr) == (0, True)
+    assert (result.exit_code, "order en: The HTML has 102 KiB." in result.stderr) == (0, True)
     looped = "<p>{% for n in many %}" + "x" * 110 + "{% endfor %}</p>"
     path = write(tmp_path, {"title": "a", "body": "", "html": looped, "sample": {"many": [0] * 999}})
     result = await asyncio.to_thread(run_here, "push", str(path), *hub)
-    assert (result.exit_code, "The HTML has 107 KiB." in result.stderr) == (0, True)
+    assert (result.exit_code, "order en: The HTML has 107 KiB." in result.stderr) == (0, True)
     for name, stored in (
         ("briefing", ["_briefing  en  all channels  v1"]),
         ("digest", ["_digest  en  all channels  v1", "_digest  en  EMAIL  v2"]),
@@ -230,7 +230,7 @@ async def test_pushed_template_is_listed_and_an_unchanged_one_keeps_its_version(
     broken = write(tmp_path, {"title": "{{ a", "body": ""})
     result = await asyncio.to_thread(run_here, "push", str(broken), *hub)
     assert result.exit_code == 1
-    assert "BAD_USER_INPUT (input.title)" in result.stderr
+    assert "order en: BAD_USER_INPUT (input.title)" in result.stderr
 
 
 async def test_preview_is_shown_in_the_outbox_of_hub_dev(tmp_path: Path) -> None:

@@ -98,11 +98,12 @@ async def _request(
     return response.status, result
 
 
-def run_or_exit(call: Coroutine[Any, Any, T], hub: TargetHub) -> T:
-    """Return the result of a call. If the hub rejects the call or does not respond, print the error and exit."""
+def run_or_exit(call: Coroutine[Any, Any, T], hub: TargetHub, subject: str = "") -> T:
+    """Return the result of a call. If the hub rejects the call or does not respond, print the error and exit. `subject`
+    is named before an error of the hub."""
     try:
         return asyncio.run(call)
     except HubUnreachable as error:
         fail(str(error))
     except ApiError as error:
-        fail(hub.format_error(error))
+        fail(f"{subject}: {hub.format_error(error)}" if subject else hub.format_error(error))

@@ -4,12 +4,15 @@ A file contains one object, or an array with one object per locale and channel, 
 may be an object such as `{"file": "order.mjml"}`, which names a file in the folder of the JSON file.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from hub.decide.templates.errors import TemplateError
 from hub.decide.templates.lookup import canonical_locale
 from hub.decide.templates.parts import compiled
 from hub.model import Action, Channel, TemplateTexts
@@ -18,7 +21,7 @@ STARTERS = Path(__file__).parent / "starters"
 
 
 class TemplateFileError(ValueError):
-    """A file that cannot be read, or that is not a template file. The text names the file."""
+    """A file that cannot be read, or that is not a template file. The message names the file or the text."""
 
 
 class FileReference(Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,27 +49,41 @@ class TemplateEntry(Struct, frozen=True, kw_only=True, rename="camel", forbid_un
     note: str | None = None
 
     def texts(self) -> TemplateTexts:
-        """Return the texts, ready to render. Raise TemplateError if a text is not valid."""
+        """Return the texts, ready to render. Raise TemplateFileError if a text is not valid."""
         assert isinstance(self.body, str)
         assert not isinstance(self.html, FileReference)
-        return compiled(
-            TemplateTexts(
-                key=self.key,
-                locale=canonical_locale(self.locale),
-                channel=self.channel,
-                subject=self.subject,
-                title=self.title,
-                body=self.body,
-                markdown=self.markdown,
-                html=self.html,
-                preheader=self.preheader,
-                action_url=self.action_url,
-                image_url=self.image_url,
-                actions=tuple(self.actions),
-                whatsapp_content_sid=self.whatsapp_content_sid,
-                whatsapp_variables=tuple(self.whatsapp_variables),
-            )
+        texts = TemplateTexts(
+            key=self.key,
+            locale=canonical_locale(self.locale),
+            channel=self.channel,
+            subject=self.subject,
+            title=self.title,
+            body=self.body,
+            markdown=self.markdown,
+            html=self.html,
+            preheader=self.preheader,
+            action_url=self.action_url,
+            image_url=self.image_url,
+            actions=tuple(self.actions),
+            whatsapp_content_sid=self.whatsapp_content_sid,
+            whatsapp_variables=tuple(self.whatsapp_variables),
         )
+        with named_errors(texts):
+            return compiled(texts)
+
+
+def label(texts: TemplateTexts | TemplateEntry) -> str:
+    """Return the key, locale, and channel of a text, which distinguish it in its file."""
+    return " ".join(filter(None, (texts.key, texts.locale, texts.channel)))
+
+
+@contextmanager
+def named_errors(texts: TemplateTexts) -> Iterator[None]:
+    """Convert a TemplateError to a TemplateFileError that names the text."""
+    try:
+        yield
+    except TemplateError as error:
+        raise TemplateFileError(f"{label(texts)}: {error}.") from error
 
 
 def read_entries(path: Path) -> list[TemplateEntry]:

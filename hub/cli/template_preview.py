@@ -7,6 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub import markdown
+from hub.cli.template_files import label, named_errors
 from hub.decide.templates.built_in import LAYOUT, WITH_ITEMS
 from hub.decide.templates.digest_texts import sample_input
 from hub.decide.templates.errors import TemplateError
@@ -48,7 +49,7 @@ class ChannelPreview(Struct, frozen=True):
 def render_channels(
     texts: Sequence[TemplateTexts], data: Mapping[str, object], locale: str, now: datetime
 ) -> Iterator[ChannelPreview]:
-    """Yield the rendering of each channel that has a text. Raise TemplateError."""
+    """Yield the rendering of each channel that has a text. Raise TemplateFileError."""
     templates = TemplateSet(0, [StoredTemplate(one) for one in texts])
     limits = TextLimits(
         Settings.model_fields["notification_title_max_chars"].default,
@@ -64,10 +65,13 @@ def render_channels(
         locale=locales[0],
     )
     if texts[0].key == LAYOUT:
-        yield _layout_preview(templates, user, now)
+        with named_errors(texts[0]):
+            example = _layout_preview(templates, user, now)
+        yield _with_named_warning(example, texts[0])
         return
     id = new_id(now)
-    digest = sample_input(data, now) if texts[0].key in WITH_ITEMS else None
+    with named_errors(texts[0]):
+        digest = sample_input(data, now) if texts[0].key in WITH_ITEMS else None
     given = render_input(
         TENANT,
         user,
@@ -82,16 +86,21 @@ def render_channels(
     for channel in Channel:
         template = templates.find(locales, channel)
         if template:
-            preview = _preview(channel, render(template, channel, given, limits), user, id, now)
-            if digest and channel is Channel.EMAIL:
-                full = replace(given, values={**given.values, **digest.filled().values()})
-                try:
-                    warning = _preview(channel, render(template, channel, full, limits), user, id, now).warning
-                except TemplateError as error:
-                    reason = f"{error.reason} (with {ITEMS_SHOWN} items)"
-                    raise TemplateError(reason, error.line, error.part) from error
-                preview = replace(preview, warning=warning and f"With {ITEMS_SHOWN} items: {warning}")
-            yield preview
+            with named_errors(template.texts):
+                preview = _preview(channel, render(template, channel, given, limits), user, id, now)
+                if digest and channel is Channel.EMAIL:
+                    full = replace(given, values={**given.values, **digest.filled().values()})
+                    try:
+                        warning = _preview(channel, render(template, channel, full, limits), user, id, now).warning
+                    except TemplateError as error:
+                        reason = f"{error.reason} (with {ITEMS_SHOWN} items)"
+                        raise TemplateError(reason, error.line, error.part) from error
+                    preview = replace(preview, warning=warning and f"With {ITEMS_SHOWN} items: {warning}")
+            yield _with_named_warning(preview, template.texts)
+
+
+def _with_named_warning(preview: ChannelPreview, texts: TemplateTexts) -> ChannelPreview:
+    return replace(preview, warning=preview.warning and f"{label(texts)}: {preview.warning}")
 
 
 def clipping_warning(html: str) -> str | None:

@@ -126,10 +126,12 @@ def push(file: File, url: Url = "", token: Token = "", tenant: Tenant = "default
 
     Example: hub templates push order-shipped.json
     """
+    from hub.cli.template_files import label
+
     hub = resolve_hub(url, token, data)
     access_token = hub.token(user=None, role=Role.ADMIN, tenant=tenant)
     for entry in _read(file):
-        result = run_or_exit(execute(hub.url, access_token, UPSERT, input=to_builtins(entry)), hub)
+        result = run_or_exit(execute(hub.url, access_token, UPSERT, input=to_builtins(entry)), hub, label(entry))
         print(_row(result["upsertTemplate"]))
         if warning := _clipping_warning(entry):
             print(warning, file=sys.stderr)
@@ -168,33 +170,29 @@ def _read(file: Path) -> "list[TemplateEntry]":
 
 def _clipping_warning(entry: "TemplateEntry") -> str | None:
     """Return a warning if Gmail would cut the email of an entry that the hub has accepted."""
+    from hub.cli.template_files import TemplateFileError, label
     from hub.cli.template_preview import clipping_warning, render_channels
-    from hub.decide.templates import TemplateError
 
     if entry.html is None:
         return None
     try:
         previews = list(render_channels([entry.texts()], entry.sample or {}, entry.locale, utc_time.now()))
-    except (TemplateError, Unavailable):  # it has no sample, or the hub has another version
-        return clipping_warning(str(entry.html))
+    except (TemplateFileError, Unavailable):  # it has no sample, or the hub has another version
+        warning = clipping_warning(str(entry.html))
+        return warning and f"{label(entry)}: {warning}"
     return next((one.warning for one in previews if one.warning), None)
 
 
 def _render(file: Path, data_file: Path | None, locale: str | None) -> "list[ChannelPreview]":
     from hub.cli.template_files import TemplateFileError, read_data
     from hub.cli.template_preview import render_channels
-    from hub.decide.templates import TemplateError
 
     entries = _read(file)
     locale = locale or entries[0].locale
     try:
         data = read_data(data_file) if data_file else next((entry.sample for entry in entries if entry.sample), {})
         previews = list(render_channels([entry.texts() for entry in entries], data, locale, utc_time.now()))
-    except TemplateFileError as error:
-        fail(str(error))
-    except TemplateError as error:
-        fail(f"{file}: {error}.")
-    except Unavailable as error:
+    except (TemplateFileError, Unavailable) as error:
         fail(str(error))
     return previews or fail(f"{file} has no texts for {locale}.")
 
