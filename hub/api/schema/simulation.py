@@ -51,7 +51,8 @@ class Decision:
     body: str | None = strawberry.field(description="The body on this channel. Null if SKIPPED or FAILED.")
     note: str | None = strawberry.field(
         default=None,
-        description="A hint that a name may be misspelled: the category or the user does not exist. Null if both exist.",
+        description="A hint that a name may be misspelled: the category or the user does not exist. Null if both "
+        "exist.",
     )
 
 
