@@ -1,5 +1,6 @@
 """`simulate`: the decisions for a send that is neither stored nor sent."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Annotated
@@ -125,9 +126,7 @@ class SimulationQuery:
                 await simulate_decision(user, notification, _scheduled(decision, later_at))
                 for decision in planned.decisions
             ]
-            note = _note(has_category=known_category is not None, has_user=bool(mailbox) or user.id in stored)
-            for decision in decisions:
-                decision.note = note
+            _set_note(decisions, has_category=bool(known_category), has_user=bool(mailbox) or user.id in stored)
             simulations.append(Simulation(user_id=ID(user.user_id), decisions=decisions))
         return simulations
 
@@ -141,13 +140,15 @@ async def _first_recipients(services: Services, tenant: str, request: SendReques
     return [key for key in found if user_of(key) not in request.excluded][:size]
 
 
-def _note(*, has_category: bool, has_user: bool) -> str | None:
-    """Return which of the names do not exist."""
+def _set_note(decisions: Sequence[Decision], *, has_category: bool, has_user: bool) -> None:
+    """Note which of the names do not exist."""
     notes = (
         "" if has_category else "The category does not exist and would be created.",
         "" if has_user else "The user does not exist and would be created.",
     )
-    return " ".join(filter(None, notes)) or None
+    note = " ".join(filter(None, notes)) or None
+    for decision in decisions:
+        decision.note = note
 
 
 async def _render(
