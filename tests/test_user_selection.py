@@ -102,6 +102,8 @@ async def insert(database: Database, subscriptions: Topics, tenant: str, people:
 
 @examples
 @given(where=wheres)
+@example(where={"attributes.plan": {"startsWith": "\ud7ff"}})
+@example(where={"attributes.plan": {"startsWith": "p\U0010ffff"}})
 async def test_query_of_a_filter_finds_every_user_who_matches(population: Population, where: Json) -> None:
     query = mongo_query(parse(where, "where"), TENANT)
     docs = population.database.users.find({"$and": [{"_id": {"$gt": "t/", "$lt": "t0"}}, query]}, {"_id": 1})
