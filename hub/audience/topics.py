@@ -32,6 +32,7 @@ from hub.model import (
     SubscriptionState,
     Topic,
     TopicSubscription,
+    User,
     document,
     mailbox_of,
     tenant_of,
@@ -48,6 +49,7 @@ from hub.utc_time import Clock
 COLLECTION = "tenant_topics"
 SUBSCRIPTIONS = "topic_subscriptions"
 DOCUMENTS_PER_USER = 2  # the user and the subscription
+SEARCH_BATCH = 500  # users
 KEYS_SHOWN_MAX = 100  # in `User.topics`
 EXACT_COUNT_MAX = 1000
 COUNT_MAX_AGE_S = 60.0
@@ -240,6 +242,34 @@ class Topics:
         match = {"topic": topic_id(tenant, topic), "state": ACTIVE, "mailbox": mailboxes}
         docs = self._subscriptions.find(match, {"_id": 0, "mailbox": 1}, hint="subscribers")
         return [user_of(doc["mailbox"]) async for doc in docs.sort("mailbox", ASCENDING).limit(limit)]
+
+    async def list_users(self, id: str, search: str, first: int, after: str) -> list[User]:
+        """Return up to `first` subscribed users whose id is greater than `after`, by id. `search`: see
+        `Users.list_page`. Raise NotFound for an unknown topic.
+
+        A search reads the subscribers of a small topic, and the users who match it otherwise."""
+        tenant, key = tenant_of(id), topic_key_of(id)
+        counts = await self.count_subscribers([id])
+        if id not in counts:
+            raise NotFound("This topic does not exist.", field="topic")
+        found: list[User] = []
+        while len(found) < first:
+            batch = SEARCH_BATCH if search else first
+            if search and counts[id] > EXACT_COUNT_MAX:
+                users = await self._users.list_page(tenant, search, batch, after)
+                read = [user.user_id for user in users]
+                active = {"mailbox": {"$in": [user.id for user in users]}, "topic": id, "state": ACTIVE}
+                docs = self._subscriptions.find(active, {"_id": 0, "mailbox": 1}, hint="user")
+                subscribed = {doc["mailbox"] async for doc in docs}
+                found += [user for user in users if user.id in subscribed]
+            else:
+                read = await self.list_subscribers(tenant, key, after, None, batch)
+                mailboxes = [mailbox_of(tenant, user) for user in read]
+                found += await self._users.list_page(tenant, search, batch, after, mailboxes)
+            if len(read) < batch:
+                break
+            after = read[-1]
+        return found[:first]
 
     async def count_subscribers(self, ids: Collection[str]) -> dict[str, int]:
         """Return the number of subscribed users of each topic: exact up to EXACT_COUNT_MAX, otherwise up to

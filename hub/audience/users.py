@@ -102,12 +102,16 @@ class Users:
         docs = self._users.find({"_id": {"$in": list(ids)}})
         return await decode_by_id(docs, User)
 
-    async def list_page(self, tenant: str, search: str, first: int, after: str) -> list[User]:
-        """Return up to `first` users of a tenant whose id is greater than `after`, by id.
+    async def list_page(
+        self, tenant: str, search: str, first: int, after: str, within: Collection[str] | None = None
+    ) -> list[User]:
+        """Return up to `first` users of a tenant whose id is greater than `after`, by id. `within`: only these users.
 
         With `search`, their id, email, phone number, or name begins with it. MongoDB compares two plans: the indexes
         of the four fields with a sort, for a rare text, or the ids in order, for a frequent one."""
         match: Document = {"_id": {"$gt": mailbox_of(tenant, after), "$lt": f"{tenant}0"}}  # `0` follows the slash
+        if within is not None:
+            match["_id"]["$in"] = list(within)
         if search:
             match["$or"] = search_fields.match_prefix(tenant, search)
         return await decode_page(self._users.find(match).sort("_id", ASCENDING), User, first)

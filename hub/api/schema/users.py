@@ -19,6 +19,7 @@ from hub.api.schema.topics import TopicSubscription, user_subscriptions, user_to
 from hub.api.schema.validation import (
     INVALID_CURSOR,
     json_text,
+    valid_key,
     valid_locale,
     valid_page_size,
     valid_profile_text,
@@ -31,7 +32,7 @@ from hub.audience.topics import KEYS_SHOWN_MAX
 from hub.audience.users import ProfileUpdate
 from hub.email_address import InvalidEmailAddress, envelope_address
 from hub.errors import BadUserInput, TooLarge, Unavailable
-from hub.model import mailbox_of
+from hub.model import mailbox_of, topic_id
 from hub.settings import Settings
 from hub.unicode_text import is_identifier
 
@@ -195,17 +196,25 @@ class UserQuery:
                 "addresses and names. Null returns all users."
             ),
         ] = None,
+        topic: Annotated[
+            str | None,
+            strawberry.argument(description="The key of a topic. Only users who are subscribed to it are returned."),
+        ] = None,
         first: First = USERS_PAGE_SIZE,
         after: After = None,
     ) -> Connection[User]:
         context = info.context
-        tenant = context.require_service()
-        size = valid_page_size(first, USERS_PAGE_SIZE, context.services.settings)
+        services, tenant = context.services, context.require_service()
+        size = valid_page_size(first, USERS_PAGE_SIZE, services.settings)
         text = valid_profile_text(search, "search")
         prefix = text.strip() if isinstance(text, str) else ""
         last = "" if after is None else _decode_cursor(after)
         with context.reading():
-            rows = await context.services.users.list_page(tenant, prefix, size + 1, last)
+            if topic is None:
+                rows = await services.users.list_page(tenant, prefix, size + 1, last)
+            else:
+                id = topic_id(tenant, valid_key(topic, "topic"))
+                rows = await services.topics.list_users(id, prefix, size + 1, last)
         return Connection(**sliced_page_fields(rows, size, after, lambda user: base64url.encode(user.user_id.encode())))
 
 
