@@ -259,6 +259,8 @@ async def test_progress_shows_what_is_held_until_when(quiet_alice: DemoPage, vie
     await expect(
         progress.get_by_text(re.compile(r"1 held until \d\d:\d\d: Web push \(The user's quiet hours\)"))
     ).to_be_visible()
+    held = quiet_alice.row("alice", "WEB_PUSH")
+    await expect(held).to_have_text(re.compile(r"Held\s+The user's quiet hours\s+until (\w+ )?\d\d:\d\d"))
     await expect(announced).to_have_text(re.compile(r"^Accepted, 2 recipients\. 1 of \d+ deliveries wait\.$"))
     assert "\n".join(await quiet_alice.axe_violations()) == ""
     assert await page.evaluate("document.documentElement.scrollWidth") == viewport["width"]
@@ -270,6 +272,7 @@ async def test_progress_shows_what_is_held_until_when(quiet_alice: DemoPage, vie
     await quiet_alice.press("Recall")
     await expect(deliveries.get_by_role("row", name="Inbox 2 cancelled")).to_be_visible()
     await expect(progress.get_by_text("held until")).to_have_count(0)
+    await expect(held.locator(".badge")).to_have_text("Cancelled")
     await expect(announced).to_have_text("Recalled, 2 recipients. No delivery waits.")
 
 
@@ -308,3 +311,5 @@ async def test_scheduled_send_is_later_in_the_timeline(open_demo: Any) -> None:
     progress = demo_page.page.locator("demo-send-progress")
     await expect(progress.get_by_role("status")).to_have_text("Scheduled, 2 recipients.")
     await expect(progress.get_by_text(re.compile(r"2 recipients · for (\w+ )?\d\d:\d\d"))).to_be_visible()
+    await demo_page.press("Recall")
+    await expect(progress.get_by_role("status")).to_have_text("Recalled, 2 recipients.")

@@ -3,8 +3,9 @@ import { LitElement, css, html, nothing, type PropertyValues } from "lit";
 import type { HubConnection } from "../client/connection";
 import { CHANNEL_ORDER, badgeOf, channelLabel, codeLabel, reasonLabel } from "./labels";
 import "./send-progress";
-import { Receipts, Sends, type Receipt, type Sent } from "./sender-api";
+import { Receipts, Sends, type Receipt, type SendProgress, type Sent } from "./sender-api";
 import { sharedStyles } from "./shared-styles";
+import { clockTime } from "./times";
 
 /** One user and channel. `at`, `seen`, and `read` are the times of the last receipts; `at` is that of the delivery. */
 interface Row {
@@ -13,6 +14,8 @@ interface Row {
   status?: string;
   reason?: string | null;
   at?: string;
+  /** The time at which a delivery that is held is due. */
+  dueAt?: string | null;
   seen?: string;
   read?: string;
   other: Set<string>;
@@ -116,6 +119,7 @@ export class DemoReceipts extends LitElement {
     sends: { state: true },
     rows: { state: true },
     last: { state: true },
+    progress: { state: true },
     error: { state: true },
   };
 
@@ -125,6 +129,7 @@ export class DemoReceipts extends LitElement {
   declare private sends: Sent[];
   declare private rows: ReadonlyMap<string, Row>;
   declare private last: Receipt | undefined;
+  declare private progress: SendProgress | undefined;
   declare private error: string;
   private stop = () => {};
   private receivedIds = new Set<string>();
@@ -161,7 +166,7 @@ export class DemoReceipts extends LitElement {
     this.stop();
     this.receivedIds.clear();
     this.rows = new Map();
-    this.last = undefined;
+    this.last = this.progress = undefined;
     this.error = "";
     let after: string | null = null;
     const variables = {
@@ -199,7 +204,7 @@ export class DemoReceipts extends LitElement {
   }
 
   override render() {
-    const rows = [...this.rows.values()].sort(
+    const rows = [...this.rows.values(), ...this.held()].sort(
       (a, b) => a.user.localeCompare(b.user) || CHANNEL_ORDER.indexOf(a.channel) - CHANNEL_ORDER.indexOf(b.channel),
     );
     return html`
@@ -213,7 +218,9 @@ export class DemoReceipts extends LitElement {
                   <span class="hidden">Send</span>
                   <select @change=${this.select}>
                     ${this.sends.map(
-                      (sent) => html`<option value=${sent.id} ?selected=${sent.id === this.send}>${sendLabel(sent)}</option>`,
+                      (sent) => html`<option value=${sent.id} ?selected=${sent.id === this.send}>
+                          ${sendLabel(sent, this.hub!.now())}
+                        </option>`,
                     )}
                   </select>
                 </label>
@@ -222,6 +229,7 @@ export class DemoReceipts extends LitElement {
                 .hub=${this.hub}
                 .send=${this.send}
                 .receipt=${this.last?.id}
+                @progress=${(event: CustomEvent<SendProgress>) => (this.progress = event.detail)}
               ></demo-send-progress>
               <p class="latest small quiet">${this.last ? describe(this.last) : nothing}</p>
               <table aria-labelledby="receipts">
@@ -245,13 +253,26 @@ export class DemoReceipts extends LitElement {
     `;
   }
 
-  private row({ user, channel, status, reason, at, seen, read, other }: Row) {
+  /** Return a row for each delivery that is held. Only deliveries that have ended have a receipt. */
+  private held(): Row[] {
+    const held = new Map<string, Row>();
+    for (const { userId: user, channel, reason, dueAt } of this.progress?.deliveries.nodes ?? []) {
+      const key = `${user} ${channel}`;
+      if (!this.rows.has(key) && !held.has(key)) held.set(key, { user, channel, status: "HELD", reason, dueAt, other: new Set() });
+    }
+    return [...held.values()];
+  }
+
+  private row({ user, channel, status, reason, at, dueAt, seen, read, other }: Row) {
     return html`<tr data-user=${user} data-channel=${channel}>
       <th scope="row">${user}<span class="small quiet">${channelLabel(channel)}</span></th>
       <td>${channelLabel(channel)}</td>
       <td>
         ${status ? html`<span class="badge ${badgeOf(status)}">${codeLabel(status)}</span>` : nothing}
         <span class="small quiet">${reason && reason !== status ? reasonLabel(reason) : time(at)}</span>
+        ${dueAt
+          ? html`<span class="small quiet">until <time datetime=${dueAt}>${clockTime(dueAt, this.hub!.now())}</time></span>`
+          : nothing}
       </td>
       <td>${receiptTime(channel, seen)}</td>
       <td>${receiptTime(channel, read)}</td>
@@ -264,9 +285,9 @@ export class DemoReceipts extends LitElement {
   }
 }
 
-function sendLabel({ title, createdAt, sendAt, recipients }: Sent): string {
+function sendLabel({ title, createdAt, sendAt, recipients }: Sent, now: number): string {
   const users = recipients === 1 ? "1 user" : `${recipients} users`;
-  const at = sendAt ? `for ${date.format(new Date(sendAt))}` : clock.format(new Date(createdAt));
+  const at = sendAt && Date.parse(sendAt) > now ? `for ${date.format(new Date(sendAt))}` : clock.format(new Date(createdAt));
   return `${title ?? "Recalled"} · ${users} · ${at}`;
 }
 

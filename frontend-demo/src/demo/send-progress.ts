@@ -14,6 +14,7 @@ type Count = SendProgress["counts"][number];
 /** A part of a bar. */
 type Portion = { status: string; count: number };
 
+/** Dispatches `progress` with each state of the send. */
 export class DemoSendProgress extends LitElement {
   static override styles = [
     sharedStyles,
@@ -133,6 +134,7 @@ export class DemoSendProgress extends LitElement {
       {
         next: ({ send }) => {
           this.progress = send;
+          this.dispatchEvent(new CustomEvent("progress", { detail: send }));
           this.announceTimer ??= setTimeout(() => this.announce(), this.announcement ? ANNOUNCE_EVERY_MS : 0);
         },
         error: (error) => (this.error = error.message),

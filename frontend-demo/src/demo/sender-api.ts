@@ -42,7 +42,7 @@ export const Progress = graphql(`
     send(id: $send) {
       status reason pausedReason recipients total remaining sendAt
       counts { channel status count }
-      deliveries(filter: { statuses: [HELD] }, first: 100) { nodes { channel reason dueAt } }
+      deliveries(filter: { statuses: [HELD] }, first: 100) { nodes { userId channel reason dueAt } }
     }
   }
 `);
