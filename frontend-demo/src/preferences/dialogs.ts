@@ -13,7 +13,7 @@ export function renderDialog(dialog: DialogState, props: SectionProps, close: ()
   if (dialog.kind === "mute") return mute(dialog.category, props, close);
   if (dialog.kind === "disturb") return doNotDisturbDialog(props, close);
   if (dialog.kind === "collect") return collectDialog(dialog, props, close);
-  if (dialog.kind === "quiet") return quietDialog(dialog.index, props, close);
+  if (dialog.kind === "quiet") return quietDialog(dialog, props, close);
   if (dialog.kind === "remove") {
     const { device } = dialog;
     return html`<h2 id="dialog-title">${t("removeTitle", { device: deviceName(device, i18n) })}</h2>

@@ -157,6 +157,11 @@ export class HubPreferences extends ConnectedElement<Messages> {
       t: i18n.t.bind(i18n),
       now: this.now(),
       openDialog: (dialog) => (this.dialog = dialog),
+      reopenDialog: (dialog) => {
+        if (this.dialog) return;
+        this.dialog = dialog;
+        this.statusMessage = ""; // the dialog shows the reason
+      },
       showMessage: (text) => this.#showMessage(text),
       focusHeading: (id) => void this.updateComplete.then(() => this.renderRoot.querySelector<HTMLElement>(`#${id}`)?.focus()),
       thisDevice: this.thisDevice,

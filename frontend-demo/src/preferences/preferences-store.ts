@@ -46,6 +46,8 @@ export class PreferencesStore extends EventTarget {
   failed = false;
   /** True if the hub has not responded for some time. */
   slow = false;
+  /** The reason of the last refused change. */
+  refusal: Refusal = "notSaved";
 
   readonly #hub: HubConnection;
   readonly #tabs: BroadcastChannel;
@@ -256,6 +258,7 @@ export class PreferencesStore extends EventTarget {
 
   #discard(error: unknown, refusal: Refusal = "notSaved"): false {
     console.warn("hub: the change was not saved", error);
+    this.refusal = refusal;
     this.dispatchEvent(new CustomEvent("refused", { detail: refusal }));
     return false;
   }

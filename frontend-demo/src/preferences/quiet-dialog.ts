@@ -3,7 +3,7 @@ import { html, nothing, type TemplateResult } from "lit";
 import { muteChoices } from "./mutes";
 import type { PreferencesI18n } from "../locales/preferences";
 import type { QuietWindow } from "./operations";
-import type { SectionProps } from "./types";
+import type { DialogState, SectionProps } from "./types";
 
 export const WINDOWS_MAX = 7;
 const DAYS = [1, 2, 3, 4, 5, 6, 7];
@@ -25,15 +25,19 @@ export function doNotDisturbDialog({ t, i18n, store, now }: SectionProps, close:
 }
 
 /** `index` is the position of the window. A new window has the position after the last one. */
-export function quietDialog(index: number, props: SectionProps, close: () => void): TemplateResult {
-  const { t, i18n, matrix, timezone, store } = props;
+export function quietDialog(
+  { index, refused }: Extract<DialogState, { kind: "quiet" }>,
+  props: SectionProps,
+  close: () => void,
+): TemplateResult {
+  const { t, i18n, matrix, timezone, store, reopenDialog: reopen } = props;
   const stored = matrix.quietSchedule[index];
   const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  const window: QuietWindow = stored ?? { start: "22:00", end: "07:00", days: DAYS, allow: "CRITICAL", timezone: here };
+  const window: QuietWindow = refused?.window ?? stored ?? { start: "22:00", end: "07:00", days: DAYS, allow: "CRITICAL", timezone: here };
   const zones = [...new Set([timezone, here, window.timezone])];
   const allowed = ALLOWED.some((priority) => priority === window.allow) ? ALLOWED : [...ALLOWED, window.allow];
 
-  const save = (event: SubmitEvent): void => {
+  const save = async (event: SubmitEvent): Promise<void> => {
     event.preventDefault();
     const form = event.target as HTMLFormElement;
     const values = new FormData(form);
@@ -47,12 +51,14 @@ export function quietDialog(index: number, props: SectionProps, close: () => voi
     };
     if (!changed.days.length) return showError(form, "day", t("noDay"));
     close();
-    void store.setQuietSchedule([...matrix.quietSchedule.slice(0, index), changed, ...matrix.quietSchedule.slice(index + 1)]);
+    const windows = [...matrix.quietSchedule.slice(0, index), changed, ...matrix.quietSchedule.slice(index + 1)];
+    if (!(await store.setQuietSchedule(windows))) reopen({ kind: "quiet", index, refused: { window: changed, reason: store.refusal } });
   };
 
   return html`<form @submit=${save}>
     <h2 id="dialog-title">${t(stored ? "quietEdit" : "quietAdd")}</h2>
     <p class="muted-text">${t("quietHint")}</p>
+    ${refused ? html`<p class="refusal" role="alert">${t(refused.reason)}</p>` : nothing}
     <div class="fields">
       <label>${t("from")} <input type="time" name="start" required autofocus value=${window.start} /></label>
       <label>${t("to")} <input type="time" name="end" required value=${window.end} /></label>

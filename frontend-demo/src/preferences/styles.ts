@@ -12,6 +12,7 @@ const own = css`
   strong, .name { font-weight: 550; }
   svg { width: 1.15em; height: 1.15em; }
   .muted-text { color: var(--muted); font-size: 13px; }
+  .refusal { margin-block: 8px 0; color: var(--danger); font-size: 13px; }
   .note { display: flex; align-items: flex-start; gap: 5px; margin-block-start: 2px; color: var(--muted); font-size: 12px; }
   .note svg { margin-block-start: 2px; }
   .badge {

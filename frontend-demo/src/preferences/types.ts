@@ -1,15 +1,16 @@
 /** The input for the sections of `<hub-preferences>`. */
 import type { nothing, TemplateResult } from "lit";
 import type { PreferencesI18n } from "../locales/preferences";
-import type { Channel, Device, Explanation, Matrix, Row, Subscription } from "./operations";
-import type { PreferencesStore } from "./preferences-store";
+import type { Channel, Device, Explanation, Matrix, QuietWindow, Row, Subscription } from "./operations";
+import type { PreferencesStore, Refusal } from "./preferences-store";
 
 /** `explanation` is undefined while it is loading, and null if the notification is not in the inbox. */
 export type DialogState =
   | { kind: "mute"; category: Row["category"] }
   | { kind: "remove"; device: Device }
   | { kind: "disturb" }
-  | { kind: "quiet"; index: number }
+  /** `refused` contains the entries that the hub refused and the reason. */
+  | { kind: "quiet"; index: number; refused?: { window: QuietWindow; reason: Refusal } }
   /** The channels of a category that have the same choice, or a new choice without `category`. */
   | { kind: "collect"; category?: string; channels: Channel[] }
   | { kind: "why"; id: string; explanation?: Explanation | null };
@@ -27,6 +28,8 @@ export interface SectionProps {
   /** The current time in milliseconds on the hub's clock. */
   now: number;
   openDialog(dialog: DialogState): void;
+  /** Open a dialog again if the user has not opened another one. */
+  reopenDialog(dialog: DialogState): void;
   /** Show a message and announce it to screen readers. */
   showMessage(text: string): void;
   /** Move the focus to a heading after the focused element was removed. */

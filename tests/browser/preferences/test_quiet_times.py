@@ -98,8 +98,17 @@ async def test_quiet_hours_without_a_day_or_without_free_time_are_refused(alice:
         await days.nth(index).check()
     await dialog.get_by_label("To").fill("22:00")
     await dialog.get_by_role("button", name="Save").click()
-    await expect(page.locator(".toast")).to_have_text("These quiet hours leave no free time in the week.")
-    await expect(page.get_by_role("region", name="Interruptions")).to_contain_text("You have no quiet hours.")
+    await expect(dialog.get_by_role("alert")).to_contain_text(
+        "leave no free time in the week. Make one of them shorter"
+    )
+    await expect(dialog.get_by_label("From")).to_have_value("22:00")
+    await expect(dialog.get_by_label("To")).to_have_value("22:00")
+    await dialog.get_by_label("To").fill("06:00")
+    await dialog.get_by_role("button", name="Save").click()
+    await expect(dialog).to_have_count(0)
+    night = {"start": "22:00", "end": "06:00", "days": EVERY_DAY, "allow": "CRITICAL"}
+    await wait_for_times(alice, quietSchedule=[night | {"timezone": await zone_of(page)}])
+    await expect(page.locator(".toast")).to_have_count(0)
 
 
 async def test_do_not_disturb_is_turned_on_and_off(alice: PreferencesUser) -> None:

@@ -72,7 +72,7 @@ export const de: Messages = {
   quietRange: "{start} – {end}",
   allDay: "Ganztägig",
   lets: "Durchgelassen: {what}",
-  quietFull: "Diese Ruhezeiten lassen in der Woche keine Zeit frei.",
+  quietFull: "Diese Ruhezeiten lassen in der Woche keine Zeit frei. Verkürzen Sie eine davon, oder schalten Sie stattdessen die Kanäle aus.",
   edit: "Ändern",
   save: "Speichern",
   from: "Von",

@@ -73,7 +73,7 @@ export const en = {
   quietRange: "{start} – {end}",
   allDay: "All day",
   lets: "Lets through: {what}",
-  quietFull: "These quiet hours leave no free time in the week.",
+  quietFull: "These quiet hours leave no free time in the week. Make one of them shorter, or turn the channels off instead.",
   edit: "Change",
   save: "Save",
   from: "From",
