@@ -243,6 +243,23 @@ async def test_item_shows_why_it_was_sent(open_demo: Any) -> None:
     await expect(demo_page.device(0).locator("hub-push")).to_have_count(1)
 
 
+async def test_outbox_marks_previews_and_captured_messages(open_demo: Any) -> None:
+    demo_page = await open_demo()
+    message = {"at": "2026-11-29T08:00:00Z", "tenant": "default", "user": "alice", "to": "", "text": "", "html": ""}
+    preview = {"id": "2", "channel": "EMAIL", "subject": "A", "delivery": "preview", "provider": "preview"}
+    captured = {"id": "1", "channel": "SMS", "subject": "B", "delivery": "d1", "provider": None, "outcome": "Delivered"}
+    body = {"messages": [message | preview | {"outcome": "Not sent"}, message | captured]}
+    await demo_page.page.route("**/dev/outbox.json?after=", lambda route: route.fulfill(json=body))
+    await demo_page.page.route("**/dev/outbox.json?after=2", lambda route: route.fulfill(json={"messages": []}))
+    await demo_page.page.goto(demo_page.address + "dev/outbox")
+    first, second = (demo_page.page.get_by_role("listitem").nth(index) for index in range(2))
+    await expect(first.locator(".who")).to_have_text("Preview")
+    await expect(first).to_contain_text("Preview, not sent")
+    await second.locator("summary").click()
+    await expect(second.locator(".who")).to_have_text("alice")
+    await expect(second).to_contain_text("Captured, not sent (counts as delivered in development)")
+
+
 async def test_external_links_open_the_route_in_the_app(open_demo: Any) -> None:
     demo_page = await open_demo()
     for path, heading in (
