@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import WebSocketRoute, expect
 
 from tests.browser.test_demo import DESKTOP, PHONE, WITHIN_MS, DemoPage, demo, open_demo
 from tests.client import Json, eventually
@@ -16,6 +16,9 @@ __all__ = ["demo", "open_demo"]  # fixtures
 
 expect.set_options(timeout=WITHIN_MS)
 
+TEMPLATES = '"templates":['
+LAYOUT = TEMPLATES + '{"key":"_layout","variables":[]},'
+FITS = "(element) => element.scrollWidth <= element.clientWidth"
 QUIET = "mutation ($input: PreferencesInput!) { updatePreferences(input: $input) { quietSchedule { start } } }"
 AS_USER = """async ([user, query, variables]) => {
   const { tokens } = await (await fetch("/dev/tokens", { method: "POST" })).json();
@@ -70,8 +73,17 @@ async def quiet_alice(open_demo: Any) -> AsyncIterator[DemoPage]:
 async def test_send_with_a_template_shows_its_text_to_each_user(open_demo: Any) -> None:
     demo_page: DemoPage = await open_demo()
     page = demo_page.page
+
+    def with_layout(socket: WebSocketRoute) -> None:
+        socket.connect_to_server().on_message(lambda received: socket.send(str(received).replace(TEMPLATES, LAYOUT)))
+
+    await page.route_web_socket("**/graphql", with_layout)
+    await page.reload()
     await page.get_by_role("radio", name="Template").check()
     await expect(demo_page.title).to_have_count(0)
+    keys = await page.get_by_label("Stored template").locator("option").all_inner_texts()
+    assert "invoice" in keys
+    assert not [key for key in keys if key.startswith("_")]
     await page.get_by_label("Stored template").select_option("invoice")
     await page.get_by_label("Category").select_option("billing")
     data = page.get_by_label("Data (JSON)")
@@ -111,6 +123,15 @@ async def test_steps_are_in_the_timeline_in_order(open_demo: Any) -> None:
             re.compile(r"Not\s+Web push, Webhook\s+The user has no address"),
         ]
     )
+    acknowledge = page.get_by_role("checkbox", name="Ask recipients to acknowledge it")
+    await acknowledge.check()
+    value = page.locator("summary").filter(has_text="later steps").locator(".value")
+    await expect(value).to_have_text("Required, 2 steps")
+    assert await value.evaluate(FITS)
+    await expect(first.get_by_label("Unless").locator("option:checked")).to_have_text("acknowledged")
+    await expect(first.get_by_label("Unless").locator("option")).to_have_text(["acknowledged", "no condition"])
+    await acknowledge.uncheck()
+    await expect(first.get_by_label("Unless")).to_have_value("SEEN")
     await demo_page.press("Remove step 1")  # step 2 becomes step 1
     await expect(page.locator("demo-simulation")).to_have_count(0)
     await demo_page.press("Simulate")
@@ -156,12 +177,12 @@ async def test_every_option_of_the_form_reaches_the_hub(open_demo: Any) -> None:
     await page.get_by_label("Digest key").fill("all")
     await page.get_by_label("Gather for").select_option("PT1M")
     await page.get_by_label("Window").select_option("SLIDING")
-    await page.get_by_label("At most").first.select_option("PT1H")
+    await page.get_by_label("Longest wait").select_option("PT1H")
     await page.get_by_label("Look back").select_option("P1D")
     await page.get_by_label("Max. items").fill("5")
     await page.get_by_label("Collapse key").fill("build-7")
     await page.get_by_label("Throttle key").fill("builds")
-    await page.get_by_label("At most").last.fill("3")
+    await page.get_by_label("Limit", exact=True).fill("3")
     await page.get_by_label("Per", exact=True).select_option("P1D")
     await demo_page.press("Send")
     await expect(page.get_by_text("Sent to alice and bob.")).to_be_visible()
@@ -174,8 +195,8 @@ async def test_every_option_of_the_form_reaches_the_hub(open_demo: Any) -> None:
     await demo_page.bell(0).click()
     item = demo_page.device(0).locator("hub-inbox-item").filter(has_text="Every option")
     await expect(item.locator("strong")).to_have_text("important")
-    await item.get_by_role("button", name="Confirm").click()
-    await expect(item).to_contain_text("Confirmed")
+    await item.get_by_role("button", name="Acknowledge").click()
+    await expect(item).to_contain_text("Acknowledged")
 
 
 async def test_send_to_everyone_shows_its_recipients(open_demo: Any) -> None:
@@ -234,8 +255,11 @@ async def test_guide_shows_an_escalation(open_demo: Any) -> None:
     await send_times(demo_page, 1)
     await demo_page.bell(0).click()
     item = demo_page.device(0).locator("hub-inbox-item").filter(has_text="web-9 does not respond")
-    await item.get_by_role("button", name="Confirm").click()
-    await expect(item).to_contain_text("Confirmed")
+    await item.get_by_role("button", name="Acknowledge").click()
+    await expect(item).to_contain_text("Acknowledged")
+    other = demo_page.row("alice", "IN_APP").locator("td").last
+    await expect(other).to_have_text("Acknowledged")
+    assert await other.evaluate(FITS)
     await demo_page.press("+1 hour")
 
     async def escalated() -> bool:

@@ -250,8 +250,8 @@ async def test_item_that_arrived_in_an_open_panel_is_seen_when_the_page_is_visib
 async def test_notification_that_requires_it_is_acknowledged(tenant: Tenant, alice: BrowserUser) -> None:
     await tenant.send("alice", title="Evacuate", requireAck=True)
     tab = await open_panel(alice, "Evacuate")
-    await tab.item("Evacuate").get_by_text("Confirm").click()
-    await tab.item("Evacuate").get_by_text("✓ Confirmed").wait_for()
+    await tab.item("Evacuate").get_by_text("Acknowledge").click()
+    await tab.item("Evacuate").get_by_text("✓ Acknowledged").wait_for()
     await wait_for_marks(tenant, "Evacuate", acknowledgedAt=True, readAt=True)
 
 

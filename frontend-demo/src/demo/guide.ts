@@ -63,7 +63,7 @@ const EXPERIMENTS: readonly Experiment[] = [
     name: "Escalation",
     prepares: "A send that asks for an acknowledgment, with an email after 10 minutes unless it is given.",
     steps: [
-      "Press Send. In alice's bell, press Confirm. Leave bob's as it is.",
+      "Press Send. In alice's bell, press Acknowledge. Leave bob's as it is.",
       "Press +1 hour at the top of the page.",
       html`Open the ${OUTBOX}: bob got the email, and alice did not.`,
     ],

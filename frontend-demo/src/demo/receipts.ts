@@ -27,7 +27,7 @@ const KINDS: Record<string, string> = {
   READ: "read",
   UNREAD: "marked as unread",
   ARCHIVED: "archived",
-  ACKNOWLEDGED: "confirmed",
+  ACKNOWLEDGED: "acknowledged",
   CLICKED: "clicked",
 };
 
@@ -67,11 +67,13 @@ export class DemoReceipts extends LitElement {
         width: 14%;
       }
       thead th:nth-child(3) {
-        width: 36%;
+        width: 31%;
       }
-      thead th:nth-child(1),
-      thead th:last-child {
+      thead th:nth-child(1) {
         width: 11%;
+      }
+      thead th:last-child {
+        width: 16%;
       }
       @media (max-width: 640px) {
         thead th,

@@ -127,11 +127,9 @@ export const sendFormStyles = css`
   summary .value {
     flex: 1;
     min-width: 0;
-    overflow: hidden;
     font-weight: 400;
     text-align: end;
-    white-space: nowrap;
-    text-overflow: ellipsis;
+    overflow-wrap: anywhere;
   }
   .set .value {
     color: var(--accent);

@@ -77,7 +77,8 @@ export class DemoSendForm extends LitElement {
     await this.attempt(async () => {
       const [{ categories }, { templates }] = await Promise.all([hub.query(Categories), hub.query(Templates)]);
       const variables = new Map<string, string[]>();
-      for (const text of templates) variables.set(text.key, [...(variables.get(text.key) ?? []), ...text.variables]);
+      for (const { key, variables: names } of templates)
+        if (!key.startsWith("_")) variables.set(key, [...(variables.get(key) ?? []), ...names]); // not the layouts
       this.templates = variables;
       this.categories = [...categories];
       const [first] = this.categories;

@@ -51,10 +51,15 @@ function stepsGroup(props: OptionProps): TemplateResult {
   const count = steps.length && `${steps.length} ${steps.length === 1 ? "step" : "steps"}`;
   return group(
     "Acknowledgment and later steps",
-    [fields.requireAck && "Acknowledgment", count].filter(Boolean).join(", "),
+    [fields.requireAck && "Required", count].filter(Boolean).join(", "),
     "None",
     html`${checkbox(props, "requireAck", "Ask recipients to acknowledge it")}
-      <demo-steps .steps=${steps} .channels=${channels} @steps=${changeSteps}></demo-steps>
+      <demo-steps
+        .steps=${steps}
+        .channels=${channels}
+        .requireAck=${fields.requireAck}
+        @steps=${changeSteps}
+      ></demo-steps>
       ${problem(props, "steps")}`,
   );
 }
@@ -70,7 +75,7 @@ function digestGroup(props: OptionProps): TemplateResult {
       <div class="pair">
         ${selectField(props, "digest.window", "Gather for", WINDOWS)} ${selectField(props, "digest.mode", "Window", MODES)}
         ${mode === "SLIDING"
-          ? selectField(props, "digest.max", "At most", { "": "1 day (default)", PT1H: "1 hour", PT12H: "12 hours", P7D: "1 week" })
+          ? selectField(props, "digest.max", "Longest wait", { "": "1 day (default)", PT1H: "1 hour", PT12H: "12 hours", P7D: "1 week" })
           : nothing}
         ${selectField(props, "digest.lookback", "Look back", { "": "Off", ...WINDOWS })}
         ${textField(props, "digest.maxItems", "Max. items", { type: "number", min: 2, placeholder: "No limit" })}
@@ -93,7 +98,7 @@ function limitsGroup(props: OptionProps): TemplateResult {
         hint: "Beyond the limit, sends with the same key stay in the inbox.",
       })}
       <div class="pair">
-        ${textField(props, "throttle.limit", "At most", { type: "number", min: 1, required: Boolean(throttle) })}
+        ${textField(props, "throttle.limit", "Limit", { type: "number", min: 1, required: Boolean(throttle) })}
         ${selectField(props, "throttle.window", "Per", WINDOWS)}
       </div>`,
   );

@@ -7,7 +7,8 @@ import { sharedStyles } from "./shared-styles";
 const MAX_STEPS = 10;
 const FIRST_STEP: Step = { channels: ["EMAIL"], after: "PT10M", unless: "READ" };
 const DELAYS = { PT1M: "1 minute", PT10M: "10 minutes", PT1H: "1 hour", P1D: "1 day" } as const;
-const STOPS = { SEEN: "seen", READ: "read", ACKNOWLEDGED: "acknowledged", NEVER: "no condition" } as const;
+const ACK_STOPS = { ACKNOWLEDGED: "acknowledged", NEVER: "no condition" } as const;
+const STOPS = { SEEN: "seen", READ: "read", ...ACK_STOPS } as const;
 
 /** Dispatches `steps` with the new steps. */
 export class DemoSteps extends LitElement {
@@ -69,11 +70,13 @@ export class DemoSteps extends LitElement {
       }
     `,
   ];
-  static override properties = { steps: { attribute: false }, channels: { attribute: false } };
+  static override properties = { steps: { attribute: false }, channels: { attribute: false }, requireAck: { type: Boolean } };
 
   declare steps: readonly Step[];
   /** The channels to choose from. */
   declare channels: readonly Channel[];
+  /** True if the send requires an acknowledgment. Then nothing else stops a step. */
+  declare requireAck: boolean;
 
   override render() {
     return html`
@@ -90,6 +93,8 @@ export class DemoSteps extends LitElement {
     const name = `Step ${index + 1}`;
     const replace = (fields: Partial<Step>) => this.change(this.steps.with(index, { ...step, ...fields }));
     const channels = Object.fromEntries(this.channels.map((channel) => [channel, channelLabel(channel)]));
+    const unless = step.unless ?? "READ";
+    const stops = this.requireAck ? ACK_STOPS : STOPS;
     return html`<fieldset>
       <legend>${name}</legend>
       <button
@@ -103,7 +108,7 @@ export class DemoSteps extends LitElement {
       <div class="fields small">
         ${choose("Then", channels, step.channels[0] ?? "EMAIL", (value) => replace({ channels: [value as Channel] }))}
         ${choose("After", DELAYS, step.after ?? "PT10M", (after) => replace({ after }))}
-        ${choose("Unless", STOPS, step.unless ?? "READ", (value) => replace({ unless: value as keyof typeof STOPS }))}
+        ${choose("Unless", stops, unless in stops ? unless : "ACKNOWLEDGED", (value) => replace({ unless: value as keyof typeof STOPS }))}
       </div>
     </fieldset>`;
   }

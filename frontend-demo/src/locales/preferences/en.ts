@@ -165,7 +165,7 @@ export const en = {
   SUPPRESSED: "Your address rejected earlier messages.",
   ALREADY_SEEN: "You had already seen the notification.",
   ALREADY_READ: "You had already read the notification.",
-  ALREADY_ACKNOWLEDGED: "You had already confirmed the notification.",
+  ALREADY_ACKNOWLEDGED: "You had already acknowledged the notification.",
   SNOOZED: "You snoozed the notification.",
   THROTTLED: "You had received enough messages of this kind.",
   SCHEDULED: "It is scheduled for later.",
