@@ -4,6 +4,7 @@ import { collectedChannels, collectible, durationLabel, IMMEDIATELY } from "./co
 import type { Channel } from "./operations";
 import { clearError, dayFields, showError } from "./quiet-dialog";
 import type { DialogState, SectionProps } from "./types";
+import { zoneNote } from "./zones";
 
 const DURATIONS = ["PT15M", "PT1H", "PT4H"];
 const MORNING = "08:00";
@@ -12,7 +13,7 @@ const DAYS = [1, 2, 3, 4, 5, 6, 7];
 
 export function collectDialog(
   { category, channels }: Extract<DialogState, { kind: "collect" }>,
-  { t, i18n, matrix, store }: SectionProps,
+  { t, i18n, matrix, timezone, store }: SectionProps,
   close: () => void,
 ): TemplateResult {
   const rows = collectible(matrix.categories);
@@ -84,7 +85,7 @@ export function collectDialog(
       </select>
     </label>
     <fieldset class="daily" ?hidden=${!at} ?disabled=${!at}>
-      <label>${t("at")} <input type="time" name="at" required value=${at ?? MORNING} /></label>
+      <label>${t("at")} <input type="time" name="at" required value=${at ?? MORNING} />${zoneNote(timezone)}</label>
       ${dayFields(t("collectDays"), stored?.digestDays ?? DAYS, i18n)}
     </fieldset>
     <div class="choices side">

@@ -4,6 +4,7 @@ import type { PreferencesI18n } from "../locales/preferences";
 import type { Cell, Channel, Row } from "./operations";
 import { daysLabel } from "./quiet";
 import type { Section, SectionProps } from "./types";
+import { zoneNote } from "./zones";
 
 /** Messages are not collected, even if the sender does. */
 export const IMMEDIATELY = "PT0S";
@@ -68,10 +69,10 @@ function groupByChoice({ category, channels }: Row): Group[] {
 }
 
 function collectRow(props: SectionProps, { category, channels, choice }: Group): TemplateResult {
-  const { t, i18n, store, openDialog, focusHeading } = props;
+  const { t, i18n, timezone, store, openDialog, focusHeading } = props;
   const names = i18n.list(channels.map((channel) => i18n.label(channel)));
   const when = choice.digestAt
-    ? t("collectDaily", { days: daysLabel(i18n, choice.digestDays ?? EVERY_DAY), time: i18n.clock(choice.digestAt) })
+    ? t("collectDaily", { days: daysLabel(i18n, choice.digestDays ?? EVERY_DAY), time: i18n.clock(choice.digestAt) }) + zoneNote(timezone)
     : durationLabel(i18n, choice.digest!);
   const named = { name: `${category.name}, ${names}: ${when}` };
   const remove = async (): Promise<void> => {

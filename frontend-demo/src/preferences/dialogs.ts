@@ -7,6 +7,7 @@ import { FOREVER, muteChoices } from "./mutes";
 import type { Explanation } from "./operations";
 import { doNotDisturbDialog, quietDialog } from "./quiet-dialog";
 import type { DialogState, SectionProps } from "./types";
+import { browserZone, zoneName, zoneNote } from "./zones";
 
 export function renderDialog(dialog: DialogState, props: SectionProps, close: () => void): TemplateResult {
   const { t, i18n, store } = props;
@@ -47,7 +48,8 @@ function mute({ key, name }: { key: string; name: string }, { t, i18n, store, no
 }
 
 function explain(explanation: Explanation, props: SectionProps, close: () => void): TemplateResult {
-  const { t, i18n, now, store } = props;
+  const { t, i18n, now, timezone, store } = props;
+  const here = zoneNote(timezone) && ` (${zoneName(browserZone())})`; // of the times in this dialog
   const row = props.matrix.categories.find(({ category }) => category.key === explanation.category);
   const named = { category: row?.category.name ?? explanation.category };
   return html`<p class="title" dir="auto">${explanation.title}</p>
@@ -59,7 +61,7 @@ function explain(explanation: Explanation, props: SectionProps, close: () => voi
         const chosen = reason === "DIGEST" && cells.some(({ digest, digestAt }) => digest || digestAt);
         return html`<dt>${i18n.list([...channels].map((channel) => i18n.label(channel)))}</dt>
           <dd>
-            ${i18n.label(`STATUS_${status}`)}${dueAt ? html` · ${t("expected", { time: i18n.when(dueAt, now) })}` : nothing}
+            ${i18n.label(`STATUS_${status}`)}${dueAt ? html` · ${t("expected", { time: i18n.when(dueAt, now) + here })}` : nothing}
             ${reason ? html`<p class="muted-text">${chosen ? t("digestChosen") : i18n.label(reason)}</p>` : nothing}
           </dd>`;
       })}

@@ -4,6 +4,7 @@ import { muteChoices } from "./mutes";
 import type { PreferencesI18n } from "../locales/preferences";
 import type { QuietWindow } from "./operations";
 import type { DialogState, SectionProps } from "./types";
+import { browserZone, zoneName } from "./zones";
 
 export const WINDOWS_MAX = 7;
 const DAYS = [1, 2, 3, 4, 5, 6, 7];
@@ -32,9 +33,8 @@ export function quietDialog(
 ): TemplateResult {
   const { t, i18n, matrix, timezone, store, reopenDialog: reopen } = props;
   const stored = matrix.quietSchedule[index];
-  const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  const window: QuietWindow = refused?.window ?? stored ?? { start: "22:00", end: "07:00", days: DAYS, allow: "CRITICAL", timezone: here };
-  const zones = [...new Set([timezone, here, window.timezone])];
+  const window: QuietWindow = refused?.window ?? stored ?? { start: "22:00", end: "07:00", days: DAYS, allow: "CRITICAL", timezone };
+  const zones = [...new Set([timezone, browserZone(), window.timezone])];
   const allowed = ALLOWED.some((priority) => priority === window.allow) ? ALLOWED : [...ALLOWED, window.allow];
 
   const save = async (event: SubmitEvent): Promise<void> => {
@@ -78,7 +78,7 @@ export function quietDialog(
           ${t("timezone")}
           <select name="timezone">
             ${zones.map(
-              (zone) => html`<option value=${zone} ?selected=${zone === window.timezone}>${zone.replaceAll("_", " ")}</option>`,
+              (zone) => html`<option value=${zone} ?selected=${zone === window.timezone}>${zoneName(zone)}</option>`,
             )}
           </select>
         </label>`

@@ -6,6 +6,7 @@ import { bell, bellOff } from "./icons";
 import type { QuietWindow } from "./operations";
 import { WINDOWS_MAX } from "./quiet-dialog";
 import type { Section, SectionProps } from "./types";
+import { browserZone, zoneName } from "./zones";
 
 const LIMITS = [0, 1, 2, 3, 5, 10, 20, 50];
 
@@ -39,13 +40,13 @@ function doNotDisturb({ matrix, t, i18n, now, store, openDialog }: SectionProps)
   </li>`;
 }
 
-function quietWindow({ matrix, t, i18n, timezone, store, openDialog, focusHeading }: SectionProps, index: number): TemplateResult {
+function quietWindow({ matrix, t, i18n, store, openDialog, focusHeading }: SectionProps, index: number): TemplateResult {
   const window = matrix.quietSchedule[index]!;
   const allDay = window.start === "00:00" && window.end === "00:00";
   const hours = allDay ? t("allDay") : t("quietRange", { start: i18n.clock(window.start), end: i18n.clock(window.end) });
   const named = { name: `${hours}, ${daysLabel(i18n, window.days)}` };
   const notes = [
-    window.timezone === timezone ? "" : window.timezone.replaceAll("_", " "),
+    window.timezone === browserZone() ? "" : zoneName(window.timezone),
     window.allow === "CRITICAL" ? "" : t("lets", { what: i18n.label(`ALLOW_${window.allow}`) }),
   ].filter(Boolean);
   return html`<li class="row">

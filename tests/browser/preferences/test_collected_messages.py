@@ -1,5 +1,6 @@
 """<hub-preferences>: the categories whose messages are collected, with the mouse and with the keyboard."""
 
+import re
 from typing import Any
 
 from playwright.async_api import Page, expect
@@ -11,6 +12,7 @@ from tests.fake_providers import FakeBrowser
 
 DIGESTS = "{ preferences { categories { category { key } channels { channel digest digestAt digestDays } } } }"
 UPDATE_DEFAULTS = "mutation ($input: TenantInput!) { updateTenant(input: $input) { id } }"
+UPSERT = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
 UPDATE = "mutation ($input: PreferencesInput!) { updatePreferences(input: $input) { dailyLimit } }"
 
 
@@ -121,15 +123,36 @@ async def test_default_of_the_organization_can_be_replaced(alice: PreferencesUse
     await wait_for_digests(alice, EMAIL=("PT0S", None, None))
 
 
-async def test_explanation_says_that_the_user_chose_it(alice: PreferencesUser) -> None:
+async def register_browser(alice: PreferencesUser) -> None:
     browser = FakeBrowser("https://push.example/1")
     fields = {"endpoint": browser.endpoint, "p256dh": browser.p256dh_text, "auth": browser.auth_text}
     await alice.tenant.execute(REGISTER_WEB_PUSH, user=alice.user, input=fields)
-    await choose(alice, channel="WEB_PUSH", digest="PT2H")
+
+
+async def explanation(alice: PreferencesUser, **look: Any) -> Page:
+    """Send to the browser of the user, and return a page with the explanation."""
     await alice.tenant.send(alice.user, title="October", channels=["IN_APP", "WEB_PUSH"])
     [received] = (await alice.tenant.inbox(alice.user))["nodes"]
-    page: Page = await alice.page()
+    page = await alice.page(look)
     await page.locator("hub-preferences table").wait_for()
     await page.evaluate("(id) => document.querySelector('hub-preferences').explain(id)", received["id"])
+    return page
+
+
+async def test_explanation_says_that_the_user_chose_it(alice: PreferencesUser) -> None:
+    await register_browser(alice)
+    await choose(alice, channel="WEB_PUSH", digest="PT2H")
+    page = await explanation(alice)
     await expect(page.locator("dialog dl")).to_contain_text("On hold · expected")
     await expect(page.locator("dialog dl")).to_contain_text("It is collected with others, as you chose.")
+
+
+async def test_times_name_the_zone_that_is_not_the_expected_one(alice: PreferencesUser) -> None:
+    await alice.tenant.execute(UPSERT, users=[{"id": alice.user, "timezone": "Asia/Kolkata"}])
+    await register_browser(alice)
+    await choose(alice, channel="WEB_PUSH", digestAt="08:00")
+    page = await explanation(alice, timezone_id="Europe/Berlin")
+    await expect(page.locator("dialog dl")).to_contain_text(re.compile(r"expected .*[34]:30.AM \(Europe/Berlin\)"))
+    await expect(page.locator("#collect + p + ul")).to_contain_text(
+        re.compile(r"every day at 8:00.AM \(Asia/Kolkata\)")
+    )

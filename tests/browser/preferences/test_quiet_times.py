@@ -10,6 +10,8 @@ from tests.client import Json, eventually
 from tests.quiet_hours.times import set_times
 
 EVERY_DAY = [1, 2, 3, 4, 5, 6, 7]
+NIGHT = {"start": "22:00", "end": "07:00", "days": EVERY_DAY, "allow": "CRITICAL"}
+UPSERT = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
 
 
 async def wait_for_times(alice: PreferencesUser, **expected: object) -> Json:
@@ -106,9 +108,19 @@ async def test_quiet_hours_without_a_day_or_without_free_time_are_refused(alice:
     await dialog.get_by_label("To").fill("06:00")
     await dialog.get_by_role("button", name="Save").click()
     await expect(dialog).to_have_count(0)
-    night = {"start": "22:00", "end": "06:00", "days": EVERY_DAY, "allow": "CRITICAL"}
-    await wait_for_times(alice, quietSchedule=[night | {"timezone": await zone_of(page)}])
+    await wait_for_times(alice, quietSchedule=[NIGHT | {"end": "06:00", "timezone": await zone_of(page)}])
     await expect(page.locator(".toast")).to_have_count(0)
+
+
+async def test_new_quiet_hours_are_in_the_zone_of_the_user_which_is_named(alice: PreferencesUser) -> None:
+    await alice.tenant.execute(UPSERT, users=[{"id": alice.user, "timezone": "Asia/Kolkata"}])
+    page = await alice.page({"timezone_id": "Europe/Berlin"})
+    await page.get_by_role("button", name="Add quiet hours").click()
+    dialog = page.get_by_role("dialog", name="Add quiet hours")
+    await expect(dialog.get_by_label("Time zone")).to_have_value("Asia/Kolkata")
+    await dialog.get_by_role("button", name="Save").click()
+    await wait_for_times(alice, quietSchedule=[NIGHT | {"timezone": "Asia/Kolkata"}])
+    await expect(page.get_by_role("region", name="Interruptions")).to_contain_text("every day · Asia/Kolkata")
 
 
 async def test_do_not_disturb_is_turned_on_and_off(alice: PreferencesUser) -> None:
