@@ -121,10 +121,32 @@ async def test_send_to_a_topic_reaches_its_subscribers_at_that_time(tenant: Tena
     assert to == {"users": None, "topic": "releases", "everyone": None}
 
 
+async def test_send_to_a_filter_reaches_the_users_who_match(tenant: Tenant) -> None:
+    matching = USERS[::3]
+    await create_users(tenant, USERS, locale="fr")
+    await create_users(tenant, matching, locale="de", attributes={"plan": "pro"})
+    where = {"locale": "de", "attributes.plan": {"in": ["pro", "max"]}}
+    send = await broadcast(tenant, to={"where": where}, without=[matching[1]], idempotencyKey="k")
+    assert send["total"] == len(matching)
+    ended = await expanded(tenant, send["id"])
+    assert ended["recipients"] == ended["total"] == len(matching) - 1
+    assert await count_recipients(tenant, send["id"]) == Counter(set(matching) - {matching[1]})
+    [node] = (await tenant.execute("{ inbox { nodes { becauseKind becauseOf } } }", user=matching[0]))["inbox"]["nodes"]
+    assert node == {"becauseKind": "FILTER", "becauseOf": None}
+    to = (await tenant.execute(f'{{ send(id: "{send["id"]}") {{ to {{ where everyone }} }} }}'))["send"]["to"]
+    assert to == {"where": where, "everyone": None}
+    reordered = {"attributes.plan": {"in": ["pro", "max"]}, "locale": "de"}
+    again = await broadcast(tenant, to={"where": reordered}, without=[matching[1]], idempotencyKey="k")
+    assert again["id"] == send["id"]
+    simulated = (await tenant.execute(SIMULATE, i={**EVERYONE, "to": {"where": where}}))["simulate"]
+    assert [one["userId"] for one in simulated] == matching[:2]
+
+
 @pytest.mark.parametrize(
     ("fields", "code", "field"),
     [
         ({"to": {"everyone": False}}, "BAD_USER_INPUT", "input.to.everyone"),
+        ({"to": {"where": {"color": "red"}}}, "BAD_USER_INPUT", "input.to.where.color"),
         ({"to": {"topic": ""}}, "BAD_USER_INPUT", "input.to.topic"),
         ({"to": {"topic": "missing"}}, "NOT_FOUND", "input.to.topic"),
         ({"except": [f"user-{n}" for n in range(101)]}, "BAD_USER_INPUT", "input.except"),

@@ -51,9 +51,9 @@ async def test_send_command_sends_to_everyone_after_a_dry_run(tenant: Tenant, de
     simulated = run_command(*fields, "--dry-run", *target, jwt_secret=SECRET)
     assert simulated.returncode == 0, simulated.stderr
     lines = simulated.stdout.splitlines()
-    assert lines[0] == "user-00: IN_APP, EMAIL skipped (NOT_CONFIGURED)"
-    assert [line.partition(":")[0] for line in lines[1:10]] == [f"user-{number:02}" for number in range(2, 11)]
-    assert lines[10:] == ["... and others.", "Nothing was sent, because of --dry-run."]
+    assert lines[:2] == ["13 users, without --except.", "user-00: IN_APP, EMAIL skipped (NOT_CONFIGURED)"]
+    assert [line.partition(":")[0] for line in lines[2:11]] == [f"user-{number:02}" for number in range(2, 11)]
+    assert lines[11:] == ["Nothing was sent, because of --dry-run."]
     done = run_command(*fields, *target, jwt_secret=SECRET)
     assert done.stdout.endswith(" is being sent to 13 people.\n"), done.stderr
 
@@ -63,7 +63,23 @@ async def test_send_command_sends_to_everyone_after_a_dry_run(tenant: Tenant, de
     await eventually(arrived)
     assert (await tenant.inbox("user-01"))["unread"] == 0
     both = run_command(*fields, "--to", "alice", *target, jwt_secret=SECRET)
-    assert both.stderr == "Pass only one of --to, --topic, and --everyone.\n"
+    assert both.stderr == "Pass only one of --to, --topic, --where, and --everyone.\n"
+
+
+async def test_send_command_sends_to_the_users_who_match_a_filter(tenant: Tenant, deployment: Deployment) -> None:
+    await create_users(tenant, ["ann"], locale="de")
+    await create_users(tenant, ["bob"], locale="fr")
+    target = ["--url", base_url(deployment), "--tenant", tenant.name]
+    done = run_command("send", "Hi", "--where", '{"locale": "de"}', *target, jwt_secret=SECRET)
+    assert done.stdout.endswith(" is being sent to 1 person.\n"), done.stderr
+
+    async def arrived() -> bool:
+        return bool((await tenant.inbox("ann"))["unread"])
+
+    await eventually(arrived)
+    assert (await tenant.inbox("bob"))["unread"] == 0
+    wrong = run_command("send", "Hi", "--where", "locale", *target, jwt_secret=SECRET)
+    assert wrong.stderr.startswith("--where is not JSON")
 
 
 async def test_send_command_uses_the_given_channels(tenant: Tenant, deployment: Deployment) -> None:

@@ -9,21 +9,28 @@ from collections.abc import Sequence
 from math import ceil
 from typing import Any
 
+import orjson
 from msgspec import Struct
+from msgspec.structs import replace
 from pymongo import ASCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
+from hub.audience.audience_count import AudienceCounts
+from hub.audience.filters import Node, parse
+from hub.audience.tenants import Tenants
 from hub.audience.topics import COLLECTION as TOPICS
 from hub.audience.topics import SUBSCRIPTIONS
+from hub.audience.user_selection import UserSelection
 from hub.audience.users import COLLECTION as USERS
 from hub.errors import NotFound
-from hub.model import SendAudience, SubscriptionState, tenant_of, topic_id
+from hub.model import SendAudience, SubscriptionState, mailbox_of, tenant_of, topic_id, user_of
 from hub.platform.connections import Database, Document
 
 PART_SIZE = 25_000  # recipients
 PARTS_MAX = 16
 COUNT_MAX = 2 * PART_SIZE
 SAMPLE_SIZE = 2000  # documents of the whole collection
+FIRST_SLICES_MAX = 10
 AFTER_PREFIX = "\x01"
 """A boundary is the beginning of a key and this character, which no id contains. It names no user."""
 
@@ -35,8 +42,18 @@ class RecipientParts(Struct, frozen=True):
     boundaries: list[str]
 
 
+class RecipientSlice(Struct, frozen=True):
+    """Keys of recipients, ascending. `position`: the key up to which they were read, or None if no others follow."""
+
+    keys: list[str]
+    position: str | None
+
+
 class Recipients:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, tenants: Tenants, selection: UserSelection, counts: AudienceCounts) -> None:
+        self._tenants = tenants
+        self._selection = selection
+        self._counts = counts
         self._users = database[USERS]
         self._topics = database[TOPICS]
         self._subscriptions = database[SUBSCRIPTIONS]
@@ -47,14 +64,45 @@ class Recipients:
         if topic is not None and not await self._topics.find_one({"_id": topic_id(tenant, topic)}, {"_id": 1}):
             raise NotFound(f"The topic {topic!r} does not exist.", field=f"{field}.to.topic")
 
-    async def list_keys(self, audience: SendAudience, after: str, end: str, limit: int) -> list[str]:
-        """Return the first keys of recipients that are greater than `after` and less than `end`."""
+    async def list_slice(self, audience: SendAudience, after: str, end: str, limit: int) -> RecipientSlice:
+        """Return the first keys of recipients that are greater than `after` and less than `end`, up to `limit`. If the
+        recipients match a filter, there may be fewer although others follow."""
+        if audience.where is not None:
+            return await self._list_matching(audience.where, after, end, limit)
         source = self._source(audience, after, end)
         docs = source.collection.find(source.match, {source.key: 1}, hint=source.index)
-        return [doc[source.key] async for doc in docs.sort(source.key, ASCENDING).limit(limit)]
+        keys = [doc[source.key] async for doc in docs.sort(source.key, ASCENDING).limit(limit)]
+        return RecipientSlice(keys, keys[-1] if len(keys) == limit else None)
 
-    async def divide(self, tenant: str, audience: SendAudience) -> RecipientParts:
-        """Return the expected number of recipients of a tenant, and their parts."""
+    async def _list_matching(self, where: str, after: str, end: str, limit: int) -> RecipientSlice:
+        tenant = await self._tenants.get(tenant_of(after))
+        until = None if end == bounds(tenant.id)[1] else user_of(end)
+        found = await self._selection.select(tenant, to_node(where), user_of(after), until, limit)
+        keys = [mailbox_of(tenant.id, user) for user in found.users]
+        return RecipientSlice(keys, None if found.position is None else mailbox_of(tenant.id, found.position))
+
+    async def list_first(self, tenant: str, audience: SendAudience, limit: int) -> list[str]:
+        """Return the first keys of recipients of a tenant. Of a filter, FIRST_SLICES_MAX slices are read."""
+        keys: list[str] = []
+        after, end = bounds(tenant)
+        for _ in range(FIRST_SLICES_MAX):
+            found = await self.list_slice(audience, after, end, limit - len(keys))
+            keys += found.keys
+            if found.position is None or len(keys) >= limit:
+                break
+            after = found.position
+        return keys
+
+    async def divide(self, tenant_id: str, audience: SendAudience) -> RecipientParts:
+        """Return the expected number of recipients of a tenant, and their parts. Those who match a filter are divided
+        as all users of the tenant."""
+        if audience.where is None:
+            return await self._divide(tenant_id, audience)
+        tenant = await self._tenants.get(tenant_id)
+        parts = await self._divide(tenant_id, SendAudience(everyone=True))
+        return replace(parts, total=(await self._counts.matching(tenant, to_node(audience.where))).recipients)
+
+    async def _divide(self, tenant: str, audience: SendAudience) -> RecipientParts:
         first, last = bounds(tenant)
         source = self._source(audience, first, last)
         collection, match, key = source.collection, source.match, source.key
@@ -87,6 +135,11 @@ class _Source(Struct, frozen=True):
     match: Document
     key: str
     index: str
+
+
+def to_node(where: str) -> Node:
+    """Return the filter of a send that was validated before."""
+    return parse(orjson.loads(where), "where")
 
 
 def bounds(tenant: str) -> tuple[str, str]:

@@ -59,12 +59,19 @@ Markdown = Annotated[
     bool, typer.Option("--markdown", help="The body is Markdown: bold, italic, code, links, and lists.")
 ]
 
+Key = Annotated[
+    str | None,
+    typer.Option("--key", help="The idempotency key. Calls with the same key send the notification once."),
+]
 Link = Annotated[
     str | None,
     typer.Option("--link", help="The URL to open on a click: an http or https URL, or a path such as /a/path."),
 ]
 Everyone = Annotated[bool, typer.Option("--everyone", help="Send to all users of the tenant.")]
 Topic = Annotated[str | None, typer.Option("--topic", help="Send to the subscribers of a topic.")]
+Where = Annotated[
+    str | None, typer.Option("--where", help='Send to the users who match a filter, such as \'{"locale": "de"}\'.')
+]
 Except = Annotated[
     list[str] | None, typer.Option("--except", help="The id of a user who does not get it. Can be repeated.")
 ]
@@ -78,6 +85,7 @@ def send(
     body: Annotated[str, typer.Argument(help="The body of the notification.")] = "",
     to: Annotated[list[str] | None, typer.Option("--to", help="The id of a recipient. Can be repeated.")] = None,
     topic: Topic = None,
+    where: Where = None,
     everyone: Everyone = False,
     excluded: Except = None,
     category: Annotated[str, typer.Option("--category", help="The category of the notification.")] = "news",
@@ -86,10 +94,7 @@ def send(
     tag: Annotated[list[str] | None, typer.Option("--tag", help="A tag to filter by. Can be repeated.")] = None,
     data_json: Annotated[str | None, typer.Option("--json", help="Data for your app as JSON.")] = None,
     link: Link = None,
-    key: Annotated[
-        str | None,
-        typer.Option("--key", help="The idempotency key. Calls with the same key send the notification once."),
-    ] = None,
+    key: Key = None,
     collapse_key: CollapseKey = None,
     at: SendAt = None,
     expires: Expires = None,
@@ -104,13 +109,13 @@ def send(
 ) -> None:
     """Send a notification.
 
-    Returns after the notification is stored. With --topic and --everyone, workers then send it. With --follow, Ctrl-C
-    stops the output and not the send.
+    Returns after the notification is stored. With --topic, --where, or --everyone, workers then send it.
+    With --follow, Ctrl-C stops the output and not the send.
 
     Example: hub send "Build failed" "Two tests are red." --to alice --priority high --key build-1041
     """
     send_input: dict[str, Any] = {
-        "to": _recipients(to or [], topic, everyone=everyone),
+        "to": _recipients(to or [], topic, where, everyone=everyone),
         "except": excluded,
         "category": category,
         "content": {"title": title, "body": body, "actionUrl": link, "markdown": markdown},
@@ -135,15 +140,17 @@ def send(
         follow_send(sent["send"]["id"], hub, lambda: hub.token(user=None, role=Role.SERVICE, tenant=tenant), options)
 
 
-def _recipients(users: list[str], topic: str | None, *, everyone: bool) -> dict[str, Any]:
-    if bool(users) + (topic is not None) + everyone > 1:
-        fail("Pass only one of --to, --topic, and --everyone.", 2)
+def _recipients(users: list[str], topic: str | None, where: str | None, *, everyone: bool) -> dict[str, Any]:
+    if bool(users) + (topic is not None) + (where is not None) + everyone > 1:
+        fail("Pass only one of --to, --topic, --where, and --everyone.", 2)
     if everyone:
         return {"everyone": True}
     if topic is not None:
         return {"topic": topic}
+    if where is not None:
+        return {"where": _parse_json(where, "--where")}
     if not users:
-        fail("Name the recipient: --to alice. For many users, pass --topic or --everyone.", 2)
+        fail("Name the recipient: --to alice. For many users, pass --topic, --where, or --everyone.", 2)
     if comma_separated := [user for user in users if "," in user]:
         fail(f"--to {comma_separated[0]}: repeat --to for each user.", 2)
     return {"users": users}
@@ -181,10 +188,10 @@ def _print_result(sent: dict[str, Any]) -> None:
         print(f"{id} was already sent to {people} with this key." if sent["duplicate"] else f"{id} sent to {people}.")
 
 
-def _parse_json(text: str | None) -> Any:
+def _parse_json(text: str | None, option: str = "--json") -> Any:
     if text is None:
         return None
     try:
         return json.loads(text)
     except ValueError as error:
-        fail(f"--json is not JSON: {error}.", 2)
+        fail(f"{option} is not JSON: {error}.", 2)

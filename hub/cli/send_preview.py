@@ -7,6 +7,7 @@ from hub.cli.target_hub import TargetHub
 from hub.model import DeliveryStatus, Reason
 
 SHOWN = 10  # recipients
+AUDIENCE = "query ($to: RecipientsInput!) { audience(to: $to) { recipients exact } }"
 SIMULATE = """query ($input: SendInput!, $first: Int!) {
   simulate(input: $input, first: $first) { userId decisions { channel step outcome reason dueAt } }
 }"""
@@ -14,15 +15,13 @@ SIMULATE = """query ($input: SendInput!, $first: Int!) {
 
 def preview(hub: TargetHub, token: str, send_input: dict[str, Any]) -> None:
     """Print the decisions for the first recipients. Nothing is sent."""
-    # One more is read than shown, to tell whether there are more.
-    found = run_or_exit(execute(hub.url, token, SIMULATE, input=send_input, first=SHOWN + 1), hub)["simulate"]
-    for one in found[:SHOWN]:
+    audience = run_or_exit(execute(hub.url, token, AUDIENCE, to=send_input["to"]), hub)["audience"]
+    found = run_or_exit(execute(hub.url, token, SIMULATE, input=send_input, first=SHOWN), hub)["simulate"]
+    people = "1 user" if audience["recipients"] == 1 else f"{audience['recipients']:,} users"
+    print(f"{'' if audience['exact'] else 'About '}{people}, without --except.")
+    for one in found:
         texts = [_decision(row) for row in one["decisions"] if row["reason"] != Reason.NOT_REQUESTED]
         print(f"{one['userId']}: {', '.join(texts)}")
-    if not found:
-        print("Nobody would get it.")
-    elif len(found) > SHOWN:
-        print("... and others.")
     print("Nothing was sent, because of --dry-run.")
 
 

@@ -10,15 +10,18 @@ from hub.model.steps import Step
 
 class SendAudience(Record, frozen=True):
     """The recipients of a send that names no users. Workers list them while the send is EXPANDING. `topic`: the key of
-    the topic that they are subscribed to."""
+    the topic that they are subscribed to. `where`: the JSON text of the filter that they match."""
 
     everyone: bool = False
     topic: str | None = None
+    where: str | None = None
 
     @property
     def because(self) -> str:
         """`Notification.because` of the recipients."""
-        return BecauseKind.EVERYONE.value if self.topic is None else f"{BecauseKind.TOPIC.value}:{self.topic}"
+        if self.topic is not None:
+            return f"{BecauseKind.TOPIC.value}:{self.topic}"
+        return BecauseKind.EVERYONE.value if self.where is None else BecauseKind.FILTER.value
 
 
 class Send(Record, frozen=True, rename={"id": "_id"}):

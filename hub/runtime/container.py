@@ -14,7 +14,6 @@ from hub.api.context import Services
 from hub.api.execution.persisted_queries import AutomaticPersistedQueries
 from hub.api.rate_limits import RateLimits
 from hub.audience import user_conversion
-from hub.audience.audience_count import AudienceCounts
 from hub.audience.devices import Devices
 from hub.audience.search_fields import SearchFields
 from hub.audience.templates import Templates
@@ -228,7 +227,8 @@ def _build_inbox(settings: Settings, stores: Stores, queue: _Queue) -> _Inbox:
     )
     committer = Committer(database, settings, now, hooks)
     actions = InboxActions(committer, inboxes, queue.deliveries, publisher, settings.commit_max_documents)
-    expansion = build_expansion_components(database, settings, queue.tenants, sends, real_now)
+    topics = Topics(database, users, now, settings)
+    expansion = build_expansion_components(database, settings, queue.tenants, topics, sends, real_now)
     rounds, stop = SendChangeRounds(SendChanges(database), real_now), expansion.stop
     cancellation = SendCancellation(sends, rounds, queue.deliveries, queue.notifications, actions, stop, real_now)
     pause = SendPause(sends, rounds, held, expansion.parts, now, real_now, settings.commit_deadline_s)
@@ -261,7 +261,7 @@ def _build_services(
     database, now, start = stores.database, stores.hub_clock.now, inbox.expansion.start
     scheduled, texts = ScheduledSends(database), SendTextRenderer(queue.templates, queue.tenants, inbox.users, settings)
     send_counts = SendCounts(inbox.sends, queue.deliveries, now, settings.commit_deadline_s)
-    topics = Topics(database, inbox.users, now, settings)
+    topics = inbox.expansion.topics
     return Services(
         settings=settings,
         clock=now,
@@ -281,7 +281,7 @@ def _build_services(
         tenants=queue.tenants,
         templates=queue.templates,
         topics=topics,
-        audience_counts=AudienceCounts(database, topics, SearchFields(settings.indexed_attributes)),
+        audience_counts=inbox.expansion.counts,
         template_editing=TemplateEditing(queue.templates, queue.tenants, inbox.users, settings, now),
         user_data=_build_user_data(settings, database, queue, inbox, topics),
         deliveries=queue.deliveries,

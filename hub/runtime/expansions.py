@@ -3,8 +3,12 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from hub.audience.audience_count import AudienceCounts
 from hub.audience.recipients import Recipients
+from hub.audience.search_fields import SearchFields
 from hub.audience.tenants import Tenants
+from hub.audience.topics import Topics
+from hub.audience.user_selection import UserSelection
 from hub.inbox.committer import Committer
 from hub.platform.connections import Database
 from hub.platform.oplog import Oplog
@@ -23,6 +27,8 @@ from hub.workflows.stop_expansion import StopExpansion
 
 @dataclass(frozen=True, slots=True)
 class ExpansionComponents:
+    topics: Topics
+    counts: AudienceCounts
     recipients: Recipients
     parts: ExpansionParts
     chunk_stores: ChunkStores
@@ -32,12 +38,17 @@ class ExpansionComponents:
 
 
 def build_expansion_components(
-    database: Database, settings: Settings, tenants: Tenants, sends: Sends, real_clock: RealClock
+    database: Database, settings: Settings, tenants: Tenants, topics: Topics, sends: Sends, real_clock: RealClock
 ) -> ExpansionComponents:
-    recipients, expanding = Recipients(database), ExpandingSends(database)
+    fields = SearchFields(settings.indexed_attributes)
+    counts = AudienceCounts(database, topics, fields)
+    recipients = Recipients(database, tenants, UserSelection(database, topics, fields), counts)
+    expanding = ExpandingSends(database)
     lease = timedelta(seconds=LEASE_DEADLINES * settings.commit_deadline_s)
     parts = ExpansionParts(database, real_clock, lease)
     return ExpansionComponents(
+        topics=topics,
+        counts=counts,
         recipients=recipients,
         parts=parts,
         chunk_stores=ChunkStores(parts, expanding, sends, tenants, settings, real_clock),

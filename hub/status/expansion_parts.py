@@ -198,6 +198,11 @@ class ExpansionParts:
             ]
             await self._parts.bulk_write(updates)
 
+    async def erase_missing(self, mailbox: str) -> None:
+        """Remove a user from the checkpoints who was erased before the checkpoint was stored."""
+        if await self._users.find_one({"_id": mailbox}, {"_id": 1}) is None:
+            await self.erase_user(mailbox)
+
 
 def checkpoint_update(part: ExpansionPart, now: datetime) -> UpdateOne:
     """Return the update that stores the checkpoint of a claimed part and releases it."""

@@ -152,11 +152,13 @@ class Expansions:
         if part.set_aside and (part.exhausted or random.random() < SET_ASIDE_SHARE):  # noqa: S311 - not a secret
             return _Chunk(of, request, part, part.set_aside[:1], part.after, part.exhausted, retried=True)
         assert request.audience
-        found = await self._recipients.list_keys(request.audience, part.after, part.end, CHUNK_SIZE)
+        found = await self._recipients.list_slice(request.audience, part.after, part.end, CHUNK_SIZE)
         excluded = set(of.send.excluded)
-        keys = [key for key in found if user_of(key) not in excluded]
-        # A recipient is the checkpoint, because the transaction conflicts with the erasure of its recipients.
-        return _Chunk(of, request, part, keys, keys[-1] if keys else part.after, exhausted=len(found) < CHUNK_SIZE)
+        keys = [key for key in found.keys if user_of(key) not in excluded]
+        after = found.position or part.after
+        if keys and (found.position is None or found.position == found.keys[-1]):
+            after = keys[-1]  # a recipient: the transaction conflicts with the erasure of its recipients
+        return _Chunk(of, request, part, keys, after, exhausted=found.position is None)
 
     async def _commit(self, chunk: _Chunk, keys: Sequence[str], behind: ExpansionPart) -> None:
         """Commit the notifications of recipients, and the part with its new checkpoint."""
@@ -169,6 +171,8 @@ class Expansions:
         await self._committer.submit(
             ExpansionChunk(self._stores, chunk.of, request, ids, texts, behind, is_last=is_last)
         )
+        if behind.after not in (*keys, chunk.part.after):  # not a recipient, so the erasure does not conflict
+            await self._parts.erase_missing(behind.after)
         if is_last:
             await self._stores.sends.record_users([send.id])  # of a small send that is complete
 

@@ -108,7 +108,7 @@ def _normalized(name: str, value: Any) -> Any:
             return (value - EPOCH) // MILLISECOND
         case int() if name.endswith("_s"):
             return value * 1000
-        case str() if name == "data":
+        case str() if name in ("data", "where"):
             return orjson.dumps(orjson.loads(value), option=orjson.OPT_SORT_KEYS).decode()
         case _:
             return value

@@ -1,15 +1,12 @@
 """`audience`: how many users a send would reach."""
 
-import orjson
 import strawberry
 from strawberry import ID
 
-from hub.api import exact_json
 from hub.api.context import Info
-from hub.api.schema.recipients import RecipientsInput, is_set
+from hub.api.schema.recipients import RecipientsInput, is_set, to_filter
 from hub.api.schema.validation import valid_key, valid_users
 from hub.audience.audience_count import SAMPLE_IDS, AudienceCount
-from hub.audience.filters import FILTER_MAX_BYTES, Node, parse
 from hub.errors import BadUserInput
 
 
@@ -53,11 +50,3 @@ class AudienceQuery:
             scans=count.scans,
             sample=[ID(user) for user in count.sample],
         )
-
-
-def to_filter(where: object, field: str) -> Node:
-    """Validate and parse a filter. `field` is its path, such as `input.to.where`."""
-    text = exact_json.dumps(where, field)
-    if len(text) > FILTER_MAX_BYTES:
-        raise BadUserInput(f"A filter has at most {FILTER_MAX_BYTES} bytes as JSON.", field)
-    return parse(orjson.loads(text), field)

@@ -111,7 +111,7 @@ _register(
     NAMED="The sender named the user.",
     TOPIC="The user follows a topic.",
     EVERYONE="The send went to all users.",
-    FILTER="The user matched a filter. Not used yet.",
+    FILTER="The user matched a filter.",
     RULE="A rule created the send. Not used yet.",
 )
 _register(

@@ -1,12 +1,15 @@
 """The recipients of a send: the input, its validation, and the type."""
 
+import orjson
 import strawberry
 from strawberry import ID, Parent
 
 from hub import model
+from hub.api import exact_json
 from hub.api.context import Info
 from hub.api.schema.scalars import JSON
 from hub.api.schema.validation import valid_key, valid_user_id, valid_users
+from hub.audience.filters import FILTER_MAX_BYTES, Node, parse
 from hub.errors import BadUserInput
 from hub.settings import Settings
 
@@ -31,7 +34,7 @@ class RecipientsInput:
     )
     where: JSON | None = strawberry.field(
         default=strawberry.UNSET,
-        description="A filter, for all users who match it. Only for `audience`: `send` does not accept it yet.",
+        description="A filter. The users who match it receive the send, which is EXPANDING while workers list them.",
     )
 
 
@@ -54,9 +57,21 @@ class Recipients:
         resolver=lambda root: True if root.audience and root.audience.everyone else None,
         description="True if the send is for all users of the tenant.",
     )
+    where: JSON | None = strawberry.field(
+        resolver=lambda root: JSON(root.audience.where) if root.audience and root.audience.where else None,
+        description="The filter.",
+    )
     except_: list[ID] = strawberry.field(
         name="except", resolver=lambda root: list(root.excluded), description="The users who do not get the send."
     )
+
+
+def to_filter(where: object, field: str) -> Node:
+    """Validate and parse a filter. `field` is its path, such as `input.to.where`."""
+    text = exact_json.dumps(where, field)
+    if len(text) > FILTER_MAX_BYTES:
+        raise BadUserInput(f"A filter has at most {FILTER_MAX_BYTES} bytes as JSON.", field)
+    return parse(orjson.loads(text), field)
 
 
 def is_set(value: object) -> bool:
@@ -72,9 +87,9 @@ def to_recipients(
         raise BadUserInput(f"At most {EXCEPT_MAX} users are allowed.", f"{field}.except")
     excluded = tuple(dict.fromkeys(valid_user_id(user, f"{field}.except") for user in except_ or ()))
     if is_set(to.where):
-        raise BadUserInput(
-            "`send` does not accept `where` yet. Pass `users`, `topic`, or `everyone`.", f"{field}.to.where"
-        )
+        to_filter(to.where, f"{field}.to.where")
+        text = exact_json.dumps(to.where, f"{field}.to.where").decode()
+        return (), model.SendAudience(where=text), excluded
     if is_set(to.topic):
         return (), model.SendAudience(topic=valid_key(to.topic or "", f"{field}.to.topic")), excluded
     if is_set(to.everyone):

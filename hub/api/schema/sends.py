@@ -227,7 +227,7 @@ class SendMutation:
     @strawberry.mutation(
         description="Send a notification. The operation returns when the send is stored durably. If it fails with "
         "UNAVAILABLE, the send may have been stored: retry with the same idempotency key. A send to everyone or "
-        "to a topic is EXPANDING when the operation returns, and workers expand it. Requires the "
+        "to a topic or filter is EXPANDING when the operation returns, and workers expand it. Requires the "
         "`service` or `admin` role."
     )
     async def send(self, info: Info, input: SendInput) -> SendPayload:

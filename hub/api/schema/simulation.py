@@ -14,7 +14,6 @@ from hub.api.context import Info, Services
 from hub.api.schema.send_input import SendInput, to_send_request
 from hub.api.schema.simulated_digests import load_digests
 from hub.api.schema.validation import valid_page_size
-from hub.audience.recipients import bounds
 from hub.audience.tenants import default_category
 from hub.audience.users import unknown_user
 from hub.decide.plan import Decision as PlannedDecision
@@ -136,7 +135,7 @@ async def _first_recipients(services: Services, tenant: str, request: SendReques
     if request.audience is None:
         return [mailbox_of(tenant, user) for user in request.users[:size]]
     await services.recipients.check(tenant, request.audience, "input")
-    found = await services.recipients.list_keys(request.audience, *bounds(tenant), size + len(request.excluded))
+    found = await services.recipients.list_first(tenant, request.audience, size + len(request.excluded))
     return [key for key in found if user_of(key) not in request.excluded][:size]
 
 
