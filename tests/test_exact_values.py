@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hub.api import exact_json
 from hub.unicode_text import folded, is_blank, is_identifier
-from tests.client import SEND, GraphQLErrors, Tenant
+from tests.client import SEND, GraphQLErrors, Json, Tenant
 
 HUGE = 2**64 + 1
 
@@ -105,3 +105,36 @@ def test_search_words_are_case_folded() -> None:
     assert folded("Straße") == folded("STRASSE")
     assert folded("İstanbul") == folded("istanbul") == folded("ISTANBUL")
     assert is_blank("\u200b\u3164 ")
+
+
+@pytest.mark.parametrize(
+    ("query", "variables", "field"),
+    [
+        (
+            "query ($i: SendInput!) { simulate(input: $i) { userId } }",
+            {"i": {"to": {"users": ["a"]}, "category": "c", "digest": {"key": "k", "window": "10m"}}},
+            "input.digest.window",
+        ),
+        (
+            (
+                'mutation ($w: Duration) { upsertCategory(input: {key: "c", name: "C", defaultChannels: [EMAIL], '
+                "retention: $w}) { key } }"
+            ),
+            {"w": "P1M"},
+            "input.retention",
+        ),
+    ],
+)
+async def test_invalid_duration_in_a_variable_is_rejected_with_its_field(
+    tenant: Tenant, query: str, variables: Json, field: str
+) -> None:
+    [error] = (await post(tenant, query, json.dumps(variables)))["errors"]
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": field}
+    assert "Years and months are not allowed" in error["message"]
+
+
+async def test_invalid_duration_in_a_query_is_rejected_with_its_location(tenant: Tenant) -> None:
+    category = '{key: "c", name: "C", defaultChannels: [EMAIL], retention: "30 days"}'
+    [error] = (await post(tenant, f"mutation {{ upsertCategory(input: {category}) {{ key }} }}"))["errors"]
+    assert error["message"].startswith("Duration must have the format of ISO 8601")
+    assert error["locations"] == [{"line": 1, "column": 93}]

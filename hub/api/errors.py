@@ -51,7 +51,8 @@ def _format(error: GraphQLError, request_id: str, internal: list[Exception]) -> 
     if error.path:
         formatted["path"] = error.path
     if cause is None or isinstance(cause, GraphQLError):
-        formatted["extensions"] = {"code": BAD_USER_INPUT}
+        field = (error.extensions or {}).get("field")
+        formatted["extensions"] = {"code": BAD_USER_INPUT} | ({"field": field} if field else {})
         return formatted
     expected = _expected(cause, request_id)
     if expected is None or expected.code == INTERNAL:

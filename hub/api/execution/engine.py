@@ -29,6 +29,7 @@ from hub.api.execution.operation import Operation, Request, root_fields
 from hub.api.execution.persisted_queries import OperationAllowlist, read_manifest
 from hub.api.execution.query_cache import CACHE_SIZE, CACHED_TEXT_MAX, QueryCache
 from hub.api.execution.query_cost import Cost, QueryCosts
+from hub.api.execution.variable_errors import with_fields
 from hub.api.schema.inbox_stream import InboxStream
 from hub.api.schema.reader_language import reader_language
 from hub.errors import PersistedQueryNotFound
@@ -138,7 +139,7 @@ class Engine:
 
     def _executor(self, operation: Operation, context: Context) -> Executor[Any] | list[GraphQLError]:
         """Return an executor with the values of the variables, or the errors of the variables."""
-        return self._compiled.executor(operation, context) or CooperativeExecutor.build(
+        built = self._compiled.executor(operation, context) or CooperativeExecutor.build(
             self.schema,
             operation.document,
             context_value=context,
@@ -146,6 +147,7 @@ class Engine:
             operation_name=operation.request.operation_name,
             hide_suggestions=self._hide_suggestions,
         )
+        return with_fields(built, operation.node) if isinstance(built, list) else built
 
 
 async def _execute_events(

@@ -59,7 +59,9 @@ def parse_duration(value: object) -> int:
             raise ValueError
         seconds = int(iso_duration.parse(value))
     except ValueError:
-        raise GraphQLError("Duration must have the format of ISO 8601, such as PT30S, PT10M or P1D") from None
+        raise GraphQLError(
+            "Duration must have the format of ISO 8601, such as PT30S, PT10M or P1D. Years and months are not allowed"
+        ) from None
     if seconds > DURATION_MAX_S:
         raise GraphQLError("Duration must be at most 100 years")
     return seconds
@@ -114,6 +116,18 @@ def _with_input_errors(parse: Callable[..., Any]) -> Callable[..., Any]:
     return parse_input
 
 
+def _literal_parser(parse: Callable[[object], Any]) -> Callable[..., Any]:
+    """Return a parser of literals whose errors have the location of the literal."""
+
+    def parse_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> Any:
+        try:
+            return parse(value_from_ast_untyped(node, variables))
+        except GraphQLError as error:
+            raise GraphQLError(error.message, node) from None
+
+    return parse_literal
+
+
 GraphQLID.coerce_input_value = parse_id  # Strawberry has no option for built-in scalars
 for _scalar in (GraphQLInt, GraphQLFloat):  # Python does not parse thousands of digits
     _scalar.coerce_input_literal = _with_input_errors(_scalar.coerce_input_literal)  # type: ignore[arg-type]
@@ -126,6 +140,7 @@ CONFIG = StrawberryConfig(
             description="An instant in RFC 3339 format, such as 2026-11-20T08:15:30Z. Responses always use UTC.",
             serialize=rfc3339,
             parse_value=_with_input_errors(parse_instant),
+            parse_literal=_literal_parser(_with_input_errors(parse_instant)),
             specified_by_url="https://datatracker.ietf.org/doc/html/rfc3339",
         ),
         Duration: strawberry.scalar(
@@ -134,6 +149,7 @@ CONFIG = StrawberryConfig(
             "PT10M.",
             serialize=iso_duration.format,
             parse_value=_with_input_errors(parse_duration),
+            parse_literal=_literal_parser(_with_input_errors(parse_duration)),
         ),
         JSON: strawberry.scalar(
             name="JSON",
