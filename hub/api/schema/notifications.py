@@ -79,8 +79,8 @@ class Notification:
     created_at: datetime = strawberry.field(description="The time of the send.")
     updated_at: datetime = strawberry.field(description="The time of the last change.")
     expires_at: datetime | None = strawberry.field(
-        description="The time at which the notification is removed from the inbox. Null if the notification does not "
-        "expire."
+        description="The time at which the notification is removed from the inbox. Null if the sender set no time. "
+        "The retention of the category, which may remove the notification earlier, is not included."
     )
     seen_at: datetime | None = strawberry.field(
         description="The time at which the user saw the notification. Null if unseen."

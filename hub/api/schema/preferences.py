@@ -338,7 +338,7 @@ def _require_changeable(input: CategoryPreferenceInput, tenant: model.Tenant, fi
     """Return the key of the category. Raise BadUserInput if the input disables or mutes a required category."""
     category = tenant.category(input.category)
     if category is None:
-        raise BadUserInput("This category does not exist.", f"{field}.category")
+        raise BadUserInput(f"The category {input.category!r} does not exist.", f"{field}.category")
     if category.required and input.enabled is False:
         raise BadUserInput("This category is required. It cannot be disabled.", f"{field}.enabled")
     if category.required and input.muted_until:  # neither null nor absent

@@ -161,8 +161,8 @@ class SendInput:
     )
     idempotency_key: str | None = strawberry.field(
         default=None,
-        description="A key that identifies the send. If the key was used before with the same input, nothing is "
-        "sent, and the earlier send is returned with `duplicate` true. If the key was used with a "
+        description="A key that identifies the send, at most 256 characters. If the key was used before with the same "
+        "input, nothing is sent, and the earlier send is returned with `duplicate` true. If the key was used with a "
         "different input, the send fails with CONFLICT. This key takes precedence over the "
         "`Idempotency-Key` header.",
     )
@@ -179,7 +179,8 @@ class SendInput:
     )
     collapse_key: str | None = strawberry.field(
         default=None,
-        description="A key that identifies the subject of the notification, such as a build or a thread. In the inbox "
+        description="A key that identifies the subject of the notification, such as a build or a thread, at most 256 "
+        "characters. In the inbox "
         "of each recipient, a newer notification replaces the older one with the same key. A notification whose "
         "acknowledgment is open is replaced only by one with `requireAck`.",
     )

@@ -30,9 +30,7 @@ INVALID_CURSOR = "`after` is not a cursor of this list. Pass a cursor that the h
 
 def valid_user_id(id: str, field: str) -> str:
     """Return a user id, which the tenant chose."""
-    if not is_identifier(id):
-        raise BadUserInput(f"An id must have {IDENTIFIER_RULE}.", field)
-    return id
+    return _valid_identifier(id, "id", field)
 
 
 def valid_users(users: Sequence[str], settings: Settings, field: str) -> tuple[str, ...]:
@@ -69,9 +67,17 @@ def valid_page_size(first: int | None, default: int, settings: Settings) -> int:
 
 def valid_key(key: str, field: str) -> str:
     """Return the key of a category, tag, action, topic or request."""
-    if not is_identifier(key):
-        raise BadUserInput(f"A key must have {IDENTIFIER_RULE}.", field)
-    return key
+    return _valid_identifier(key, "key", field)
+
+
+def _valid_identifier(text: str, noun: str, field: str) -> str:
+    if len(text) > IDENTIFIER_MAX_CHARS:
+        raise BadUserInput(
+            f"This {noun} has {len(text):,} characters. At most {IDENTIFIER_MAX_CHARS} are allowed.", field
+        )
+    if not is_identifier(text):
+        raise BadUserInput(f"{'An' if noun == 'id' else 'A'} {noun} must have {IDENTIFIER_RULE}.", field)
+    return text
 
 
 def valid_keys(keys: Sequence[str] | None, max_keys: int, field: str) -> tuple[str, ...]:
