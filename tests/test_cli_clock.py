@@ -31,7 +31,7 @@ async def test_clock_command_moves_the_clock_and_resets_it_with_the_data(folder:
         url, alice = (await hub.wait_for_output(SERVES)).groups()
         shown = clock()
         assert (shown.returncode, "ahead" in shown.stdout) == (0, False), shown.stderr
-        moved = clock("advance", "25h")
+        moved = clock("advance", "1d1h")
         assert moved.stdout.endswith("1 day, 1:00:00 ahead of real time\n"), moved.stderr
         morning = clock("tomorrow")
         assert time_of(morning.stdout).strftime("%H:%M") == "08:00"
@@ -41,13 +41,16 @@ async def test_clock_command_moves_the_clock_and_resets_it_with_the_data(folder:
         for arguments, message in (
             (["reset"], "use `hub clock reset --delete-data`"),
             (["advance", "24h", "--delete-data"], "--delete-data is an option of `hub clock reset`"),
-            (["advance", "soon"], "use a duration"),
+            (["advance", "soon"], "advance soon: use a duration"),
+            (["advance"], "advance: use a duration"),
+            (["advance", "24"], "advance 24: add a unit, such as 24h or 24d."),
             (["tomorrow", "8 o'clock"], "use a local time such as 08:00"),
         ):
             refused = clock(*arguments)
             assert (refused.returncode, message in refused.stderr) == (2, True), refused.stderr
         output_before = len(hub.out)
         assert clock("reset", "--delete-data").returncode == 0
+        assert clock().returncode == 0, "the hub responds again"
 
         async def started_again() -> "re.Match[str] | None":
             return re.search(SERVES, hub.out[output_before:])

@@ -109,6 +109,38 @@ async def test_send_command_schedules_a_send(tenant: Tenant, deployment: Deploym
     assert "DateTime" in refused.stderr
 
 
+async def test_send_command_with_a_time_that_has_passed_says_that_it_sends_now(
+    tenant: Tenant, deployment: Deployment
+) -> None:
+    options = ["--to", "alice", "--url", base_url(deployment), "--tenant", tenant.name]
+    past = run_command("send", "Late", *options, "--at", "2020-01-01T00:00:00Z", jwt_secret=SECRET)
+    assert past.stdout.endswith(" sent to 1 person. The time of --at has passed: sent now.\n"), past.stderr
+    later = run_command("send", "Later", *options, "--at", "1h", jwt_secret=SECRET)
+    assert "is scheduled for" in later.stdout, later.stderr
+    refused = run_command("send", "Later", *options, "--at", "1", jwt_secret=SECRET)
+    assert "--at 1: add a unit, such as 1h or 1d." in refused.stderr
+
+
+async def test_send_command_sends_a_template_with_data(tenant: Tenant, deployment: Deployment, tmp_path: Path) -> None:
+    upsert = "mutation ($i: TemplateInput!) { upsertTemplate(input: $i) { version } }"
+    await tenant.execute_as_admin(upsert, i={"key": "order", "title": "Order {{ id }}", "body": ""})
+    (tmp_path / "data.json").write_text('{"id": 7}')
+    options = ["--to", "alice", "--url", base_url(deployment), "--tenant", tenant.name]
+    data = ["--template-data", str(tmp_path / "data.json")]
+    done = run_command("send", "--template", "order", *data, *options, jwt_secret=SECRET)
+    assert done.returncode == 0, done.stderr
+    [n] = (await tenant.execute("{ inbox { nodes { title } } }", user="alice"))["inbox"]["nodes"]
+    assert n["title"] == "Order 7"
+    for arguments, message in (
+        (data, "--template-data requires --template."),
+        ([], "Pass the title of the notification, or --template."),
+        (["Title", "--template", "order"], "leave them out"),
+        (["--template", "order", "--template-data", str(tmp_path / "none.json")], "cannot be read"),
+    ):
+        refused = run_command("send", *arguments, *options, jwt_secret=SECRET)
+        assert (refused.returncode != 0, message in refused.stderr) == (True, True), refused.stderr
+
+
 async def test_send_command_with_a_used_key_reports_a_duplicate(tenant: Tenant, deployment: Deployment) -> None:
     fields = ["send", "Hi", "--to", "alice", "--key", "k", "--url", base_url(deployment), "--tenant", tenant.name]
     first, again = run_command(*fields, jwt_secret=SECRET), run_command(*fields, jwt_secret=SECRET)

@@ -1,7 +1,7 @@
 """The calls that the commands make to a hub over HTTP."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -14,6 +14,8 @@ from hub.errors import HubError
 CALL_TIMEOUT_S = 15.0
 TRIES_MAX = 4
 RETRY_PAUSE_S = 1.0
+RESTART_TIMEOUT_S = 60.0
+RESTART_PAUSE_S = 0.1  # shorter than a restart
 
 T = TypeVar("T")
 
@@ -62,6 +64,25 @@ async def call_clock(
     """Return the response of a clock endpoint, or None if the hub is not in development mode. Raise as `execute`."""
     status, result = await _request(method, url, path, token, body or None)
     return None if status == HTTPStatus.NOT_FOUND else result
+
+
+async def wait_for_restart(url: str, token: str, is_running: Callable[[], bool]) -> None:
+    """Wait until a hub has stopped, responds again, and `is_running`. Raise HubUnreachable after RESTART_TIMEOUT_S."""
+    try:
+        async with asyncio.timeout(RESTART_TIMEOUT_S):
+            for expected in (False, True):
+                while (is_running() and await _responds(url, token)) is not expected:
+                    await asyncio.sleep(RESTART_PAUSE_S)
+    except TimeoutError:
+        raise HubUnreachable(f"The hub at {url} has not started again within {RESTART_TIMEOUT_S:g} s.") from None
+
+
+async def _responds(url: str, token: str) -> bool:
+    try:
+        await call_clock(url, token)
+    except (HubUnreachable, ApiError):
+        return False
+    return True
 
 
 async def read_time(url: str, token: str) -> datetime:

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from hub.cli.api_client import call_clock, run_or_exit
+from hub.cli.api_client import call_clock, run_or_exit, wait_for_restart
+from hub.cli.data_dir import DataDirectory
 from hub.cli.target_hub import DEFAULT_DATA, Data, TargetHub, Token, Url, fail, resolve_hub
 from hub.cli.token import parse_duration
 from hub.model import Role
@@ -55,12 +56,11 @@ def clock(
             else "--delete-data is an option of `hub clock reset`.",
             2,
         )
-    by = timedelta(seconds=parse_duration(_to_iso(value), "advance")) if action is ClockAction.ADVANCE else None
+    by = timedelta(seconds=parse_duration(value, "advance")) if action is ClockAction.ADVANCE else None
     at = _parse_time(value or MORNING) if action is ClockAction.TOMORROW else None
     hub = resolve_hub(url, token, data)
     if action is ClockAction.RESET:
-        _call(hub, "POST", "/dev/clock/reset")
-        print("The hub deletes its data and starts again.")
+        _reset(hub, DataDirectory(data))
         return
     shown = _call(hub, "GET")
     if at is not None:
@@ -70,6 +70,15 @@ def clock(
         shown = _call(hub, "POST", advance=f"PT{by.total_seconds():.3f}S")
     ahead = timedelta(milliseconds=shown["aheadMs"])
     print(f"{_time_of(shown):%Y-%m-%d %H:%M:%S %z}{f', {ahead} ahead of real time' if ahead else ''}")
+
+
+def _reset(hub: TargetHub, folder: DataDirectory) -> None:
+    """Delete the data, and return when the hub has started again. Other commands find it in `folder` then."""
+    in_folder = folder.running is not None and folder.running.url == hub.url
+    _call(hub, "POST", "/dev/clock/reset")
+    print("The hub deletes its data and starts again.", flush=True)
+    token = hub.token(user=None, role=Role.SERVICE, tenant="default")
+    run_or_exit(wait_for_restart(hub.url, token, lambda: not in_folder or folder.running is not None), hub)
 
 
 def _call(hub: TargetHub, method: str, path: str = "/dev/clock", **body: Any) -> dict[str, Any]:
@@ -86,14 +95,6 @@ def _call(hub: TargetHub, method: str, path: str = "/dev/clock", **body: Any) ->
 def _time_of(shown: dict[str, Any]) -> datetime:
     """Return the hub's time in the time zone of this machine."""
     return datetime.fromisoformat(shown["now"]).astimezone()
-
-
-def _to_iso(text: str) -> str:
-    """Return a duration such as 24h in the ISO 8601 format: PT24H."""
-    upper = text.upper()
-    if upper.startswith("P"):
-        return upper
-    return f"P{upper}" if upper.endswith(("D", "W")) else f"PT{upper}"
 
 
 def _parse_time(text: str) -> time:

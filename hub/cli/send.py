@@ -1,8 +1,10 @@
 """`hub send`: send a notification."""
 
 import json
+import re
 import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +16,7 @@ from hub.cli.target_hub import DEFAULT_DATA, Data, TargetHub, Tenant, Token, Url
 from hub.cli.token import parse_duration
 from hub.model import Channel, DeliveryStatus, Priority, Role, SendStatus
 
+DURATION_START = re.compile("[Pp]|[0-9]+([A-Za-z]|$)")  # a time begins with digits and a hyphen
 SEND_MUTATION = """mutation ($input: SendInput!) {
   send(input: $input) {
     duplicate send { id recipients total sendAt status counts { channel status reasons { reason count } } }
@@ -44,7 +47,9 @@ Expires = Annotated[
 
 SendAt = Annotated[
     str | None,
-    typer.Option("--at", help="Send later: at a time such as 2027-01-15T08:00:00Z, or after a duration such as PT1H."),
+    typer.Option(
+        "--at", help="Send later: at a time such as 2027-01-15T08:00:00Z, or after a duration such as 1h or PT1H."
+    ),
 ]
 
 Follow = Annotated[
@@ -53,6 +58,15 @@ Follow = Annotated[
         "--follow",
         help="Print the delivery counts until all deliveries have ended. The exit code is 1 if a delivery failed.",
     ),
+]
+
+Template = Annotated[
+    str | None,
+    typer.Option("--template", help="The key of the template with the texts. Replaces the title and the body."),
+]
+TemplateData = Annotated[
+    Path | None,
+    typer.Option("--template-data", help="A JSON file with the data of the template.", show_default=False),
 ]
 
 Markdown = Annotated[
@@ -81,7 +95,10 @@ DryRun = Annotated[
 
 
 def send(
-    title: Annotated[str, typer.Argument(help="The title of the notification.", show_default=False)],
+    title: Annotated[
+        str | None,
+        typer.Argument(help="The title of the notification. Required without --template.", show_default=False),
+    ] = None,
     body: Annotated[str, typer.Argument(help="The body of the notification.")] = "",
     to: Annotated[list[str] | None, typer.Option("--to", help="The id of a recipient. Can be repeated.")] = None,
     topic: Topic = None,
@@ -99,6 +116,8 @@ def send(
     at: SendAt = None,
     expires: Expires = None,
     markdown: Markdown = False,
+    template: Template = None,
+    template_data: TemplateData = None,
     ack: Annotated[bool, typer.Option("--ack", help="Ask recipients to acknowledge the notification.")] = False,
     dry_run: DryRun = False,
     follow: Follow = False,
@@ -118,7 +137,7 @@ def send(
         "to": _recipients(to or [], topic, where, everyone=everyone),
         "except": excluded,
         "category": category,
-        "content": {"title": title, "body": body, "actionUrl": link, "markdown": markdown},
+        **_texts(title, body, link, template, template_data, markdown=markdown),
         "data": _parse_json(data_json),
         "tags": tag,
         "channels": [member.value for member in channel] if channel else None,
@@ -134,7 +153,7 @@ def send(
         preview(hub, access_token, send_input)
         return
     sent = run_or_exit(execute(hub.url, access_token, SEND_MUTATION, input=send_input), hub)["send"]
-    _print_result(sent)
+    _print_result(sent, scheduled=at is not None)
     if follow:
         options = target_options(url, tenant, data)
         follow_send(sent["send"]["id"], hub, lambda: hub.token(user=None, role=Role.SERVICE, tenant=tenant), options)
@@ -156,22 +175,44 @@ def _recipients(users: list[str], topic: str | None, where: str | None, *, every
     return {"users": users}
 
 
+def _texts(
+    title: str | None, body: str, link: str | None, template: str | None, template_data: Path | None, *, markdown: bool
+) -> dict[str, Any]:
+    """Return the content, or the template and its data."""
+    if template is None:
+        if template_data:
+            fail("--template-data requires --template.", 2)
+        if title is None:
+            fail("Pass the title of the notification, or --template.", 2)
+        return {"content": {"title": title, "body": body, "actionUrl": link, "markdown": markdown}}
+    if title is not None or link or markdown:
+        fail("With --template, the title, the body, --link, and --markdown come from the template: leave them out.", 2)
+    if template_data is None:
+        return {"template": {"key": template}}
+    from hub.cli.template_files import TemplateFileError, read_data
+
+    try:
+        return {"template": {"key": template, "data": read_data(template_data)}}
+    except TemplateFileError as error:
+        fail(str(error))
+
+
 def _times(at: str | None, expires: str | None, hub: TargetHub, token: str) -> dict[str, str]:
     times: dict[str, str] = {}
     if expires:
-        times["expiresAt"] = _time_after(expires, hub, token)
+        times["expiresAt"] = _time_after(expires, "--expires", hub, token)
     if at:
-        times["sendAt"] = _time_after(at, hub, token) if at.startswith("P") else at
+        times["sendAt"] = _time_after(at, "--at", hub, token) if DURATION_START.match(at) else at
     return times
 
 
-def _time_after(duration: str, hub: TargetHub, token: str) -> str:
+def _time_after(duration: str, option: str, hub: TargetHub, token: str) -> str:
     """Return the time of the hub plus a duration."""
-    seconds = parse_duration(duration)
+    seconds = parse_duration(duration, option)
     return (run_or_exit(read_time(hub.url, token), hub) + timedelta(seconds=seconds)).isoformat()
 
 
-def _print_result(sent: dict[str, Any]) -> None:
+def _print_result(sent: dict[str, Any], *, scheduled: bool) -> None:
     id, status, total = sent["send"]["id"], sent["send"]["status"], sent["send"]["total"]
     people = "all users"
     if count := sent["send"]["recipients"] if status != SendStatus.EXPANDING else total:
@@ -184,8 +225,10 @@ def _print_result(sent: dict[str, Any]) -> None:
         print(f"{id} is being sent to {people}.")
     elif status == SendStatus.SCHEDULED:
         print(f"{id} is scheduled for {sent['send']['sendAt']} to {people}.")
+    elif sent["duplicate"]:
+        print(f"{id} was already sent to {people} with this key.")
     else:
-        print(f"{id} was already sent to {people} with this key." if sent["duplicate"] else f"{id} sent to {people}.")
+        print(f"{id} sent to {people}{'. The time of --at has passed: sent now' if scheduled else ''}.")
 
 
 def _parse_json(text: str | None, option: str = "--json") -> Any:

@@ -1,5 +1,6 @@
 """`hub token`: print an access token."""
 
+import re
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ from hub.cli.target_hub import DAY_S, DEFAULT_DATA, Data, Tenant, fail, resolve_
 from hub.model import Role
 
 MAX_DURATION_S = 3660 * DAY_S
+SHORT_DURATION = re.compile(r"(?=\d)((?:\d+W)?(?:\d+D)?)((?:\d+H)?(?:\d+M)?(?:\d+S)?)", re.ASCII)
 
 
 def token(
@@ -45,11 +47,25 @@ def token(
 
 
 def parse_duration(text: str, option: str = "--expires") -> float:
-    """Return the seconds of an ISO 8601 duration. Exit with an error if the duration is invalid, zero, or too long."""
+    """Return the seconds of a duration such as PT24H or 24h. Exit with an error if the duration is invalid, zero, or
+    too long."""
+    given = f"{option} {text}".rstrip()
+    if text.isdecimal():
+        fail(f"{given}: add a unit, such as {text}h or {text}d.", 2)
     try:
-        seconds = iso_duration.parse(text)
+        seconds = iso_duration.parse(to_iso(text))
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= MAX_DURATION_S:
-        fail(f"{option} {text}: use a duration of at most ten years, such as PT15M, PT1H or P30D.", 2)
+        fail(f"{given}: use a duration of at most ten years, such as 15m, 24h, 1d12h, PT1H or P30D.", 2)
     return seconds
+
+
+def to_iso(text: str) -> str:
+    """Return a duration such as 1d12h in the ISO 8601 format: P1DT12H. Return other texts in upper case."""
+    upper = text.upper()
+    match = SHORT_DURATION.fullmatch(upper)
+    if not match:
+        return upper
+    days, time = match.groups()
+    return f"P{days}T{time}" if time else f"P{days}"
