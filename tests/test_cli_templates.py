@@ -156,7 +156,7 @@ def test_preview_uses_the_texts_of_each_channel_and_locale(tmp_path: Path) -> No
         body_md="**New** for [you]({{ url | default: 'https://a.example' }})",
     )
     english = preview(path)
-    assert english["IN_APP"] == "title: Hello Ann\n\n**New** for [you](https\\:\\/\\/a\\.example)"
+    assert english["IN_APP"] == "title: Hello Ann\nformat: Markdown\n\n**New** for [you](https\\:\\/\\/a\\.example)"
     assert english["WEB_PUSH"] == "title: Hello Ann\n\nNew for you"
     assert english["SMS"] == "sms for Ann"
     assert "New for you (https://a.example)" in english["EMAIL"]
@@ -173,6 +173,7 @@ def test_preview_uses_the_texts_of_each_channel_and_locale(tmp_path: Path) -> No
         ({"title": "a", "body": "", "html": "<mjml><mj-include /></mjml>"}, "`html`: `mj-include` is not supported"),
         ({"title": "a", "body": {"file": "missing.md"}}, "missing.md cannot be read"),
         ({"title": "a", "body": "", "text": "b"}, "order.json: Object contains unknown field `text` - at `$[0]`"),
+        ({"title": "a", "body": "", "channel": "EMIAL"}, "at `$[0].channel`. The channels are IN_APP, EMAIL, "),
         ({"title": "a"}, "order.json: Object missing required field `body` - at `$[0]`"),
     ],
 )
@@ -187,6 +188,11 @@ def test_preview_warns_of_an_email_that_gmail_cuts(tmp_path: Path) -> None:
     path = write(tmp_path, {"title": "a", "body": "", "html": "<p>" + "x" * EMAIL_CLIPPED_BYTES + "</p>"})
     result = run_here("preview", str(path), "--hub-data", str(tmp_path))
     assert "order en: The HTML has 102 KiB." in result.stderr
+
+
+def test_preview_warns_of_data_that_a_send_refuses(tmp_path: Path) -> None:
+    path = write(tmp_path, {"title": "a", "body": "", "sample": {"text": "x" * (33 << 10)}})
+    assert "A send accepts at most 32,768" in run_here("preview", str(path), "--hub-data", str(tmp_path)).stderr
 
 
 async def test_pushed_template_is_listed_and_an_unchanged_one_keeps_its_version(

@@ -91,7 +91,8 @@ def read_entries(path: Path) -> list[TemplateEntry]:
     try:
         entries = msgspec.json.decode(_read(path), type=list[TemplateEntry] | TemplateEntry)
     except msgspec.MsgspecError as error:
-        raise TemplateFileError(f"{path}: {error}") from None
+        hint = f". The channels are {', '.join(Channel)}" if str(error).endswith(".channel`") else ""
+        raise TemplateFileError(f"{path}: {error}{hint}") from None
     entries = entries if isinstance(entries, list) else [entries]
     if not entries:
         raise TemplateFileError(f"{path}: the array must contain at least one template.")

@@ -136,6 +136,8 @@ def _preview(channel: Channel, rendered: Rendered, user: User, id: str, now: dat
         body = markdown.plain_text(body)
     facts = [("title", rendered.title), ("link", rendered.action_url), ("image", rendered.image_url)]
     lines = [f"{name}: {value}" for name, value in facts if value]
+    if rendered.markdown and channel in MARKDOWN_CHANNELS:
+        lines.append("format: Markdown")
     lines += [f"button: {action.label}{f' -> {action.url}' if action.url else ''}" for action in rendered.actions]
     if channel is Channel.WHATSAPP:
         lines += [f"{{{{{n}}}}}: {value}" for n, value in enumerate(rendered.whatsapp_variables, 1)]

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 from msgspec import to_builtins
 
@@ -191,10 +192,21 @@ def _render(file: Path, data_file: Path | None, locale: str | None) -> "list[Cha
     locale = locale or entries[0].locale
     try:
         data = read_data(data_file) if data_file else next((entry.sample for entry in entries if entry.sample), {})
+        _warn_of_size(data)
         previews = list(render_channels([entry.texts() for entry in entries], data, locale, utc_time.now()))
     except (TemplateFileError, Unavailable) as error:
         fail(str(error))
     return previews or fail(f"{file} has no texts for {locale}.")
+
+
+def _warn_of_size(data: dict[str, Any]) -> None:
+    """Warn if a hub with the default settings would refuse a send with this data."""
+    size, limit = len(msgspec.json.encode(data)), Settings.model_fields["notification_data_max_bytes"].default
+    if size > limit:
+        print(
+            f"The data has {size:,} bytes as JSON. A send accepts at most {limit:,} (HUB_NOTIFICATION_DATA_MAX_BYTES).",
+            file=sys.stderr,
+        )
 
 
 def _grouped(previews: "Sequence[ChannelPreview]") -> Iterator[tuple[str, str]]:

@@ -7,6 +7,8 @@ from typing import Any
 
 from cachetools import LRUCache
 
+from hub.markdown import plain_text
+
 BODY_CHARS = 60
 TITLE_CHARS = 100
 MAX_CACHED = 5000  # notifications that are cached to detect what changed
@@ -108,7 +110,7 @@ def _describe_change(before: Item | None, after: Item) -> str:
 
 def _describe(item: Item) -> str:
     priority = "" if item["priority"] in {"MEDIUM", "LOW"} else f" [{item['priority']}]"
-    body = _truncate(item["body"], BODY_CHARS)
+    body = _truncate(plain_text(item["body"]) if item["markdown"] else item["body"], BODY_CHARS)
     title = _truncate(item["title"], TITLE_CHARS)
     return f"{title}{priority} ({_sanitize(item['category'])}){f' · {body}' if body else ''}"
 
