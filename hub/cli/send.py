@@ -24,6 +24,14 @@ SEND_MUTATION = """mutation ($input: SendInput!) {
 }"""
 
 
+Title = Annotated[
+    str | None,
+    typer.Argument(help="The title of the notification. Required without --template.", show_default=False),
+]
+Key = Annotated[
+    str | None,
+    typer.Option("--key", help="The idempotency key. Calls with the same key send the notification once."),
+]
 Channels = Annotated[
     list[Channel] | None,
     typer.Option("--channel", case_sensitive=False, help="Overrides the category's channels. Can be repeated."),
@@ -95,10 +103,7 @@ DryRun = Annotated[
 
 
 def send(
-    title: Annotated[
-        str | None,
-        typer.Argument(help="The title of the notification. Required without --template.", show_default=False),
-    ] = None,
+    title: Title = None,
     body: Annotated[str, typer.Argument(help="The body of the notification.")] = "",
     to: Annotated[list[str] | None, typer.Option("--to", help="The id of a recipient. Can be repeated.")] = None,
     topic: Topic = None,
