@@ -184,6 +184,12 @@ def test_preview_names_the_fault(entry: dict[str, Any], message: str, tmp_path: 
     assert message in result.stderr
 
 
+def test_preview_refuses_an_unknown_language(tmp_path: Path) -> None:
+    path = write(tmp_path, {"title": "a", "body": ""})
+    result = run_here("preview", str(path), "--hub-data", str(tmp_path), "--locale", "xx_YY")
+    assert (result.exit_code, "--locale xx_YY: this is not a known language" in result.stderr) == (2, True)
+
+
 def test_preview_warns_of_an_email_that_gmail_cuts(tmp_path: Path) -> None:
     path = write(tmp_path, {"title": "a", "body": "", "html": "<p>" + "x" * EMAIL_CLIPPED_BYTES + "</p>"})
     result = run_here("preview", str(path), "--hub-data", str(tmp_path))

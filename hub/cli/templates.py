@@ -185,10 +185,15 @@ def _clipping_warning(entry: "TemplateEntry") -> str | None:
 
 
 def _render(file: Path, data_file: Path | None, locale: str | None) -> "list[ChannelPreview]":
+    from babel import localedata
+
     from hub.cli.template_files import TemplateFileError, read_data
     from hub.cli.template_preview import render_channels
+    from hub.decide.templates.lookup import canonical_locale
 
     entries = _read(file)
+    if locale and not localedata.exists(canonical_locale(locale).partition("-")[0]):
+        fail(f"--locale {locale}: this is not a known language. Use a BCP 47 tag such as de or pt-BR.", 2)
     locale = locale or entries[0].locale
     try:
         data = read_data(data_file) if data_file else next((entry.sample for entry in entries if entry.sample), {})
