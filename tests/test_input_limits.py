@@ -154,7 +154,7 @@ async def test_send_at_the_limit_is_accepted(tenant: Tenant, input: Json) -> Non
         ({"priorities": ["LOW"] * 21}, "filter.priorities"),
         ({"search": "s" * 257}, "filter.search"),
         ({"search": " ".join("abcdefghijk")}, "filter.search"),
-        ({"view": "NONE"}, None),
+        ({"view": "NONE"}, "filter.view"),
     ],
 )
 async def test_filter_above_a_limit_returns_code_and_field(tenant: Tenant, filter: Json, field: str | None) -> None:
