@@ -28,10 +28,6 @@ Title = Annotated[
     str | None,
     typer.Argument(help="The title of the notification. Required without --template.", show_default=False),
 ]
-Key = Annotated[
-    str | None,
-    typer.Option("--key", help="The idempotency key. Calls with the same key send the notification once."),
-]
 Channels = Annotated[
     list[Channel] | None,
     typer.Option("--channel", case_sensitive=False, help="Overrides the category's channels. Can be repeated."),
