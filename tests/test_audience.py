@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.client import SEND, GraphQLErrors, Json, Tenant
+from tests.client import GraphQLErrors, Json, Tenant
 from tests.test_filter_inputs import AUDIENCE
 
 UPSERT = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
@@ -90,11 +90,3 @@ async def test_users_cannot_count_and_counting_is_expensive(people: Tenant) -> N
     aliases = " ".join(f"a{number}: {one}" for number in range(10))
     with pytest.raises(GraphQLErrors, match="costs"):
         await people.execute(f"{{ {aliases} }}")
-
-
-async def test_send_accepts_neither_topic_nor_filter(people: Tenant) -> None:
-    content = {"title": "Hello", "body": ""}
-    for name, value in {"topic": "releases", "where": {"id": "ann"}}.items():
-        with pytest.raises(GraphQLErrors) as caught:
-            await people.execute(SEND, input={"to": {name: value}, "category": "news", "content": content})
-        assert caught.value.errors[0]["extensions"]["field"] == f"input.to.{name}"
