@@ -16,7 +16,7 @@ from hub.status.deliveries import Deliveries
 from hub.status.sends import STOP_REASONS, Sends
 from hub.utc_time import RealClock
 from hub.workflows.inbox_actions import InboxActions
-from hub.workflows.send_change_rounds import ROUND_SIZE, Round, SendChangeRounds
+from hub.workflows.send_change_rounds import CANCELLED_STATUSES, ROUND_SIZE, Round, SendChangeRounds
 from hub.workflows.stop_expansion import StopExpansion
 
 CHUNK = 250  # notifications per transaction; larger transactions would delay other changes
@@ -76,6 +76,8 @@ class SendCancellation:
         send = await self._sends.get(tenant, id)
         if send is None:
             raise NotFound("This send does not exist.")
+        if send.status in CANCELLED_STATUSES:  # by another call, which may not have ended the expansion yet
+            return await self._stop_expansion.end(send)
         return send
 
     async def _recall(self, send: Send, changed: int) -> Round:

@@ -53,12 +53,12 @@ class SendPause:
         self._last_round = timedelta(seconds=2 * commit_deadline_s)
 
     async def pause(self, tenant: str, id: str, reason: str) -> Send:
-        """Stop the calls of a send that have not started. If it is paused, return it unchanged. Raise NotFound, or
-        Conflict if it has ended."""
+        """Stop the calls of a send that have not started. If it is paused, return it unchanged: the call that paused it
+        may not have stopped its expansion yet. Raise NotFound, or Conflict if it has ended."""
         paused = await self.rounds.changes.mark_paused(tenant, id, reason)
         if paused is None:
-            return await self._unchanged(tenant, id, "paused")
-        if paused.parts_left is not None:
+            paused = await self._unchanged(tenant, id, "paused")
+        if paused.status is SendStatus.PAUSED and paused.parts_left is not None:
             await self._parts.stop(id)
         return paused
 
