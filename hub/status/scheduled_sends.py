@@ -77,8 +77,9 @@ class ScheduledSends:
 
     async def resolve(self, tenant: str, collapse_key: str, users: Collection[str] | None) -> None:
         """Record that the scheduled sends of a tenant with this collapse key skip these users. Without `users`, cancel
-        the sends."""
+        the sends. A paused expansion is not changed."""
         match: Document = {"tenant": tenant, "collapse_key": collapse_key, "scheduled": {"$exists": True}}
+        match["parts_left"] = {"$exists": False}
         if users is None:
             await self._sends.update_many(*_end(match, SendStatus.CANCELLED, Reason.RESOLVED), hint="scheduled_key")
             return

@@ -47,8 +47,8 @@ class Resolve:
     async def resolve(self, tenant: str, collapse_key: str, users: Sequence[str] | None) -> int:
         """Remove the live notifications with a collapse key from the inboxes of `users`, or of all users of the tenant.
         Return the number of notifications. Sends with this key that have not reached these users skip them."""
-        await self._stop_expansion.resolve(tenant, collapse_key, users)  # first, because the other ends paused sends
-        await self._scheduled.resolve(tenant, collapse_key, users)
+        await self._scheduled.resolve(tenant, collapse_key, users)  # first, because a scheduled send may become due
+        await self._stop_expansion.resolve(tenant, collapse_key, users)
         now = self._clock()
         resolution = Resolution(
             id=new_id(now),
