@@ -275,7 +275,8 @@ async def test_resolution_that_fails_does_not_stop_those_behind_it(stores: Store
     ]
     await stores.database.notifications.insert_many(found)
     resolutions, committer = Resolutions(stores.database), Committer()
-    stop = StopExpansion(ExpansionParts(stores.database, utc_time.now, timedelta()), ExpandingSends(stores.database))
+    parts = ExpansionParts(stores.database, utc_time.now, timedelta())
+    stop = StopExpansion(parts, ExpandingSends(stores.database), utc_time.now)
     resolve = Resolve(committer, resolutions, ScheduledSends(stores.database), stop, hub_now)  # type: ignore[arg-type]
     for key in ("bad-1", "bad-2", "good"):
         await resolutions.store(Resolution(id=new_id(), tenant="acme", collapse_key=key, started_at=hub_now()))

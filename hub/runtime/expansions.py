@@ -53,7 +53,7 @@ def build_expansion_components(
         parts=parts,
         chunk_stores=ChunkStores(parts, expanding, sends, tenants, settings, real_clock),
         start=StartExpansion(recipients, expanding, tenants, real_clock),
-        stop=StopExpansion(parts, expanding),
+        stop=StopExpansion(parts, expanding, real_clock),
         oplog=Oplog(database, settings.oplog_hours),
     )
 

@@ -5,17 +5,19 @@ are complete at the same time conflict, and one of them is the last one.
 """
 
 from collections.abc import Collection
+from datetime import datetime
 
 from msgspec import Struct
 from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.errors import RateLimited
+from hub.ids import new_id
 from hub.model import Reason, Send, SendStatus, document
 from hub.platform.connections import Database, Document
 from hub.platform.tolerant_decoding import decode
 from hub.status.scheduled_sends import Scheduled
-from hub.status.sends import COLLECTION, UNSCHEDULED
+from hub.status.sends import COLLECTION, PAUSE_FIELDS, UNSCHEDULED
 
 RESOLVED_MAX = 10_000  # users per send for whom its collapse key is resolved while it is EXPANDING
 EXPANDING = SendStatus.EXPANDING.value
@@ -73,11 +75,14 @@ class ExpandingSends:
         if await self._sends.find_one(match, {"_id": 1}):
             raise RateLimited("Too many users were named for a send that is being expanded. Try again later.", 60.0)
 
-    async def mark_resolved(self, id: str) -> None:
-        """Cancel a send that is being expanded, because its collapse key was resolved."""
-        values = {"status": SendStatus.CANCELLED, "reason": Reason.RESOLVED}
+    async def mark_resolved(self, id: str, lease_end: datetime) -> bool:
+        """Mark a send that is being expanded as cancelled, because its collapse key was resolved. The change is claimed
+        like any cancellation, so its rounds complete it. Return False if the send is not being expanded."""
+        values: Document = {"status": SendStatus.CANCELLED, "reason": Reason.RESOLVED}
+        values |= {"claim": new_id(), "leased_until": lease_end}
+        unset = UNSCHEDULED | dict.fromkeys((*PAUSE_FIELDS, "remaining", "recalled_to"), "")
         match = {"_id": id, "scheduled": {"$exists": True}, "parts_left": {"$exists": True}}
-        await self._sends.update_one(match, {"$set": values, "$unset": UNSCHEDULED})
+        return bool((await self._sends.update_one(match, {"$set": values, "$unset": unset})).matched_count)
 
     async def set_recipients(self, id: str, recipients: int) -> None:
         """Record the final number of recipients of a send whose expansion was stopped."""

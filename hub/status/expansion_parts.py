@@ -179,7 +179,7 @@ class ExpansionParts:
     async def end(self, send: str) -> None:
         """Record that an expansion is over, so its parts are deleted later."""
         values = {"$set": {"ended_at": self._real_clock()}, "$unset": dict(COMPLETED)}
-        await self._parts.update_many({"send": send}, values, hint="send")
+        await self._parts.update_many({"send": send, "ended_at": {"$exists": False}}, values, hint="send")
 
     async def erase_user(self, mailbox: str) -> None:
         """Remove a user, whose document is deleted, from the checkpoints. A checkpoint becomes the key of the user

@@ -11,7 +11,7 @@ import structlog
 
 from hub.errors import NotFound
 from hub.inbox.notification_lookup import Notifications
-from hub.model import Send, SendStatus
+from hub.model import Reason, Send, SendStatus
 from hub.status.deliveries import Deliveries
 from hub.status.sends import STOP_REASONS, Sends
 from hub.utc_time import RealClock
@@ -55,7 +55,9 @@ class SendCancellation:
     async def run_round(self, send: Send) -> Round:
         """Cancel deliveries, and then remove notifications from inboxes, up to ROUND_SIZE."""
         await self._stop_expansion.end(send)
-        changed = await self._deliveries.cancel(send.id, STOP_REASONS[send.status], ROUND_SIZE)
+        is_resolved = send.status is SendStatus.CANCELLED and send.reason == Reason.RESOLVED
+        reason = Reason.RESOLVED if is_resolved else STOP_REASONS[send.status]
+        changed = await self._deliveries.cancel(send.id, reason, ROUND_SIZE)
         if changed >= ROUND_SIZE:
             return Round(changed, self._real_clock(), recalled_to=send.recalled_to)
         if send.status is SendStatus.RECALLED:
