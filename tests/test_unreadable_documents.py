@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,8 +12,11 @@ import pytest
 from aiohttp import web
 from pymongo import AsyncMongoClient
 
+from hub.model import mailbox_of
 from hub.platform.embedded_servers import Mongod, Redis
+from hub.workflows.expansions import CHUNK_SIZE
 from hub.workflows.snooze_and_expiry import BATCH_SIZE
+from tests.broadcasts import broadcast, count_recipients, create_users, expanded
 from tests.channel_setup import SHORT_TIMES, connect_webhook, wait_for_deliveries
 from tests.client import FEED, Json, Tenant, eventually
 from tests.processes import Deployment, Process
@@ -214,3 +218,20 @@ async def test_recount_continues_after_an_unreadable_mailbox(servers: tuple[Mong
         await eventually(bob_was_recounted, 90)
         await client.drop_database(name)
         assert await worker.stop() == 0
+
+
+async def test_send_to_everyone_leaves_out_users_that_cannot_be_decoded(
+    tenant: Tenant, hub: Deployment, database: Any
+) -> None:
+    """All users of the first chunk, so its checkpoint must move behind them."""
+    users = [f"u{number:03}" for number in range(CHUNK_SIZE + 3)]
+    await create_users(tenant, users)
+    broken = {"_id": {"$in": [mailbox_of(tenant.name, user) for user in users[: CHUNK_SIZE + 1]]}}
+    await database.users.update_many(broken, {"$set": {"devices": "unknown"}})
+    id = (await broadcast(tenant))["id"]
+    ended = await expanded(tenant, id)
+    assert (ended["status"], ended["recipients"]) == ("ACCEPTED", 2)
+    assert await count_recipients(tenant, id) == Counter(users[CHUNK_SIZE + 1 :])
+    events = [json.loads(line) for line in hub.workers[0].log.splitlines() if id in line]
+    counts = [event["recipients"] for event in events if event["event"] == "expansion_recipients_left_out"]
+    assert counts == [CHUNK_SIZE, 1]

@@ -9,6 +9,7 @@ from hub.audience.search_fields import SearchFields
 from hub.audience.tenants import Tenants
 from hub.audience.topics import Topics
 from hub.audience.user_selection import UserSelection
+from hub.audience.users import Users
 from hub.inbox.committer import Committer
 from hub.platform.connections import Database
 from hub.platform.oplog import Oplog
@@ -59,11 +60,12 @@ def build_expansion_components(
 
 
 def expansion_tasks(
-    components: ExpansionComponents, committer: Committer, texts: SendTextRenderer, clock: Clock
+    components: ExpansionComponents, users: Users, committer: Committer, texts: SendTextRenderer, clock: Clock
 ) -> list[PeriodicTask]:
     """Return the tasks of a worker that expand sends."""
     expansions = Expansions(
         components.recipients,
+        users,
         committer,
         texts,
         components.chunk_stores,

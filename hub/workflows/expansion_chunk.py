@@ -25,12 +25,13 @@ class ClaimLost(HubError):
         super().__init__("The part of this expansion was taken.")
 
 
-class RecipientsErased(HubError):
-    """Recipients were erased after they were listed. `mailboxes`: their keys. Nothing was changed."""
+class RecipientsMissing(HubError):
+    """Recipients were erased after they were listed, or their documents cannot be decoded. `mailboxes`: their keys.
+    Nothing was changed."""
 
     def __init__(self, mailboxes: frozenset[str]) -> None:
         self.mailboxes = mailboxes
-        super().__init__("Recipients of this expansion were erased.")
+        super().__init__("Recipients of this expansion were not found.")
 
 
 class ChunkStores(Struct, frozen=True):
@@ -70,7 +71,7 @@ class ExpansionChunk(RecipientsWork):
         self.exclusive = is_last  # another part of the send that ends in the same transaction would not conflict
 
     async def apply(self, unit: UnitOfWork, session: AsyncClientSession) -> None:
-        """Raise ClaimLost, RecipientsErased, or TooLarge before the unit is changed."""
+        """Raise ClaimLost, RecipientsMissing, or TooLarge before the unit is changed."""
         part, stores = self._part, self._stores
         if not await stores.parts.is_claimed(part, session):
             raise ClaimLost
@@ -78,8 +79,8 @@ class ExpansionChunk(RecipientsWork):
         if self._is_last and left is None:
             raise ClaimLost
         data: DecisionData = unit.decision_data
-        if erased := frozenset(self.mailboxes) - data.users.keys():
-            raise RecipientsErased(erased)
+        if missing := frozenset(self.mailboxes) - data.users.keys():
+            raise RecipientsMissing(missing)
         if self.mailboxes:
             self._store(unit)
             unit.required_users.update(self.mailboxes)

@@ -27,6 +27,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.audience.recipients import Recipients
+from hub.audience.users import Users
 from hub.errors import TooLarge
 from hub.inbox.committer import Committer
 from hub.inbox.mailbox_decoding import UnreadableMailbox
@@ -36,7 +37,7 @@ from hub.platform.oplog import Oplog
 from hub.status.expanding_sends import ExpandingSend
 from hub.status.expansion_parts import ExpansionPart
 from hub.utc_time import Clock
-from hub.workflows.expansion_chunk import ChunkStores, ClaimLost, ExpansionChunk, RecipientsErased
+from hub.workflows.expansion_chunk import ChunkStores, ClaimLost, ExpansionChunk, RecipientsMissing
 from hub.workflows.send_request import SendRequest
 from hub.workflows.send_texts import SendIds, SendTextRenderer
 from hub.workflows.stop_expansion import StopExpansion
@@ -85,6 +86,7 @@ class Expansions:
     def __init__(
         self,
         recipients: Recipients,
+        users: Users,
         committer: Committer,
         texts: SendTextRenderer,
         stores: ChunkStores,
@@ -93,6 +95,7 @@ class Expansions:
         clock: Clock,
     ) -> None:
         self._recipients = recipients
+        self._users = users
         self._committer = committer
         self._texts = texts
         self._stores = stores
@@ -130,11 +133,14 @@ class Expansions:
         while True:
             try:
                 await self._commit(chunk, chunk.keys[:size], chunk.part_behind(size))
-            except RecipientsErased as error:
-                chunk = chunk.without_erased(error.mailboxes)
+            except RecipientsMissing as error:
+                unreadable = await self._users.find_stored(error.mailboxes)
+                if unreadable:
+                    chunk = _without_unreadable(chunk, unreadable)
+                if erased := error.mailboxes - unreadable:
+                    chunk = chunk.without_erased(erased)
             except UnreadableMailbox as error:
-                log.warning("expansion_recipients_left_out", send=part.send, recipients=len(error.mailboxes))
-                chunk = chunk.without(error.mailboxes)
+                chunk = _without_unreadable(chunk, error.mailboxes)
             except (Contended, TooLarge):
                 if size == 1:
                     await self._set_aside(chunk)
@@ -187,3 +193,9 @@ class Expansions:
         else:
             behind = chunk.part_behind(1)
             await self._commit(chunk, (), replace(behind, set_aside=(*part.set_aside, chunk.keys[0])))
+
+
+def _without_unreadable(chunk: _Chunk, keys: Collection[str]) -> _Chunk:
+    """Return the chunk without recipients whose documents this version cannot decode. They do not get the send."""
+    log.warning("expansion_recipients_left_out", send=chunk.part.send, recipients=len(keys))
+    return chunk.without(keys)
