@@ -50,6 +50,7 @@ class ExpansionChunk(RecipientsWork):
     checkpoint behind the chunk, and without its new recipients. `is_last`: the part is complete with this chunk."""
 
     low = True
+    creates_category = False  # the start of the expansion has created it, or the tenant has too many
 
     def __init__(
         self,

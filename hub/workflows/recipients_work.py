@@ -41,6 +41,7 @@ class RecipientsWork(WorkDefaults):
     may be on its lane. None: deliveries are due at once, and the scheduler puts them on their lanes."""
 
     needs_recipients = True
+    creates_category = True
 
     def __init__(
         self,
@@ -113,7 +114,9 @@ class RecipientsWork(WorkDefaults):
         data: DecisionData = unit.decision_data
         tenant = data.tenants[self._tenant]
         category = tenant.category(request.category)
-        new_category = None if category else self._tenants.create_category_update(tenant, request.category)
+        new_category = None
+        if category is None and self.creates_category:
+            new_category = self._tenants.create_category_update(tenant, request.category)
         category = category or default_category(request.category)
         users = [data.users.get(mailbox) or unknown_user(mailbox, now) for mailbox in self.mailboxes]
         requested = request.requested
