@@ -74,7 +74,7 @@ class ProviderCalls(Generic[J]):
         self, job: J, ready: ReadyToSend, ends_at: float, attempts: list[Attempt]
     ) -> Outcome | None:
         """Add each call to `attempts`. Return the last outcome, NOT_CALLED if a call could outlast the lease, or None
-        if the claim was lost."""
+        if the claim was lost, or if the job was stopped and its next state is queued."""
         outcome: Outcome = NOT_CALLED
         for index, provider in enumerate(ready.providers):
             if asyncio.get_running_loop().time() + provider.timeout_s + CANCEL_GRACE_S > ends_at:
@@ -82,10 +82,14 @@ class ProviderCalls(Generic[J]):
             if index:
                 try:
                     still_claimed = await self._claims.start({job.id: provider.name}, job.claim or "")
+                    stopped = await self._handler.find_stopped([job]) if still_claimed else {}
                 except PyMongoError as error:  # the outcome of the previous provider is used
                     log.warning("fallback_provider_skipped", channel=self._channel, job=job.id, error=error)
                     break
                 if not still_claimed:
+                    return None
+                if stopped:  # its tries do not count
+                    self._settler.put(job, stopped[job.id], tuple(attempts[-ATTEMPTS_KEPT:]))
                     return None
             outcome = await self._call(provider, ready, attempts)
             if not isinstance(outcome, Retry):

@@ -205,7 +205,7 @@ class DeliveryHandler:
         `due_at` if the send is paused."""
         stopped = data.stopped.get(job.send)
         if stopped and stopped is not Reason.PAUSED:
-            return Transition(DeliveryStatus.CANCELLED, stopped)
+            return _stopped(job, stopped)
         if not data.unreadable.isdisjoint((job.notification, job.mailbox, job.send)):
             return Transition(DeliveryStatus.FAILED, Reason.UNREADABLE)
         n, user = data.notifications.get(job.notification), data.users.get(job.mailbox)
@@ -222,6 +222,15 @@ class DeliveryHandler:
         schedule, expirations_max = self._policy.schedule, self._policy.lease_max_expirations
         return state_after_crash(error, job.lease_expirations, schedule, expirations_max, now, random.random)
 
+    async def find_stopped(self, jobs: Sequence[Delivery]) -> dict[str, Transition]:
+        """Return the next states of deliveries whose send was cancelled, recalled, or paused. A digest is not stopped:
+        it has items of several sends."""
+        by_id = {job.id: job for job in jobs if not job.digest_key}
+        if not by_id:
+            return {}
+        stopped = await self._stores.sends.find_stopped({job.send for job in by_id.values()})
+        return {id: _stopped(job, stopped[job.send]) for id, job in by_id.items() if job.send in stopped}
+
     async def on_settled(self, jobs: Sequence[tuple[Delivery, DeliveryStatus]]) -> None:
         """Record the devices that received a message, and give the items of digests their status."""
         if reached := [(job.mailbox, job.device) for job, status in jobs if status in SENT_STATUSES and job.device]:
@@ -232,6 +241,13 @@ class DeliveryHandler:
     async def on_address_gone(self, job: Delivery, message: Message) -> None:
         """Deactivate the user's email address."""
         await self._stores.users.deactivate_address(job, message.user.email)
+
+
+def _stopped(job: Delivery, reason: Reason) -> Transition:
+    """Return the state of a delivery whose send was stopped."""
+    if reason is Reason.PAUSED:
+        return Transition(DeliveryStatus.HELD, reason, None, scheduler_lane(job.priority, job.tenant))
+    return Transition(DeliveryStatus.CANCELLED, reason)
 
 
 def _template_error(error: TemplateError) -> Transition:

@@ -28,8 +28,13 @@ class JobHandler(Protocol[J_contra]):
     """The methods that differ between kinds of jobs."""
 
     async def prepare(self, jobs: Sequence[J_contra], now: datetime) -> list[ReadyToSend | Transition]:
-        """Return the message of each job in order, or the next state of the job if nothing is sent. This is the last
-        check that the job is not obsolete."""
+        """Return the message of each job in order, or the next state of the job if nothing is sent. Except for
+        `find_stopped`, this is the last check that the job is not obsolete."""
+        ...
+
+    async def find_stopped(self, jobs: Sequence[J_contra]) -> dict[str, Transition]:
+        """Return the next states, by id, of jobs that were stopped since they were prepared. This is called right
+        before the first calls of a batch, and right before each call of a further provider."""
         ...
 
     async def on_settled(self, jobs: Sequence[tuple[J_contra, DeliveryStatus]]) -> None:

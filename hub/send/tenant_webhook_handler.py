@@ -74,6 +74,10 @@ class WebhookHandler:
             results.append(ReadyToSend(WebhookMessage(job.id, job, endpoint), [self._provider]))
         return results
 
+    async def find_stopped(self, jobs: Sequence[WebhookCall]) -> dict[str, Transition]:  # noqa: ARG002 - part of JobHandler
+        """Return nothing: these calls are not stopped."""
+        return {}
+
     async def on_settled(self, jobs: Sequence[tuple[WebhookCall, DeliveryStatus]]) -> None:
         """Record the results of the calls."""
         for job, status in jobs:

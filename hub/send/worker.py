@@ -201,10 +201,13 @@ class Dispatcher(Generic[J]):
                 to_start[job.id] = job, result
         try:
             started = await self._record_start(to_start)
+            stopped = await self._handler.find_stopped([to_start[id][0] for id in started])
         except Exception:
             self._settler.reschedule_all(job for job, _ in to_start.values())
             raise
-        return [self._spawn_attempt(*to_start[id], ends_at) for id in started]
+        for id, transition in stopped.items():
+            self._settler.put(to_start[id][0], transition)
+        return [self._spawn_attempt(*to_start[id], ends_at) for id in started - stopped.keys()]
 
     async def _check(self, jobs: Sequence[J]) -> list[tuple[J, ReadyToSend | Transition]]:
         """Return the next states of the jobs that are not called now, and the messages of the other jobs."""
