@@ -227,7 +227,7 @@ async def test_send_to_everyone_leaves_out_users_that_cannot_be_decoded(
     users = [f"u{number:03}" for number in range(CHUNK_SIZE + 3)]
     await create_users(tenant, users)
     broken = {"_id": {"$in": [mailbox_of(tenant.name, user) for user in users[: CHUNK_SIZE + 1]]}}
-    await database.users.update_many(broken, {"$set": {"devices": "unknown"}})
+    await database.users.update_many(broken, {"$unset": {"updated_at": ""}})
     id = (await broadcast(tenant))["id"]
     ended = await expanded(tenant, id)
     assert (ended["status"], ended["recipients"]) == ("ACCEPTED", 2)
