@@ -12,7 +12,7 @@ from pymongo import AsyncMongoClient
 from hub import base64url
 from hub.errors import CursorExpired
 from hub.ids import new_id
-from hub.model import Channel, DeliveryStatus, PendingReceipt, ReceiptKind
+from hub.model import Channel, DeliveryStatus, Notification, PendingReceipt, ReceiptKind
 from hub.platform.connections import Database, make_indexes
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.settings import Settings
@@ -259,6 +259,40 @@ async def test_cursor_that_is_older_than_the_buffer_is_read_from_the_oplog(
         for position in (0, 20, 38, 39, 40, 48):
             async with aclosing(streams.open(cursors[position])) as resumed:
                 assert reasons(await take(resumed, 49 - position)) == expected[position + 1 :]
+
+
+@pytest.mark.parametrize("one_send", [False, True], ids=["tenant", "send"])
+async def test_cursor_after_the_receipts_of_others_is_valid_in_another_process(
+    streams: Streams, one_send: bool
+) -> None:
+    """The cursor names the position after a document of another tenant, or of another send."""
+    n = new_notification(TENANT)
+    other = new_notification(TENANT if one_send else "other")
+    send = n.send if one_send else None
+
+    async def insert(*pairs: tuple[Notification, str]) -> None:
+        """Insert a document for each pair, with a receipt for each character."""
+        documents: list[Json] = []
+        for one, characters in pairs:
+            rows = [PendingReceipt(one, Channel.EMAIL, DeliveryStatus.SENT, reason) for reason in characters]
+            documents += pack(rows, NOW).documents
+        await streams.database.receipts.insert_many(documents)
+
+    restarted = ReceiptStreams(streams.database, 100, 100, lambda at: at)
+    async with aclosing(streams.streams.stream(TENANT, send, None, now())) as reader:
+        for reason in "abcd":  # after some documents, it reads the shared stream
+            await insert((other, "x"), (n, reason))
+            assert reasons(await take(reader, 1)) == [reason]
+        await insert((other, "x"), (n, "yz"))
+        [received] = await take(reader, 1)
+    assert received.receipt.reason == "y"
+    try:
+        async with aclosing(restarted.stream(TENANT, send, received.cursor, None)) as resumed:
+            assert reasons(await take(resumed, 1)) == ["z"]
+            await insert((other, "x"), (n, "e"))
+            assert reasons(await take(resumed, 1)) == ["e"]
+    finally:
+        await restarted.close()
 
 
 async def test_stream_ends_after_its_last_reader_and_starts_again(

@@ -7,6 +7,8 @@ Guarantees
 - One shared change stream per process feeds all readers, because each stream makes MongoDB decode the whole oplog. Its
   newest documents stay in a bounded buffer. A reader whose position is not in the buffer, because it is too old or the
   reader is too slow, reads a stream of its own until it reaches the buffer.
+- All streams contain the documents of all tenants. A position may be any of these documents, and MongoDB cannot resume
+  a stream at a document that the stream does not contain.
 
 How it runs: the first reader starts the shared stream, which ends IDLE_S after the last reader. After an error, all
 readers of the stream fail, and the next reader starts it again. `close` stops it.
@@ -75,7 +77,7 @@ class _Start(Struct, frozen=True):
 
 
 class _ChangeStream:
-    """One open change stream of inserted documents that match. `position` is its position."""
+    """One open change stream of all inserted documents. `position` is its position."""
 
     def __init__(self, stream: AsyncChangeStream[Document]) -> None:
         self._stream = stream
@@ -100,15 +102,13 @@ class _ChangeStream:
 
 
 @asynccontextmanager
-async def _open(
-    receipts: AsyncCollection[Document], match: Document, start: _Start
-) -> AsyncGenerator[_ChangeStream, None]:
+async def _open(receipts: AsyncCollection[Document], start: _Start) -> AsyncGenerator[_ChangeStream, None]:
     options: dict[str, Any] = {}
     if start.position is not None:
         options["resume_after"] = {"_data": start.position}
     elif start.time is not None:
         options["start_at_operation_time"] = start.time
-    stages = [{"$match": {"operationType": "insert", "fullDocument.rows": {"$exists": True}, **match}}]
+    stages = [{"$match": {"operationType": "insert", "fullDocument.rows": {"$exists": True}}}]
     metrics.receipt_streams.inc()
     try:
         async with await receipts.watch(stages, max_await_time_ms=WAIT_MS, batch_size=0, **options) as stream:
@@ -118,12 +118,10 @@ async def _open(
 
 
 @asynccontextmanager
-async def _open_own(
-    receipts: AsyncCollection[Document], match: Document, start: _Start
-) -> AsyncGenerator[_ChangeStream, None]:
+async def _open_own(receipts: AsyncCollection[Document], start: _Start) -> AsyncGenerator[_ChangeStream, None]:
     """Open the stream of one reader. Raise CursorExpired if MongoDB cannot read from its start."""
     try:
-        async with _open(receipts, match, start) as stream:
+        async with _open(receipts, start) as stream:
             yield stream
     except OperationFailure as error:
         if is_outage(error):
@@ -187,7 +185,7 @@ class _SharedStream:
 
     async def _run(self) -> None:
         try:
-            async with _open(self._receipts, {}, _Start()) as stream:
+            async with _open(self._receipts, _Start()) as stream:
                 self._oldest = self.newest = stream.position
                 self._opened.set()
                 while stream.alive and not self._is_idle():
@@ -308,9 +306,10 @@ class ReceiptStreams:
                             if insert.concerns(tenant, send_id):
                                 yield insert
                 else:
-                    async with _open_own(self._receipts, _match(tenant, send_id), start) as stream:
+                    async with _open_own(self._receipts, start) as stream:
                         while stream.alive and not shared.ended and not joins:
-                            if found := await stream.read():
+                            found = await stream.read()
+                            if found and found.concerns(tenant, send_id):
                                 yield found
                             joins = shared.continues(stream.position)
                         position = stream.position
@@ -319,11 +318,6 @@ class ReceiptStreams:
             shared.raise_error()
         finally:
             shared.leave()
-
-
-def _match(tenant: str, send_id: str | None) -> Document:
-    match = {"fullDocument.tenant": tenant}
-    return match if send_id is None else match | {"fullDocument.sends": send_id}
 
 
 def _cursor(insert: _Insert, row: int) -> str:
