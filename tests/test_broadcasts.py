@@ -142,6 +142,14 @@ async def test_send_to_a_filter_reaches_the_users_who_match(tenant: Tenant) -> N
     assert [one["userId"] for one in simulated] == matching[:2]
 
 
+async def test_send_to_a_list_of_ids_ends_although_most_users_do_not_exist(tenant: Tenant) -> None:
+    await create_users(tenant, ["zoe"])
+    ids = [*(f"unknown-{number}" for number in range(600)), "zoe"]
+    send = await broadcast(tenant, to={"where": {"id": {"in": ids}}})
+    assert (await expanded(tenant, send["id"]))["recipients"] == 1
+    assert await count_recipients(tenant, send["id"]) == Counter(["zoe"])
+
+
 @pytest.mark.parametrize(
     ("fields", "code", "field"),
     [

@@ -184,6 +184,19 @@ async def test_slices_of_ranges_make_up_the_whole(
     assert found.position is None
 
 
+async def test_position_in_a_list_of_ids_is_an_existing_user(population: Population) -> None:
+    """A checkpoint that names no user is set back as that of an erased user, so the same slice would be read again."""
+    last = population.users[-1]["id"]
+    unknown = [f"a{number:03}" for number in range(600)]
+    node = parse({"id": {"in": [*unknown, last]}}, "where")
+    found = await population.selection.select(TENANT, node, "", None, 100)
+    assert (found.users, found.position) == ([last], None)
+    everyone = [user["id"] for user in population.users]
+    node = parse({"id": {"in": [*unknown, *everyone]}}, "where")
+    found = await population.selection.select(TENANT, node, everyone[4], everyone[50], 10)
+    assert (found.users, found.position) == (everyone[5:15], everyone[14])
+
+
 async def test_slow_evaluation_ends_the_slice(population: Population, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(user_selection, "EVALUATION_MAX_S", 0.0)
     first = await population.selection.select(TENANT, parse({"not": {"id": "x"}}, "where"), "", None, 3)

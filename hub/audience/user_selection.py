@@ -129,7 +129,9 @@ class UserSelection:
         values = [value for _, value in served.values]
         match served.field.name:
             case FieldName.ID:
-                return await self._read_users(users, sorted(str(value) for value in values), fields)
+                ids = [mailbox_of(users.tenant, str(value)) for value in values]
+                match = {"_id": {"$in": ids} | users.match["_id"]}
+                return await self._read(match, fields, "_id_", None)  # the position is a user who exists
             case FieldName.TOPICS:
                 return await self._read_users(users, await self._subscribers(users, values), fields)
             case FieldName.EMAIL:
