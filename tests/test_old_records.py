@@ -88,7 +88,8 @@ async def test_old_deliveries_are_deleted_unless_they_wait(store: Database, serv
     recent = [delivery(DELIVERIES_DAYS - 1)]
     digest = delivery(DELIVERIES_DAYS + 2, digest_key="news/a")
     item = delivery(DELIVERIES_DAYS - 1, digest_id=digest["_id"])
-    kept = [*waiting, *recent, digest, item]
+    late_step = delivery(DELIVERIES_DAYS + 1, updated_at=NOW - timedelta(days=1))
+    kept = [*waiting, *recent, digest, item, late_step]
     await store.deliveries.insert_many([*old, *kept])
     await run_worker_until_gone(store, servers, "deliveries", {doc["_id"] for doc in old})
     assert {doc["_id"] async for doc in store.deliveries.find()} == {doc["_id"] for doc in kept}

@@ -119,7 +119,8 @@ class StorageSettings(BaseModel):
         400, description="Days that a version of a template is stored after it was replaced or deleted."
     )
     deliveries_days: Days = Field(
-        90, description="Days that deliveries are stored; a delivery that still waits is never deleted."
+        90,
+        description="Days that deliveries are stored after their last change; one that still waits is never deleted.",
     )
     sends_days: Days = Field(
         400, description="Days that sends are stored; a send is never deleted before its notifications."

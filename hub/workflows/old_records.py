@@ -1,7 +1,7 @@
 """Deletes old deliveries and sends. Ids sort by time, so the index of `_id` finds them.
 
-- A delivery is deleted `deliveries_days` after it was created, but never while it waits or a worker has it. A digest is
-  deleted after its items.
+- A delivery is deleted `deliveries_days` after its last change, but never while it waits or a worker has it. A digest
+  is deleted after its items.
 - A send is deleted `sends_days` after it was created, but never before it ended, or while one of its notifications or
   deliveries is stored.
 
@@ -61,19 +61,21 @@ class OldRecords:
         return size or 0
 
     async def _batches(self) -> AsyncGenerator[int, None]:
-        async for docs in _read_old(self._deliveries, self._clock() - self._deliveries_age, {"status": {"$in": FINAL}}):
-            await self._delete_deliveries(docs)
+        before = self._clock() - self._deliveries_age
+        unchanged: Document = {"status": {"$in": FINAL}, "updated_at": {"$lt": before}}  # not replayed meanwhile
+        async for docs in _read_old(self._deliveries, before, unchanged):
+            await self._delete_deliveries(docs, unchanged)
             yield len(docs)
         ended = {"status": {"$in": ENDED_SENDS}, "leased_until": {"$exists": False}}  # no change continues
         async for docs in _read_old(self._sends, self._clock() - self._sends_age, ended):
             await self._delete_sends([doc["_id"] for doc in docs])
             yield len(docs)
 
-    async def _delete_deliveries(self, docs: Sequence[Document]) -> None:
+    async def _delete_deliveries(self, docs: Sequence[Document], unchanged: Document) -> None:
         digests = [doc["_id"] for doc in docs if "digest_key" in doc]
         kept = await self._deliveries.distinct("digest_id", {"digest_id": {"$in": digests}}) if digests else []
         ids = {doc["_id"] for doc in docs}.difference(kept)
-        await self._deliveries.delete_many({"_id": {"$in": list(ids)}, "status": {"$in": FINAL}})  # not replayed
+        await self._deliveries.delete_many({"_id": {"$in": list(ids)}} | unchanged)
 
     async def _delete_sends(self, ids: Sequence[str]) -> None:
         kept = await self._notifications.find_sends(ids)
