@@ -1,12 +1,17 @@
 """The counts of sends: how old they may be, and that they read no deliveries."""
 
+import asyncio
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from hub.model import Channel, DeliveryStatus
+from hub.model import Channel, DeliveryStatus, Send, SendStatus
 from hub.platform.connections import Database
 from hub.status.deliveries import COLLECTION
+from hub.status.send_counts import LARGE_COUNTS_AT_ONCE, SMALL_SEND_MAX_RECIPIENTS, SendCounts
+from hub.status.sends import Counts
 from tests.client import Json, Tenant, eventually
+from tests.clocks import hub_now
 
 COUNTS = "query ($id: ID!) { send(id: $id) { createdAt countedAt counts { channel status count } } }"
 
@@ -50,6 +55,30 @@ async def test_one_query_has_the_counts_of_small_and_large_sends(tenant: Tenant,
     await database.sends.update_one({"_id": ids[0]}, {"$set": {"recipients": 5000}})
     nodes = (await tenant.execute("{ sends { nodes { id countedAt counts { count } } } }"))["sends"]["nodes"]
     assert {node["id"]: [row["count"] for row in node["counts"]] for node in nodes} == {id: [2] for id in ids}
+
+
+async def test_few_large_sends_are_counted_at_the_same_time() -> None:
+    running: list[str] = []
+    peaks: list[int] = []
+
+    class Slow:
+        async def counts(self, sends: Collection[str]) -> dict[str, Counts]:
+            running.extend(sends)
+            peaks.append(len(running))
+            await asyncio.sleep(0.01)
+            for id in sends:
+                running.remove(id)
+            return {id: {} for id in sends}
+
+    class Empty:
+        async def counts(self, sends: Collection[str]) -> dict[str, Counts]:
+            return {id: {} for id in sends}
+
+    fields: Json = {"tenant": "acme", "category": "news", "status": SendStatus.ACCEPTED, "created_at": hub_now()}
+    large = [Send(id=str(n), recipients=SMALL_SEND_MAX_RECIPIENTS + 1, **fields) for n in range(20)]
+    counted = await SendCounts(Slow(), Empty(), hub_now, 30.0).get_many(large)  # type: ignore[arg-type]
+    assert counted.keys() == {send.id for send in large}
+    assert max(peaks) == LARGE_COUNTS_AT_ONCE
 
 
 async def test_counts_of_deliveries_are_covered_by_an_index(tenant: Tenant, database: Database) -> None:

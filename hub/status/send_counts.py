@@ -1,7 +1,8 @@
 """The counts of sends. The readers of one process share the counts of a large send for some seconds.
 
-Counting reads every notification and delivery of a send. A send to few recipients is counted for each request. A count
-that takes longer than its readers wait continues, so one of the next readers gets it.
+Counting reads every notification and delivery of a send. A send to few recipients is counted for each request. Of the
+others, LARGE_COUNTS_AT_ONCE are counted at the same time. A count that takes longer than its readers wait continues, so
+one of the next readers gets it.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ MAX_AGE_S = 5.0
 LARGE_MAX_AGE_S = 30.0
 COUNT_TIMEOUT_S = 30.0
 CACHE_SIZE = 1000  # sends
+LARGE_COUNTS_AT_ONCE = 4  # per process
 
 
 class Counted(Struct, frozen=True):
@@ -48,6 +50,7 @@ class SendCounts:
         self._deliveries = deliveries
         self._clock = clock
         self._wait_s = wait_s
+        self._counting = asyncio.Semaphore(LARGE_COUNTS_AT_ONCE)
         self._cached: OrderedDict[str, tuple[float, asyncio.Task[Counted]]] = OrderedDict()
 
     async def get_many(self, sends: Collection[Send], since: float = 0.0) -> dict[str, Counted]:
@@ -78,8 +81,9 @@ class SendCounts:
         return task
 
     async def _count_one(self, send: str) -> Counted:
-        with pymongo.timeout(COUNT_TIMEOUT_S):
-            return (await self._count([send]))[send]
+        async with self._counting:
+            with pymongo.timeout(COUNT_TIMEOUT_S):
+                return (await self._count([send]))[send]
 
     async def _count(self, sends: Collection[str]) -> dict[str, Counted]:
         at = self._clock()
