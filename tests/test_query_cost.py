@@ -52,6 +52,7 @@ def cost(text: str, **variables: Any) -> tuple[float, str | None]:
         ('mutation { markRead(ids: ["a", "b"]) { notifications { id } } }', {}, 1 + 2 * 1.1),
         ("{ topics(first: 3) { nodes { key subscribers } } }", {}, 1 + 3 * (1 + 0.1 + 1.1)),
         ("{ me { topics } }", {}, 1 + 0.1 + 12.5),
+        ("{ sends(first: 7) { nodes { to { users } } } }", {}, 1 + 7 * (1 + 1 + 100 * 0.1)),
         ("{ __typename }", {}, 0.1),
     ],
 )

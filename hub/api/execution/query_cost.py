@@ -62,6 +62,7 @@ PAGE_FIELDS = {
     ("WebhookEndpoint", "calls"),
     ("Template", "versions"),
 }
+SCALAR_LISTS = {("Recipients", "users"), ("Recipients", "except")}  # long lists of ids
 PAGE_LISTS = {"nodes", "edges"}
 LIST_ARGUMENTS = ("ids", "users", "inputs")  # a field returns as many items as one of these arguments contains
 
@@ -185,7 +186,8 @@ class _Compiler:
         inner_type = get_named_type(field.type)
         key = (parent.name, name)
         if node.selection_set is None or not isinstance(inner_type, GraphQLObjectType):
-            return Cost(self._costs.weight(*key), 0.0)
+            weight = self._costs.weight(*key)
+            return Cost(weight * self._costs.length(*key) if key in SCALAR_LISTS else weight, 0.0)
         requested = self._requested_length(field, node)
         inner = self.selection(inner_type, node.selection_set, requested)
         items: Number = 1.0
