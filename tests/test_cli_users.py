@@ -117,6 +117,45 @@ async def test_rejected_rows_are_named_and_can_be_imported_after_correction(
     assert "v3" in await all_users(tenant)
 
 
+async def test_row_that_no_request_may_contain_is_rejected_alone(
+    tenant: Tenant, deployment: Deployment, tmp_path: Path
+) -> None:
+    """The error names no user: half a surrogate, or a number that JSON does not have."""
+    path = tmp_path / "users.jsonl"
+    users: list[Json] = [{"id": f"u{n}", "name": "\ud800" if n in (3, 7) else "N"} for n in range(20)]
+    path.write_text("".join(json.dumps(user) + "\n" for user in users) + '{"id": "v", "attributes": {"n": -1e999}}\n')
+    done = run(tenant, deployment, "import", path)
+    assert [line.split(":")[1] for line in done.stderr.splitlines()[:-1]] == ["4", "8", "21"], done.stderr
+    assert done.stdout.startswith("18 users imported")
+    assert (await all_users(tenant)).keys() == {f"u{n}" for n in range(20) if n not in (3, 7)}
+    csv_path = write_rows(tmp_path / "users.csv", ["id", "attributes.code"], ["w", "1e999"], ["x", "1e9"])
+    assert run(tenant, deployment, "import", csv_path).returncode == 0
+    users_now = await all_users(tenant)
+    assert (users_now["w"], users_now["x"]) == ({"attributes": {"code": "1e999"}}, {"attributes": {"code": 1e9}})
+
+
+async def test_users_whom_the_hub_refuses_without_a_reason_stop_the_import(
+    tenant: Tenant, deployment: Deployment, tmp_path: Path
+) -> None:
+    path = tmp_path / "users.jsonl"
+    path.write_text("".join(json.dumps({"id": f"u{n}", "name": "\ud800"}) + "\n" for n in range(3)))
+    done = run(tenant, deployment, "import", path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("BAD_USER_INPUT: ")
+    assert files(tmp_path) == [path.name]
+
+
+async def test_last_row_of_a_user_remains_if_its_id_is_a_number(
+    tenant: Tenant, deployment: Deployment, tmp_path: Path
+) -> None:
+    path = tmp_path / "users.jsonl"
+    rows: list[Json] = [{"id": 7 if n % 500 == 0 else f"u{n}", "name": str(n)} for n in range(5_000)]
+    rows.append({"id": "7", "name": "last"})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run(tenant, deployment, "import", path).returncode == 0
+    assert (await tenant.execute('{ user(id: "7") { name } }'))["user"]["name"] == "last"
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

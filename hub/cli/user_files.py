@@ -8,6 +8,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +20,7 @@ ATTRIBUTES = "attributes"
 ATTRIBUTE_PREFIX = "attributes."
 JSON_STARTS = '-0123456789{["tfn'
 SUFFIXES = (".csv", ".jsonl")
+SHOWN_MAX_CHARS = 64  # of a number in an error
 COLUMNS = f"{', '.join(FIELDS)}, {ATTRIBUTES}, and {ATTRIBUTE_PREFIX}<name>"
 
 
@@ -181,11 +183,19 @@ def _json_object(text: str, column: str) -> dict[str, Any]:
 
 
 def _loads(text: str) -> Any:
-    """Return a JSON value. Raise ValueError also for what only Python accepts, such as NaN."""
+    """Return a JSON value. Raise ValueError also for what only Python accepts, such as NaN, and for numbers that Python
+    reads as infinite, such as 1e999."""
     try:
-        return json.loads(text, parse_constant=_reject)
+        return json.loads(text, parse_constant=_reject, parse_float=_finite)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:SHOWN_MAX_CHARS]} is too large")
+    return number
 
 
 def _reject(name: str) -> None:

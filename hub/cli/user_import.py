@@ -107,7 +107,7 @@ class UserImport:
     async def _start(self, rows: Sequence[Row]) -> None:
         if not rows:
             return
-        ids = frozenset(row.user["id"] for row in rows if row.user and isinstance(row.user["id"], str))
+        ids = frozenset(str(row.user["id"]) for row in rows if row.user)  # the hub converts 1 to "1"
         while any(batch.ids & ids for batch in self._pending) or len(self._pending) >= BATCHES_IN_FLIGHT:
             await self._finish_oldest()
         self._pending.append(_Batch(rows, ids, asyncio.create_task(self._upsert(rows))))
@@ -149,8 +149,10 @@ class UserImport:
     async def _upsert(self, rows: Sequence[Row]) -> list[tuple[Row, str]]:
         """Write users. Return the rejected rows with the reason, in order.
 
-        The hub checks users in order and reports the first error. The users before it are valid."""
+        The hub checks users in order and reports the first error. The users before it are valid. If the error names no
+        user, the users are written in halves until one user remains."""
         rejected = [(row, row.error) for row in rows if row.user is None]
+        refused = 0
         parts = [[row for row in rows if row.user is not None]]
         while parts:
             part = parts.pop()
@@ -159,18 +161,22 @@ class UserImport:
             try:
                 await execute_with_retries(self._url, self._token, UPSERT, users=[row.user for row in part])
             except ApiError as error:
+                code = error.extensions.get("code")
                 field = FIELD.fullmatch(str(error.extensions.get("field")))
                 if field and int(field[1]) < len(part):
                     index = int(field[1])
                     rejected.append((part[index], f"{field[2]}: {error.message}" if field[2] else error.message))
                     parts += [part[index + 1 :], part[:index]]
-                elif error.extensions.get("code") == "TOO_LARGE" and len(part) > 1:
+                elif code not in ("TOO_LARGE", "BAD_USER_INPUT"):
+                    raise
+                elif len(part) > 1:
                     half = len(part) // 2
                     parts += [part[half:], part[:half]]
-                elif error.extensions.get("code") == "TOO_LARGE":
-                    rejected.append((part[0], error.message))
                 else:
-                    raise
+                    refused += code == "BAD_USER_INPUT"
+                    if refused == len(rows) > 1 and not self.done.imported:
+                        raise  # the hub refuses the call, whichever user it contains
+                    rejected.append((part[0], error.message))
         return sorted(rejected, key=lambda one: one[0].line)
 
 
