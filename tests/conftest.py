@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
+import hypothesis
 import pytest
 from moto.server import ThreadedMotoServer
 from pymongo import AsyncMongoClient
@@ -38,6 +39,9 @@ NODE = Path(__file__).parent / "node"
 SLOWEST_S = 5.0
 T = TypeVar("T")
 FULL_SCALE = os.environ.get("HUB_TEST_SCALE") == "full"
+
+hypothesis.settings.register_profile("hub", deadline=None)  # other programs may use the cores for a moment
+hypothesis.settings.load_profile("hub")
 
 log = logging.getLogger(__name__)
 

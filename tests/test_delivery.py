@@ -281,15 +281,16 @@ async def test_delivery_cancelled_during_its_call_is_not_retried(
     tenant: Tenant, receiver: WebhookReceiver, store: Database, query: str, status: str, reason: str
 ) -> None:
     await connect_webhook(tenant, receiver, "alice")
-    called_off = asyncio.Event()
+    called, called_off = asyncio.Event(), asyncio.Event()
 
     async def busy() -> web.Response:
+        called.set()
         await called_off.wait()
         return web.Response(status=503, headers={"retry-after": "600"})
 
     receiver.responses["/alice"] = lambda *_: busy()
     sent = (await tenant.send("alice", channels=["IN_APP", "WEBHOOK"]))["send"]
-    await wait_for_deliveries(tenant, "PROCESSING")
+    await asyncio.wait_for(called.wait(), 20)
     if "$id" in query:
         await tenant.execute(query, id=sent["id"])
     else:
