@@ -141,7 +141,7 @@ async def test_users_whom_the_hub_refuses_without_a_reason_stop_the_import(
     path.write_text("".join(json.dumps({"id": f"u{n}", "name": "\ud800"}) + "\n" for n in range(3)))
     done = run(tenant, deployment, "import", path)
     assert done.returncode == 1
-    assert done.stderr.startswith("BAD_USER_INPUT: ")
+    assert done.stderr.startswith("BAD_USER_INPUT (body): ")
     assert files(tmp_path) == [path.name]
 
 
