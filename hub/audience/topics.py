@@ -172,8 +172,8 @@ class Topics:
         for mailbox in kept:
             if counts.get(mailbox, 0) >= self._user_max_topics:
                 raise TooLarge(
-                    f"A user has at most {self._user_max_topics:,} topics (HUB_USER_MAX_TOPICS), and "
-                    f"`{user_of(mailbox)}` has as many. Unsubscribe the user from others first.",
+                    f"A user has at most {self._user_max_topics:,} topics (HUB_USER_MAX_TOPICS), with those that the "
+                    f"user left, and `{user_of(mailbox)}` has as many. Leave this user out, or increase the limit.",
                     field="users",
                 )
         if missing := [mailbox for mailbox in kept if mailbox not in counts]:
