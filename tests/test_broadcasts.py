@@ -299,6 +299,28 @@ async def test_resolved_key_is_skipped_by_the_users_that_were_not_reached(idle: 
     ]
 
 
+@pytest.mark.parametrize(
+    ("broadcast_ack", "newer_ack", "titles"),
+    [(False, False, ["over"]), (False, True, ["over"]), (True, False, ["outage", "over"])],
+)
+async def test_broadcast_does_not_replace_a_newer_notification_with_its_key(
+    idle: tuple[Deployment, Tenant], broadcast_ack: bool, newer_ack: bool, titles: list[str]
+) -> None:
+    """Two live notifications remain if the newer one would not have replaced the other."""
+    deployment, tenant = idle
+    await create_users(tenant, ["ann", "bob"])
+    await tenant.send("bob", title="before", collapseKey="power")
+    send = await broadcast(tenant, "outage", collapseKey="power", requireAck=broadcast_ack)
+    await asyncio.sleep(0.01)  # ids have the precision of a millisecond
+    await tenant.send("ann", title="over", collapseKey="power", requireAck=newer_ack)
+    await deployment.workers[0].start()
+    ended = await expanded(tenant, send["id"])
+    assert sorted(node["title"] for node in (await tenant.inbox("ann"))["nodes"]) == titles
+    assert [node["title"] for node in (await tenant.inbox("bob"))["nodes"]] == ["outage"]
+    replaced = {"channel": "IN_APP", "status": "SKIPPED", "count": 1, "reasons": [{"reason": "REPLACED"}]}
+    assert (replaced in ended["counts"]) == (len(titles) == 1)
+
+
 async def test_users_erased_during_the_expansion_are_not_created_again(tenant: Tenant) -> None:
     await create_users(tenant, USERS)
     sends = [await broadcast(tenant, str(number)) for number in range(3)]

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
+from hub.ids import id_time
 from hub.model import Channel, DeliveryStatus, InboxState, InboxView, Notification, Reason, ReceiptKind, live_keys
 
 VIEWS: dict[InboxView, tuple[InboxState, ...]] = {
@@ -136,6 +137,11 @@ def replaced_by(n: Notification, live: Sequence[Notification]) -> list[Notificat
 
     A notification whose acknowledgment is open is replaced only by one that also requires an acknowledgment."""
     return [older for older in live if n.require_ack or not older.require_ack or older.acknowledged_at]
+
+
+def is_newer(n: Notification, accepted_at: datetime | None) -> bool:
+    """Return True if the send of `n` was created after another send was accepted."""
+    return accepted_at is not None and id_time(n.send) > accepted_at
 
 
 def collapsed_count(older: Iterable[Notification]) -> int:

@@ -65,6 +65,7 @@ class ExpansionChunk(RecipientsWork):
     ) -> None:
         resolved = frozenset(of.scheduled.resolved)
         super().__init__(of.send.tenant, request, stores.tenants, stores.settings, ids, texts, resolved, None)
+        self.accepted_at = of.send.send_at or of.send.created_at
         self._stores = stores
         self._part = replace(after, recipients=after.recipients + len(self.mailboxes))
         self._is_last = is_last

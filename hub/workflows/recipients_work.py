@@ -1,7 +1,7 @@
 """The decisions of one send for its recipients, or for some of them, in one transaction."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -14,6 +14,7 @@ from hub.decide.plan_times import with_times
 from hub.decide.skipped_plan import skipped_plan
 from hub.decide.throttle import throttled
 from hub.errors import TooLarge
+from hub.inbox import state
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.inbox.window_counts import empty_count, throttle_id
 from hub.inbox.works import WorkDefaults
@@ -42,6 +43,7 @@ class RecipientsWork(WorkDefaults):
 
     needs_recipients = True
     creates_category = True
+    accepted_at: datetime | None = None  # of an expansion: recipients may have got newer sends since then
 
     def __init__(
         self,
@@ -121,9 +123,10 @@ class RecipientsWork(WorkDefaults):
         users = [data.users.get(mailbox) or unknown_user(mailbox, now) for mailbox in self.mailboxes]
         requested = request.requested
         plans = [plan(requested, category, tenant.preferences, user, self._configured, now) for user in users]
-        for index, user in enumerate(users if self._resolved else ()):
-            if user.user_id in self._resolved:
-                plans[index] = skipped_plan(plans[index], Reason.RESOLVED)
+        obsolete = self._find_obsolete(unit)
+        for index, mailbox in enumerate(self.mailboxes if obsolete else ()):
+            if reason := obsolete.get(mailbox):
+                plans[index] = skipped_plan(plans[index], reason)
         counts: list[WindowCount] = []
         if throttle := request.throttle:
             for index, (user, id) in enumerate(zip(users, self._throttle_ids, strict=True)):
@@ -142,19 +145,31 @@ class RecipientsWork(WorkDefaults):
             unit.set_count(count)
         if new_category:
             unit.update(TENANTS, f"{tenant.id}/{request.category}", new_category)
-        documents = self._documents(digest)
+        documents = self._documents(digest, obsolete)
         for id, user, timed in zip(self._ids.notifications, users, timed_plans, strict=True):
             documents.add_recipient(unit, id, user, category, timed)
         return documents, category
 
-    def _documents(self, digest: Digest | None) -> SendDocuments:
+    def _find_obsolete(self, unit: UnitOfWork) -> dict[str, Reason]:
+        """Return why mailboxes do not get the send: its collapse key was resolved for the user, or the user has a newer
+        notification with the key, which would have replaced this one."""
+        key, accepted_at, require_ack = self.collapse_key, self.accepted_at, self._request.require_ack
+        reasons = {mailbox_of(self._tenant, user): Reason.RESOLVED for user in self._resolved}
+        for mailbox in self.mailboxes if key and accepted_at else ():
+            newer = [n for n in unit.list_live(mailbox, key or "") if state.is_newer(n, accepted_at)]
+            if any(n.require_ack or not require_ack for n in newer):
+                reasons.setdefault(mailbox, Reason.REPLACED)
+        return reasons
+
+    def _documents(self, digest: Digest | None, obsolete: Mapping[str, Reason]) -> SendDocuments:
         return SendDocuments(
             self._tenant,
             self._request,
             self._ids,
             self._texts,
             digest,
-            self._resolved,
+            obsolete,
+            self.accepted_at,
             self._requeue_after,
             self._traceparent,
         )

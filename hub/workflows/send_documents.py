@@ -1,6 +1,7 @@
 """The documents of one send: its record, and the notification, receipts, and deliveries of each recipient."""
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -37,15 +38,16 @@ from hub.workflows.send_texts import SendIds, SendTexts, template_error_text
 
 
 class SendDocuments(Struct, frozen=True):
-    """Builds the documents of one send. `texts` is set if the send has a template. `resolved`: the users for whom the
-    collapse key of a scheduled send was resolved. `requeue_after`: see `RecipientsWork`."""
+    """Builds the documents of one send. `texts` is set if the send has a template. `obsolete`: the mailboxes that
+    do not get the send, with the reason. `accepted_at`, `requeue_after`: see `RecipientsWork`."""
 
     tenant: str
     request: SendRequest
     ids: SendIds
     texts: SendTexts | None
     digest: Digest | None = None
-    resolved: frozenset[str] = frozenset()
+    obsolete: Mapping[str, Reason] = {}
+    accepted_at: datetime | None = None
     requeue_after: timedelta | None = None
     traceparent: str | None = None
 
@@ -140,17 +142,18 @@ class SendDocuments(Struct, frozen=True):
         return Content(title="", body=""), template_error_text(content)
 
     def _add_notification(self, unit: UnitOfWork, n: Notification) -> Notification:
-        """Add a notification. If it has a collapse key, remove the live notifications that it replaces. If the key was
-        resolved for the user, only the reasons are stored."""
-        if n.user_id in self.resolved:
-            removed = state.removed(DeliveryStatus.CANCELLED, Reason.RESOLVED)
+        """Add a notification. If it has a collapse key, remove the live notifications that it replaces. If it is
+        obsolete, only the reasons are stored."""
+        if reason := self.obsolete.get(n.mailbox):
+            removed = state.removed(DeliveryStatus.CANCELLED, reason)
             return unit.add(removed(n, unit.now) or n)
         if not n.collapse_key:
             return unit.add(n)
-        older = state.replaced_by(n, unit.list_live(n.mailbox, n.collapse_key))
+        live = unit.list_live(n.mailbox, n.collapse_key)
+        older = state.replaced_by(n, [one for one in live if not state.is_newer(one, self.accepted_at)])
         count = state.collapsed_count(older)
-        for live in older:
-            remove(unit, live, Reason.REPLACED)
+        for one in older:
+            remove(unit, one, Reason.REPLACED)
         return unit.add(replace(n, collapsed_count=count))
 
     def _add_deliveries(
