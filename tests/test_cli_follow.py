@@ -73,12 +73,16 @@ async def test_follow_updates_a_terminal_in_place_and_reports_failures(servers: 
         async def shown() -> bool:
             return b"ACCEPTED 2" in received
 
+        async def shown_again() -> bool:
+            return b"ACCEPTED 2" in received.partition(b"Reconnecting.")[2]
+
         await eventually(shown, 30)
         async with Command(*fields, jwt_secret=SECRET) as piped:
             await piped.wait_for_output("EMAIL: ACCEPTED 2")
             await deployment.apis[0].stop()
             await piped.wait_for_output("is stopping or restarting. Reconnecting.")
             await deployment.apis[0].start()
+            await eventually(shown_again, 30)
             await deployment.workers[0].start()
             assert await piped.wait(60) == 1
             assert piped.out.splitlines()[-1].startswith(f"2 deliveries FAILED. To send again: hub replay --send {id}")
