@@ -10,9 +10,14 @@ from tests.test_filter_inputs import AUDIENCE
 UPSERT = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
 SUBSCRIBE = "mutation ($topic: String!, $users: [ID!]!) { subscribeToTopic(topic: $topic, users: $users) }"
 PEOPLE: list[Json] = [
-    {"id": "ann", "email": "Ann@example.org", "locale": "en", "attributes": {"plan": "pro", "age": 30}},
-    {"id": "bob", "name": "Bob", "timezone": "UTC", "attributes": {"plan": "free", "tags": ["beta", "vip"]}},
-    {"id": "eve", "attributes": {"plan": "pro", "age": 17, "address": {"city": "Berlin"}}},
+    {"id": "ann", "email": "Ann@example.org", "locale": "en", "attributes": {"plan": "pro", "age": 30, "score": 1}},
+    {
+        "id": "bob",
+        "name": "Bob",
+        "timezone": "UTC",
+        "attributes": {"plan": "free", "tags": ["beta", "vip"], "score": 1.0},
+    },
+    {"id": "eve", "attributes": {"plan": "pro", "age": 17, "address": {"city": "Berlin"}, "score": 2.0**63}},
 ]
 FILTERS: list[tuple[Json, list[str]]] = [
     ({"attributes.plan": "pro"}, ["ann", "eve"]),
@@ -21,7 +26,14 @@ FILTERS: list[tuple[Json, list[str]]] = [
     ({"attributes.address.city": {"startsWith": "Ber"}}, ["eve"]),
     ({"attributes.age": None}, ["bob"]),
     ({"attributes.age": {"not": 30}}, ["bob", "eve"]),
+    ({"attributes.score": 1}, ["ann", "bob"]),
+    ({"attributes.score": 1.0}, ["ann", "bob"]),
+    ({"attributes.score": {"in": [1.0, "1"]}}, ["ann", "bob"]),
+    ({"attributes.score": 2.0**63}, ["eve"]),
+    ({"attributes.score": {"gt": 2**63 - 1}}, ["eve"]),
+    ({"attributes.score": {"lte": 2**63 - 1}}, ["ann", "bob"]),
     ({"email": "ann@EXAMPLE.org"}, ["ann"]),
+    ({"email": {"startsWith": "ANN@"}}, ["ann"]),
     ({"locale": "de"}, ["bob", "eve"]),
     ({"timezone": {"in": ["Europe/Berlin"]}}, ["ann", "eve"]),
     ({"topics": "releases"}, ["ann", "bob"]),

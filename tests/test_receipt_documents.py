@@ -1,6 +1,8 @@
 """Stored receipts: one document per transaction, the change streams that read them, and erasure."""
 
 import asyncio
+import random
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 from typing import Any
@@ -20,6 +22,7 @@ from hub.status import receipt_change_stream, receipts
 from hub.status.receipt_change_stream import ReceiptStreams, StreamedReceipt
 from hub.status.receipts import ROWS_MAX, pack, unpack
 from hub.utc_time import now
+from tests.broadcasts import broadcast, create_users
 from tests.client import Json, Tenant, eventually
 from tests.mongo_assertions import stored_receipts
 from tests.processes import SECRET, Deployment
@@ -82,6 +85,21 @@ async def test_cursor_of_a_send_resumes_all_receipts_of_the_tenant(tenant: Tenan
     await tenant.send("last")
     async with open_receipts(tenant, after=first["cursor"]) as feed:
         assert [receipt["userId"] for receipt in await feed.take(3)] == [*(row["userId"] for row in rest), "last"]
+
+
+async def test_reader_cut_off_in_the_chunks_of_a_broadcast_gets_every_row_once(tenant: Tenant) -> None:
+    users = [f"user-{number:03}" for number in range(450)]
+    await create_users(tenant, users)
+    send = await broadcast(tenant, channels=["IN_APP", "SMS"])
+    received: list[Json] = []
+    while left := 2 * len(users) - len(received):  # by each process in turn
+        cursor = received[-1]["cursor"] if received else None
+        async with open_receipts(tenant, send["id"], after=cursor) as feed:
+            received += await feed.take(min(random.randint(1, 130), left), WITHIN_S)
+    rows = Counter((receipt["userId"], receipt["channel"]) for receipt in received)
+    assert rows == Counter((user, channel) for user in users for channel in ("IN_APP", "SMS"))
+    ids = [receipt["id"] for receipt in received]
+    assert len(set(ids)) == len(ids)
 
 
 async def test_receipts_of_one_transaction_are_one_document(tenant: Tenant, database: Database) -> None:

@@ -86,13 +86,20 @@ async def wait_for_states(
         assert found == expected, found
 
 
-async def wait_until_quiet(tenant: Tenant, id: str) -> list[Json]:
+async def wait_until_quiet(tenant: Tenant, id: str, within_s: float = 30) -> list[Json]:
     """Return the deliveries of a send once none is due and none is being processed."""
+    found: list[Json] = []
 
-    async def quiet() -> list[Json] | None:
+    def moving() -> list[Json]:
+        return [one for one in found if one["status"] in {"ACCEPTED", "PROCESSING", "RETRYING"}]
+
+    async def quiet() -> bool:
+        nonlocal found
         found = await list_all_deliveries(tenant, sendId=id)
-        moving = [one for one in found if one["status"] in {"ACCEPTED", "PROCESSING", "RETRYING"}]
-        return None if moving else found
+        return not moving()
 
-    found: list[Json] = await eventually(quiet, 30)
+    try:
+        await eventually(quiet, within_s)
+    except AssertionError:
+        assert moving() == []
     return found
