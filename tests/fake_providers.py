@@ -67,6 +67,10 @@ class FakeMailServer:
         self.cut()
         await asyncio.sleep(0)
 
+    async def reopen(self) -> None:
+        """Listen again."""
+        self._server = await asyncio.get_running_loop().create_server(self._connected, "127.0.0.1", self.port)
+
     def cut(self) -> None:
         """Abort all connections."""
         for protocol in self._transports:

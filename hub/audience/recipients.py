@@ -16,12 +16,13 @@ from pymongo import ASCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
 from hub.audience.audience_count import AudienceCounts
-from hub.audience.filters import Node, parse
+from hub.audience.filters import And, Field, FieldName, In, Node, parse
 from hub.audience.tenants import Tenants
 from hub.audience.topics import COLLECTION as TOPICS
 from hub.audience.topics import SUBSCRIPTIONS
 from hub.audience.user_selection import UserSelection
 from hub.audience.users import COLLECTION as USERS
+from hub.decide.failure_guard import Canary
 from hub.errors import NotFound
 from hub.model import SendAudience, SubscriptionState, mailbox_of, tenant_of, topic_id, user_of
 from hub.platform.connections import Database, Document
@@ -31,6 +32,8 @@ PARTS_MAX = 16
 COUNT_MAX = 2 * PART_SIZE
 SAMPLE_SIZE = 2000  # documents of the whole collection
 FIRST_SLICES_MAX = 10
+CANARY_SLICE = 5000  # users of whom only the ids are read
+CANARY_SLICES_MAX = 4  # per call
 AFTER_PREFIX = "\x01"
 """A boundary is the beginning of a key and this character, which no id contains. It names no user."""
 
@@ -68,16 +71,38 @@ class Recipients:
         """Return the first keys of recipients that are greater than `after` and less than `end`, up to `limit`. If the
         recipients match a filter, there may be fewer although others follow."""
         if audience.where is not None:
-            return await self._list_matching(audience.where, after, end, limit)
+            return await self._list_matching(to_node(audience.where), after, end, limit)
         source = self._source(audience, after, end)
-        docs = source.collection.find(source.match, {source.key: 1}, hint=source.index)
+        docs = source.collection.find(source.match, {"_id": 0, source.key: 1}, hint=source.index)
         keys = [doc[source.key] async for doc in docs.sort(source.key, ASCENDING).limit(limit)]
         return RecipientSlice(keys, keys[-1] if len(keys) == limit else None)
 
-    async def _list_matching(self, where: str, after: str, end: str, limit: int) -> RecipientSlice:
+    async def list_canary(
+        self, audience: SendAudience, canary: Canary, after: str, end: str, limit: int
+    ) -> RecipientSlice:
+        """Return the first keys of recipients in a canary, like `list_slice`. Of the other users, only ids are read."""
+        where = audience.where
+        source = audience if where is None else SendAudience(everyone=True)
+        keys: list[str] = []
+        position: str | None = after
+        for _ in range(CANARY_SLICES_MAX):
+            found = await self.list_slice(source, position or after, end, CANARY_SLICE)
+            keys += filter(canary.includes, found.keys)
+            position = found.position
+            if position is None or len(keys) >= limit:
+                break
+        if len(keys) > limit:
+            keys, position = keys[:limit], keys[limit - 1]
+        if where is None or not keys:
+            return RecipientSlice(keys, position)
+        ids = In(Field(FieldName.ID), frozenset((str, user_of(key)) for key in keys))
+        matching = await self._list_matching(And((ids, to_node(where))), after, end, limit)
+        return matching if matching.position is not None else replace(matching, position=position)
+
+    async def _list_matching(self, node: Node, after: str, end: str, limit: int) -> RecipientSlice:
         tenant = await self._tenants.get(tenant_of(after))
         until = None if end == bounds(tenant.id)[1] else user_of(end)
-        found = await self._selection.select(tenant, to_node(where), user_of(after), until, limit)
+        found = await self._selection.select(tenant, node, user_of(after), until, limit)
         keys = [mailbox_of(tenant.id, user) for user in found.users]
         return RecipientSlice(keys, None if found.position is None else mailbox_of(tenant.id, found.position))
 

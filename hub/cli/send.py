@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -93,6 +94,10 @@ Where = Annotated[
 Except = Annotated[
     list[str] | None, typer.Option("--except", help="The id of a user who does not get it. Can be repeated.")
 ]
+NoGuard = Annotated[
+    bool,
+    typer.Option("--no-guard", help="Send to all at once, and not to about 1 % first to see if the deliveries fail."),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print the first recipients and what would happen, and send nothing.")
 ]
@@ -120,6 +125,7 @@ def send(
     template: Template = None,
     template_data: TemplateData = None,
     ack: Annotated[bool, typer.Option("--ack", help="Ask recipients to acknowledge the notification.")] = False,
+    no_guard: NoGuard = False,
     dry_run: DryRun = False,
     follow: Follow = False,
     url: Url = "",
@@ -146,18 +152,17 @@ def send(
         "idempotencyKey": key,
         "collapseKey": collapse_key,
         "requireAck": ack,
+        "guard": not no_guard,
     }
     hub = resolve_hub(url, token, data)
-    access_token = hub.token(user=None, role=Role.SERVICE, tenant=tenant)
-    send_input |= _times(at, expires, hub, access_token)
+    new_token = partial(hub.token, user=None, role=Role.SERVICE, tenant=tenant)
+    send_input |= _times(at, expires, hub, new_token())
     if dry_run:
-        preview(hub, access_token, send_input)
-        return
-    sent = run_or_exit(execute(hub.url, access_token, SEND_MUTATION, input=send_input), hub)["send"]
+        preview(hub, new_token(), send_input)
+    sent = run_or_exit(execute(hub.url, new_token(), SEND_MUTATION, input=send_input), hub)["send"]
     _print_result(sent, scheduled=at is not None)
     if follow:
-        options = target_options(url, tenant, data)
-        follow_send(sent["send"]["id"], hub, lambda: hub.token(user=None, role=Role.SERVICE, tenant=tenant), options)
+        follow_send(sent["send"]["id"], hub, new_token, target_options(url, tenant, data))
 
 
 def _recipients(users: list[str], topic: str | None, where: str | None, *, everyone: bool) -> dict[str, Any]:

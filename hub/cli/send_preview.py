@@ -1,6 +1,7 @@
 """`hub send --dry-run`: the first recipients of a send, and what would happen."""
 
-from typing import Any
+import sys
+from typing import Any, NoReturn
 
 from hub.cli.api_client import execute, run_or_exit
 from hub.cli.target_hub import TargetHub
@@ -13,8 +14,8 @@ SIMULATE = """query ($input: SendInput!, $first: Int!) {
 }"""
 
 
-def preview(hub: TargetHub, token: str, send_input: dict[str, Any]) -> None:
-    """Print the decisions for the first recipients. Nothing is sent."""
+def preview(hub: TargetHub, token: str, send_input: dict[str, Any]) -> NoReturn:
+    """Print the decisions for the first recipients, and exit. Nothing is sent."""
     audience = run_or_exit(execute(hub.url, token, AUDIENCE, to=send_input["to"]), hub)["audience"]
     found = run_or_exit(execute(hub.url, token, SIMULATE, input=send_input, first=SHOWN), hub)["simulate"]
     people = "1 user" if audience["recipients"] == 1 else f"{audience['recipients']:,} users"
@@ -23,6 +24,7 @@ def preview(hub: TargetHub, token: str, send_input: dict[str, Any]) -> None:
         texts = [_decision(row) for row in one["decisions"] if row["reason"] != Reason.NOT_REQUESTED]
         print(f"{one['userId']}: {', '.join(texts)}")
     print("Nothing was sent, because of --dry-run.")
+    sys.exit(0)
 
 
 def _decision(row: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from hub.model import DeliveryStatus, SendStatus
 from hub.outbox.states import WAITING
 
 SUBSCRIPTION = """subscription ($id: ID!) {
-  send(id: $id) { id status reason sendAt recipients total counts { channel status count } }
+  send(id: $id) { id status reason pausedReason sendAt recipients total counts { channel status count } }
 }"""
 UNFINISHED = (*WAITING, DeliveryStatus.PROCESSING)
 BAR_CHARS = 20
@@ -124,7 +124,8 @@ def _heading(state: State) -> str:
     if _expands(state):
         recipients = f"{state['recipients']:,} of {state['total']:,} recipients"
     scheduled = f" for {state['sendAt']}" if state["status"] == SendStatus.SCHEDULED else ""
-    reason = f" ({state['reason']})" if state["reason"] else ""
+    why = state["pausedReason"] or state["reason"]
+    reason = f" ({why})" if why else ""
     return f"{state['status']}{scheduled}{reason}, {recipients}"
 
 

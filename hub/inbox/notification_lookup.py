@@ -51,6 +51,11 @@ class Notifications:
             users.setdefault(doc["send"], []).append(user_of(doc["mailbox"]))
         return users
 
+    async def find_recipients(self, send: str, since: str, mailboxes: Collection[str]) -> set[str]:
+        """Return those of `mailboxes` that have a notification of the send with an id greater than `since`."""
+        newer = {"mailbox": {"$in": list(mailboxes)}, "_id": {"$gt": since}, "send": send}
+        return {doc["mailbox"] async for doc in self._notifications.find(newer, {"mailbox": 1}, hint="feed")}
+
     async def find_sends(self, sends: Collection[str]) -> set[str]:
         """Return the ids in `sends` of which a notification is stored."""
         return set(await self._notifications.distinct("send", {"send": {"$in": list(sends)}}))

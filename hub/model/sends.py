@@ -30,13 +30,16 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     - `audience`: the recipients, unless the send names them. `excluded`: the users who do not get it.
     - `total`: the expected number of recipients of an expansion. `parts_left`: the number of its parts that are not
       complete. It is set until `recipients` is; until then, the parts have the number of recipients.
+    - `canary_below`: set while a guarded send is being expanded. See `hub.decide.failure_guard`. `guarded`: True until
+      the guard has decided. `guard_due_at`: the real time when the guard looks at the canary, or, if it has decided,
+      when the other parts begin. `guard_until`: the real time until which it waits for calls.
     - `content`: of a send without a template.
     - `template`: the key of the template. Its texts and those of the email layout have the recorded versions.
     - `template_title`: the title in the tenant's locale. `template_data`: JSON text that only the template reads.
     - `send_at`: the time for which the send was scheduled. `reason`: why it is FAILED or CANCELLED.
     - `recipient_ids`: the recipients of a small send that may have no notification when they are erased.
-    - `paused_reason`: why it is PAUSED. `paused_from`: the status that it had before. `resumed_at`: the real time of
-      the last resumption.
+    - `paused_reason`: why it is PAUSED. `paused_by_guard`: True if the failure guard paused it. `paused_from`: the
+      status that it had before. `resumed_at`: the real time of the last resumption.
     - `claim`: the token of the process that cancels, recalls, or resumes the send. `leased_until`: the real time when
       the lease of the claim ends, or when the next round begins. Both are None when the change is complete.
     - `remaining`: the number of documents that this change still concerns. `recalled_to`: the last notification that
@@ -56,6 +59,10 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     excluded: tuple[str, ...] = ()
     total: int | None = None
     parts_left: int | None = None
+    canary_below: int | None = None
+    guarded: bool = False
+    guard_due_at: datetime | None = None
+    guard_until: datetime | None = None
     collapse_key: str | None = None
     steps: tuple[Step, ...] = ()
     send_at: datetime | None = None
@@ -68,6 +75,7 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     template_data: str | None = None
     recipient_ids: tuple[str, ...] | None = None
     paused_reason: str | None = None
+    paused_by_guard: bool = False
     paused_from: SendStatus | None = None
     resumed_at: datetime | None = None
     claim: str | None = None

@@ -115,6 +115,11 @@ lane_waiting = Gauge(
 lane_oldest = Gauge(
     "hub_lane_oldest_seconds", "Seconds since the oldest queued delivery was accepted.", ["channel", "priority"]
 )
+guarded_sends = Counter(
+    "hub_guarded_sends",
+    "Decisions of the failure guard: `passed`, `undecided` (passed after too few calls), or `failed` (paused).",
+    ["result"],
+)
 breakers_open = Gauge("hub_breakers_open", "Circuit breakers that are open, across all workers.", ["provider"])
 flushes = Counter("hub_queue_flushes", "Number of times the queue was refilled because Redis had lost its data.")
 

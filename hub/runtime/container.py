@@ -317,7 +317,7 @@ def _build_services(
 
 
 def _build_scheduler(settings: Settings, stores: Stores, queue: _Queue, inbox: _Inbox, services: Services) -> Scheduler:
-    now = stores.hub_clock.now
+    now, texts, changes = stores.hub_clock.now, services.send_texts, inbox.pause.rounds.changes
     notifications = DueNotifications(inbox.inboxes, inbox.actions, now)
     deliveries = DueJobs("deliveries", queue.delivery_claims, queue.lanes, now, settings)
     webhook_calls = DueJobs("webhook_calls", queue.webhook_claims, queue.lanes, now, settings)
@@ -332,7 +332,7 @@ def _build_scheduler(settings: Settings, stores: Stores, queue: _Queue, inbox: _
         PeriodicTask("lost_digests", queue.digest_items.release_lost),
         PeriodicTask("releases", inbox.releases.tick, RELEASE_BATCH_SIZE),
         PeriodicTask("due_sends", due_sends.tick, DUE_SENDS_BATCH_SIZE),
-        *expansion_tasks(inbox.expansion, services.users, inbox.committer, services.send_texts, now),
+        *expansion_tasks(inbox.expansion, inbox.users, inbox.committer, texts, changes, queue.deliveries, now),
         PeriodicTask("send_changes", functools.partial(inbox.pause.rounds.tick, inbox.cancellation, inbox.pause)),
         PeriodicTask("resolutions", inbox.resolve.continue_resolutions),
         PeriodicTask("retention_sweeps", inbox.retention.continue_sweeps),

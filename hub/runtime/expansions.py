@@ -14,12 +14,16 @@ from hub.inbox.committer import Committer
 from hub.platform.connections import Database
 from hub.platform.oplog import Oplog
 from hub.settings import Settings
+from hub.status.deliveries import Deliveries
 from hub.status.expanding_sends import ExpandingSends
 from hub.status.expansion_parts import ExpansionParts
+from hub.status.guarded_sends import GuardedSends
+from hub.status.send_changes import SendChanges
 from hub.status.sends import Sends
 from hub.utc_time import Clock, RealClock
 from hub.workflows.expansion_chunk import ChunkStores
 from hub.workflows.expansions import LEASE_DEADLINES, PARTS_AT_ONCE, Expansions
+from hub.workflows.failure_guard import FailureGuard
 from hub.workflows.scheduler import PeriodicTask
 from hub.workflows.send_texts import SendTextRenderer
 from hub.workflows.start_expansion import StartExpansion
@@ -36,6 +40,7 @@ class ExpansionComponents:
     start: StartExpansion
     stop: StopExpansion
     oplog: Oplog
+    guarded: GuardedSends
 
 
 def build_expansion_components(
@@ -53,14 +58,21 @@ def build_expansion_components(
         recipients=recipients,
         parts=parts,
         chunk_stores=ChunkStores(parts, expanding, sends, tenants, settings, real_clock),
-        start=StartExpansion(recipients, expanding, tenants, real_clock),
+        start=StartExpansion(recipients, expanding, tenants, settings, real_clock),
         stop=StopExpansion(parts, expanding, real_clock),
         oplog=Oplog(database, settings.oplog_hours),
+        guarded=GuardedSends(database),
     )
 
 
 def expansion_tasks(
-    components: ExpansionComponents, users: Users, committer: Committer, texts: SendTextRenderer, clock: Clock
+    components: ExpansionComponents,
+    users: Users,
+    committer: Committer,
+    texts: SendTextRenderer,
+    changes: SendChanges,
+    deliveries: Deliveries,
+    clock: Clock,
 ) -> list[PeriodicTask]:
     """Return the tasks of a worker that expand sends."""
     expansions = Expansions(
@@ -73,4 +85,7 @@ def expansion_tasks(
         components.oplog,
         clock,
     )
-    return [PeriodicTask("expansions", expansions.turn)] * PARTS_AT_ONCE
+    stores, parts = components.chunk_stores, components.parts
+    failures_max = stores.settings.guard_failures
+    guard = FailureGuard(components.guarded, changes, parts, deliveries, failures_max, stores.real_clock)
+    return [*[PeriodicTask("expansions", expansions.turn)] * PARTS_AT_ONCE, PeriodicTask("failure_guard", guard.tick)]

@@ -129,6 +129,16 @@ class DeliverySettings(BaseModel):
         description="Hours that MongoDB's full oplog must cover; while it covers less, sends to many users wait, "
         "because they would end the cursors of receipt subscriptions; 0 disables the check.",
     )
+    guard_recipients: Count = Field(
+        10_000,
+        description="Number of recipients above which the failure guard sends a broadcast to about 1 % of them first.",
+    )
+    guard_failures: int = Field(
+        20,
+        ge=0,
+        le=100,
+        description="Percentage of these first deliveries that may fail; if more do, the broadcast is paused.",
+    )
     shutdown_timeout_s: PositiveSeconds = Field(
         10, description="Time in which a process must finish its work after SIGTERM."
     )

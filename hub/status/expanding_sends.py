@@ -105,6 +105,12 @@ def part_complete_update(id: str) -> UpdateOne:
     return UpdateOne({"_id": id}, {"$inc": {"parts_left": -1}})
 
 
+def canary_complete_update(id: str, now: datetime, until: datetime) -> UpdateOne:
+    """Return the update of a send whose canary is complete. The guard looks at it from `now`, and waits for its calls
+    up to `until`."""
+    return UpdateOne({"_id": id}, {"$inc": {"parts_left": -1}, "$set": {"guard_due_at": now, "guard_until": until}})
+
+
 def expanded_update(id: str, recipients: int, *, expired: bool) -> UpdateOne:
     """Return the update of a send whose last part is complete."""
     status = SendStatus.EXPIRED if expired and not recipients else SendStatus.ACCEPTED

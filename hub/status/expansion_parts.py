@@ -5,7 +5,8 @@
   the part when the lease has expired.
 - `stop` takes the tokens by writing every part. A chunk under way then conflicts or finds no token, and no other chunk
   begins until `resume`.
-- The index `turns` contains the parts that may be claimed. A part that is complete or stopped has no `turn_at`.
+- The index `turns` contains the parts that may be claimed. A part that is complete or stopped, or waits for the failure
+  guard, has no `turn_at`.
 - Boundaries between parts begin like ids and end in a character that no id contains. Only `after` and `set_aside` name
   users. They are deleted when the part is complete. `erase_user` removes an erased user from them.
 """
@@ -14,6 +15,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+from msgspec.structs import replace
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
@@ -60,6 +62,7 @@ class ExpansionPart(Record, frozen=True, rename={"id": "_id"}):
     """A part of an expansion. Keys of recipients are those of their mailboxes.
 
     - `begin`, `end`: the part contains the keys that are greater than `begin` and less than `end`.
+    - `canary`: the part contains those of all keys whose users are in the canary of the failure guard.
     - `after`: the checkpoint, which is the last key that was read, or `begin`.
     - `exhausted`: all keys were read. `set_aside`: those whose transactions conflicted, which are tried again.
     - `recipients`: the number of recipients so far.
@@ -74,6 +77,7 @@ class ExpansionPart(Record, frozen=True, rename={"id": "_id"}):
     begin: str
     end: str
     after: str
+    canary: bool = False
     recipients: int = 0
     set_aside: tuple[str, ...] = ()
     exhausted: bool = False
@@ -87,10 +91,11 @@ def part_id(send: str, number: int) -> str:
 
 
 def new_parts(
-    send: str, tenant: str, priority: Priority, boundaries: Sequence[str], now: datetime
+    send: str, tenant: str, priority: Priority, boundaries: Sequence[str], now: datetime, *, guarded: bool
 ) -> list[ExpansionPart]:
-    """Return the parts between successive `boundaries`."""
-    return [
+    """Return the parts between successive `boundaries`. If the send is guarded, they wait, and the canary is another
+    part."""
+    parts = [
         ExpansionPart(
             id=part_id(send, number),
             send=send,
@@ -99,11 +104,15 @@ def new_parts(
             begin=begin,
             end=end,
             after=begin,
-            turn_at=now,
-            leased_until=now,
+            turn_at=None if guarded else now,
+            leased_until=None if guarded else now,
         )
         for number, (begin, end) in enumerate(pairwise(boundaries))
     ]
+    if not guarded:
+        return parts
+    whole = replace(parts[0], id=part_id(send, len(parts)), end=boundaries[-1])
+    return [*parts, replace(whole, canary=True, turn_at=now, leased_until=now)]
 
 
 class ExpansionParts:
@@ -157,10 +166,12 @@ class ExpansionParts:
         match = {"send": send, "turn_at": {"$exists": True}}
         await self._parts.update_many(match, {"$set": {"token": new_id(), "leased_until": now}}, hint="send")
 
-    async def resume(self, send: str) -> None:
-        """Continue the parts of a send that `stop` has stopped."""
+    async def resume(self, send: str, *, guarded: bool) -> None:
+        """Begin or continue the parts of a send that wait or were stopped. If it is `guarded`, only its canary
+        continues."""
         now = self._real_clock()
-        match = {"send": send, "begin": {"$exists": True}, "turn_at": {"$exists": False}}
+        match: Document = {"send": send, "begin": {"$exists": True}, "turn_at": {"$exists": False}}
+        match |= {"canary": True} if guarded else {}
         await self._parts.update_many(match, {"$set": {"turn_at": now, "leased_until": now}}, hint="send")
 
     async def count_recipients(self, sends: Collection[str]) -> dict[str, int]:

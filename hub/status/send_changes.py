@@ -13,7 +13,7 @@ from hub.ids import new_id
 from hub.model import SEND_CONTENT_FIELDS, Send, SendStatus
 from hub.platform.connections import Database, Document
 from hub.platform.tolerant_decoding import decode, decode_page
-from hub.status.sends import COLLECTION, PAUSE_FIELDS, UNSCHEDULED
+from hub.status.sends import COLLECTION, GUARD_FIELDS, PAUSE_FIELDS, UNSCHEDULED
 
 PAUSABLE = [SendStatus.SCHEDULED, SendStatus.EXPANDING, SendStatus.ACCEPTED]
 """The statuses in which a send can be paused, and to which it returns."""
@@ -35,12 +35,14 @@ class SendChanges:
         values = {"status": status, "claim": new_id(), "leased_until": lease_end}
         return await self._change(tenant, id, CANCELLABLE, {"$set": values, "$unset": UNSCHEDULED | unset})
 
-    async def mark_paused(self, tenant: str, id: str, reason: str) -> Send | None:
+    async def mark_paused(self, tenant: str, id: str, reason: str, *, by_guard: bool = False) -> Send | None:
         """Mark a send as paused. From now on, no call for it starts, and it is not published. Return None if its status
-        does not allow this."""
-        values = {"status": SendStatus.PAUSED, "paused_from": "$status", "paused_reason": {"$literal": reason}}
-        unset = ["due_at", *CLAIM_FIELDS]
-        return await self._change(tenant, id, PAUSABLE, [{"$set": values}, {"$unset": unset}])
+        does not allow this, or, with `by_guard`, if the failure guard has decided before."""
+        values: Document = {"status": SendStatus.PAUSED, "paused_from": "$status"}
+        values |= {"paused_reason": {"$literal": reason}} | ({"paused_by_guard": True} if by_guard else {})
+        unset = ["due_at", *CLAIM_FIELDS, *(GUARD_FIELDS if by_guard else ())]
+        match = {"guarded": True} if by_guard else None
+        return await self._change(tenant, id, PAUSABLE, [{"$set": values}, {"$unset": unset}], match)
 
     async def mark_resumed(self, tenant: str, id: str, now: datetime, lease_end: datetime) -> Send | None:
         """Give a paused send the status that it had, and claim the change. Return None if it is not paused."""
@@ -83,9 +85,14 @@ class SendChanges:
         await self._sends.update_many(match, {"$set": {"paused_reason": replacement}}, hint="status")
 
     async def _change(
-        self, tenant: str, id: str, statuses: list[SendStatus], update: Document | list[Document]
+        self,
+        tenant: str,
+        id: str,
+        statuses: list[SendStatus],
+        update: Document | list[Document],
+        more: Document | None = None,
     ) -> Send | None:
-        return await self._update({"_id": id, "tenant": tenant, "status": {"$in": statuses}}, update)
+        return await self._update({"_id": id, "tenant": tenant, "status": {"$in": statuses}} | (more or {}), update)
 
     async def _update(self, match: Document, update: Document | list[Document]) -> Send | None:
         doc = await self._sends.find_one_and_update(match, update, return_document=ReturnDocument.AFTER)

@@ -1,7 +1,7 @@
 """Send records and their counts."""
 
 from collections.abc import AsyncIterable, Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -30,9 +30,11 @@ STOP_REASONS = {
 }
 """The reasons of deliveries that are not sent because of the status of their send."""
 INDEXED_STATUSES = [status.value for status in SendStatus if status is not SendStatus.ACCEPTED]
-UNSCHEDULED = dict.fromkeys(("due_at", "expires_at", "scheduled"), "")
-"""Deletes the fields of a scheduled send that is no longer scheduled."""
-PAUSE_FIELDS = ("paused_reason", "paused_from")  # of a paused send
+GUARD_FIELDS = ("guarded", "guard_due_at", "guard_until")
+UNSCHEDULED = dict.fromkeys(("due_at", "expires_at", "scheduled", "canary_below", *GUARD_FIELDS), "")
+"""Deletes the fields of a send that is no longer scheduled or being expanded."""
+PAUSE_FIELDS = ("paused_reason", "paused_by_guard", "paused_from")  # of a paused send
+CLOCK_SKEW_MAX = timedelta(minutes=1)  # between two processes
 SMALL_SEND_MAX_RECIPIENTS = 100  # a send to more recipients keeps its content when they are erased
 
 Counts = dict[tuple[Channel, DeliveryStatus, str | None], int]
@@ -84,6 +86,12 @@ def indexes() -> Indexes:
                 name="scheduled_key",
                 partialFilterExpression={"scheduled": {"$exists": True}},
             ),
+            # `GuardedSends.list_due`: the sends whose canary is complete, first due first
+            IndexModel(
+                [("status", ASCENDING), ("guard_due_at", ASCENDING)],
+                name="guard_due",
+                partialFilterExpression={"guard_due_at": {"$exists": True}},
+            ),
             # cancellations, recalls, and resumptions that are not complete, first due first
             IndexModel(LEASES, name="leases", partialFilterExpression={"leased_until": {"$exists": True}}),
         ]
@@ -103,6 +111,7 @@ class Notifications(Protocol):
         self, send: str, first: int, after: str | None, *, hidden: bool = False
     ) -> list[Notification]: ...
     async def list_users(self, sends: Collection[str]) -> Mapping[str, list[str]]: ...
+    async def find_recipients(self, send: str, since: str, mailboxes: Collection[str]) -> set[str]: ...
     async def list_read(self, ids: Collection[str]) -> list[str]: ...
     async def count_statuses(self, sends: Collection[str]) -> AsyncIterable[Document]: ...
 
@@ -163,6 +172,11 @@ class Sends:
             {"tenant": tenant, "recipient_ids": user}, {"_id": 1}, hint="recipient_ids", session=session
         )
         return [doc["_id"] async for doc in docs.limit(limit)]
+
+    async def find_recipients(self, send: Send, mailboxes: Collection[str]) -> set[str]:
+        """Return those of `mailboxes` that have a notification of the send."""
+        since = first_id_at(send.created_at - CLOCK_SKEW_MAX)
+        return await self._notifications.find_recipients(send.id, since, mailboxes)
 
     async def erase_recipient(self, user: str, ids: Collection[str], session: AsyncClientSession) -> None:
         """Count an erased recipient of each send, once. Delete the content of the sends whose last recipient this was.

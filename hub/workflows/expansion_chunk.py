@@ -1,5 +1,7 @@
 """One chunk of an expansion: recipients of one part, with the part's checkpoint, in one transaction."""
 
+from datetime import timedelta
+
 from msgspec import Struct
 from msgspec.structs import replace
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -9,13 +11,21 @@ from hub.errors import HubError, TooLarge
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.settings import Settings
 from hub.status import expansion_parts, sends
-from hub.status.expanding_sends import ExpandingSend, ExpandingSends, expanded_update, part_complete_update
+from hub.status.expanding_sends import (
+    ExpandingSend,
+    ExpandingSends,
+    canary_complete_update,
+    expanded_update,
+    part_complete_update,
+)
 from hub.status.expansion_parts import ExpansionPart, ExpansionParts
 from hub.status.sends import Sends
 from hub.utc_time import RealClock
 from hub.workflows.recipients_work import RecipientsWork
 from hub.workflows.send_request import DecisionData, SendRequest
 from hub.workflows.send_texts import SendIds, SendTexts
+
+GUARD_WAIT_MAX = timedelta(minutes=10)  # for the calls of a canary
 
 
 class ClaimLost(HubError):
@@ -94,11 +104,14 @@ class ExpansionChunk(RecipientsWork):
 
     async def _complete(self, unit: UnitOfWork, left: int, session: AsyncClientSession) -> None:
         part, stores = self._part, self._stores
+        now = stores.real_clock()
         if left > 1:
             unit.update(expansion_parts.COLLECTION, part.id, expansion_parts.complete_update(part, None))
-            unit.update(sends.COLLECTION, part.send, part_complete_update(part.send))
+            after = part_complete_update(part.send)
+            if part.canary:
+                after = canary_complete_update(part.send, now, now + GUARD_WAIT_MAX)
+            unit.update(sends.COLLECTION, part.send, after)
             return
-        now = stores.real_clock()
         counts = await stores.parts.count_by_part(part.send, session)
         for id in counts.keys() - {part.id}:
             unit.update(expansion_parts.COLLECTION, id, expansion_parts.ended_update(id, now))

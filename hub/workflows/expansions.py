@@ -26,13 +26,14 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hub.audience.recipients import Recipients
+from hub.audience.recipients import Recipients, RecipientSlice
 from hub.audience.users import Users
+from hub.decide.failure_guard import Canary
 from hub.errors import TooLarge
 from hub.inbox.committer import Committer
 from hub.inbox.mailbox_decoding import UnreadableMailbox
 from hub.inbox.works import Contended
-from hub.model import user_of
+from hub.model import Send, user_of
 from hub.platform.oplog import Oplog
 from hub.status.expanding_sends import ExpandingSend
 from hub.status.expansion_parts import ExpansionPart
@@ -157,14 +158,25 @@ class Expansions:
             return _Chunk(of, request, replace(part, set_aside=()), (), part.after, exhausted=True)
         if part.set_aside and (part.exhausted or random.random() < SET_ASIDE_SHARE):  # noqa: S311 - not a secret
             return _Chunk(of, request, part, part.set_aside[:1], part.after, part.exhausted, retried=True)
-        assert request.audience
-        found = await self._recipients.list_slice(request.audience, part.after, part.end, CHUNK_SIZE)
+        found = await self._list_recipients(part, of.send, request)
         excluded = set(of.send.excluded)
         keys = [key for key in found.keys if user_of(key) not in excluded]
         after = found.position or part.after
         if keys and (found.position is None or found.position == found.keys[-1]):
             after = keys[-1]  # a recipient: the transaction conflicts with the erasure of its recipients
         return _Chunk(of, request, part, keys, after, exhausted=found.position is None)
+
+    async def _list_recipients(self, part: ExpansionPart, send: Send, request: SendRequest) -> RecipientSlice:
+        """Return the next recipients of a part. Users who have got the send with its canary are left out. Those who
+        joined later are not, although they would have been in the canary."""
+        assert request.audience
+        canary = Canary(send.id, send.canary_below) if send.canary_below is not None else None
+        if canary and part.canary:
+            return await self._recipients.list_canary(request.audience, canary, part.after, part.end, CHUNK_SIZE)
+        found = await self._recipients.list_slice(request.audience, part.after, part.end, CHUNK_SIZE)
+        chosen = [key for key in found.keys if canary and canary.includes(key)]
+        reached = await self._stores.sends.find_recipients(send, chosen) if chosen else ()
+        return replace(found, keys=[key for key in found.keys if key not in reached]) if reached else found
 
     async def _commit(self, chunk: _Chunk, keys: Sequence[str], behind: ExpansionPart) -> None:
         """Commit the notifications of recipients, and the part with its new checkpoint."""

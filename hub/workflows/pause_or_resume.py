@@ -73,7 +73,7 @@ class SendPause:
         if send.status is SendStatus.SCHEDULED:
             return Round(0)
         if send.parts_left is not None:
-            await self._parts.resume(send.id)
+            await self._parts.resume(send.id, guarded=send.guarded)
         await self._held.keep_running(send.id)
         changed, found = 0, SLICE
         while found == SLICE and changed < ROUND_SIZE:

@@ -65,6 +65,7 @@ class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     collapse_key: str | None = None
     throttle: Throttle | None = None
     digest: Digest | None = None
+    guard: bool = True
 
     @property
     def requested(self) -> Requested:

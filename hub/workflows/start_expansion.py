@@ -7,10 +7,12 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from hub.audience.recipients import RecipientParts, Recipients
 from hub.audience.tenants import COLLECTION as TENANTS
 from hub.audience.tenants import Tenants, default_category
+from hub.decide.failure_guard import canary_below
 from hub.errors import HubError, RateLimited
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.inbox.works import WorkDefaults
-from hub.model import Send, SendStatus, document
+from hub.model import Category, Channel, Priority, Send, SendStatus, document
+from hub.settings import Settings
 from hub.status import expansion_parts, sends
 from hub.status.expanding_sends import ExpandingSends, expanding_document, expanding_update
 from hub.utc_time import RealClock
@@ -36,11 +38,17 @@ class NewExpansion(Struct, frozen=True):
 
 class StartExpansion:
     def __init__(
-        self, recipients: Recipients, expanding: ExpandingSends, tenants: Tenants, real_clock: RealClock
+        self,
+        recipients: Recipients,
+        expanding: ExpandingSends,
+        tenants: Tenants,
+        settings: Settings,
+        real_clock: RealClock,
     ) -> None:
         self.recipients = recipients
         self.expanding = expanding
         self.tenants = tenants
+        self.settings = settings
         self.real_clock = real_clock
 
     async def check(self, tenant: str, request: SendRequest, field: str) -> None:
@@ -94,8 +102,11 @@ class StartExpansionWork(WorkDefaults):
             category = default_category(new.request.category)
         if new.key:
             new.key.record(unit, new.ids.send)
+        guarded = self._is_guarded(category)
         priority, boundaries = new.request.priority or category.priority, self._parts.boundaries
-        parts = expansion_parts.new_parts(new.ids.send, self._tenant, priority, boundaries, start.real_clock())
+        parts = expansion_parts.new_parts(
+            new.ids.send, self._tenant, priority, boundaries, start.real_clock(), guarded=guarded
+        )
         for part in parts:
             unit.insert(expansion_parts.COLLECTION, document(part))
         send = replace(
@@ -103,6 +114,8 @@ class StartExpansionWork(WorkDefaults):
             status=SendStatus.EXPANDING,
             total=self._parts.total,
             parts_left=len(parts),
+            guarded=guarded,
+            canary_below=canary_below(self._parts.total) if guarded else None,
             recipient_ids=None,
         )
         if new.due:
@@ -110,3 +123,10 @@ class StartExpansionWork(WorkDefaults):
         else:
             unit.insert(sends.COLLECTION, expanding_document(send, self._text))
         return send
+
+    def _is_guarded(self, category: Category) -> bool:
+        """Return True if the send is large, and has a channel on which the first calls may fail."""
+        request, settings = self._new.request, self._start.settings
+        leaving = settings.configured.intersection(request.requested.channels_in(category)) - {Channel.IN_APP}
+        urgent = (request.priority or category.priority) is Priority.CRITICAL
+        return request.guard and not urgent and bool(leaving) and self._parts.total > settings.guard_recipients

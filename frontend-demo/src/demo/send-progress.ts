@@ -173,8 +173,7 @@ export class DemoSendProgress extends LitElement {
           ${[
             recipientsText(progress),
             this.when(progress),
-            reason && reasonLabel(reason),
-            pausedReason,
+            pausedReason ?? (reason && reasonLabel(reason)),
             remaining && `${remaining.toLocaleString("en")} still to change`,
           ]
             .filter(Boolean)

@@ -200,6 +200,12 @@ class SendInput:
         default=None,
         description=f"The ids of users who do not get the send, at most {EXCEPT_MAX}, such as the user who caused it.",
     )
+    guard: bool | None = strawberry.field(
+        default=True,
+        description="False to send to all recipients at once. Otherwise, a send to more than `HUB_GUARD_RECIPIENTS` "
+        "(default 10,000) users first goes to about 1 % of them, and is paused if too many of these deliveries fail. "
+        "Sends with priority CRITICAL are not guarded.",
+    )
 
 
 def to_send_request(send: SendInput, settings: Settings, now: datetime, field: str) -> SendRequest:
@@ -235,6 +241,7 @@ def to_send_request(send: SendInput, settings: Settings, now: datetime, field: s
         send_at=send.send_at,
         expires_at=send.expires_at,
         require_ack=bool(send.require_ack),
+        guard=send.guard is not False,
         throttle=_to_throttle(send.throttle, f"{field}.throttle") if send.throttle else None,
         digest=_to_digest(send.digest, f"{field}.digest") if send.digest else None,
         collapse_key=None if send.collapse_key is None else valid_key(send.collapse_key, f"{field}.collapseKey"),

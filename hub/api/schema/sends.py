@@ -84,6 +84,10 @@ async def _notifications(
     return SendNotificationConnection(**sliced_page_fields(rows, size, after))
 
 
+def _reason(root: Parent[model.Send]) -> str | None:
+    return root.paused_reason if root.paused_by_guard else root.reason
+
+
 @strawberry.type(description="The content of a send.")
 class Content:
     title: str = strawberry.field(description="The title in plain text.")
@@ -100,12 +104,17 @@ class Send:
     category: str = strawberry.field(description="The key of the category.")
     status: model.SendStatus
     created_at: datetime
-    reason: str | None = strawberry.field(description="The reason that the send is FAILED or CANCELLED, if known.")
+    reason: str | None = strawberry.field(
+        resolver=_reason,
+        metadata={PROJECTION: _reason},
+        description="The reason that the send is FAILED or CANCELLED, if known, or that the failure guard paused it.",
+    )
     send_at: datetime | None = strawberry.field(
         description="The time for which the send was scheduled. Null if it was published immediately."
     )
     paused_reason: str | None = strawberry.field(
-        description="The reason that the send is PAUSED, such as the subject of the token that paused it."
+        description="The reason that the send is PAUSED: the subject of the token that paused it, or the failures that "
+        "the failure guard found. Null if it is not PAUSED."
     )
     collapse_key: str | None = strawberry.field(
         description="The collapse key of the notifications. Null after the last recipient of a send to at most "
