@@ -282,7 +282,7 @@ async def test_progress_shows_what_is_held_until_when(quiet_alice: DemoPage, vie
     await expect(deliveries.get_by_role("row", name="Inbox 2 delivered")).to_be_visible()
     await expect(deliveries.get_by_role("row", name=re.compile("Web push .*1 held"))).to_be_visible()
     await expect(
-        progress.get_by_text(re.compile(r"1 held until \d\d:\d\d: Web push \(The user's quiet hours\)"))
+        progress.get_by_text(re.compile(r"1 held until (\w+ )?\d\d:\d\d: Web push \(The user's quiet hours\)"))
     ).to_be_visible()
     held = quiet_alice.row("alice", "WEB_PUSH")
     await expect(held).to_have_text(re.compile(r"Held\s+The user's quiet hours\s+until (\w+ )?\d\d:\d\d"))
