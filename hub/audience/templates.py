@@ -5,7 +5,8 @@ changed again: it is valid from its `version` until the change `until`. A deleti
 document without texts. The state of a key at any version is therefore one query, and can be cached without expiry.
 
 A change is one transaction that writes the document of the tenant first. Concurrent changes of one tenant conflict
-there, so each change gets its own version, and the limits are exact.
+there, so each change gets its own version, and the limits are exact. It also increments the version of the tenant, so
+the current versions of keys are cached as long as the tenant has the same version.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ from hub.decide.templates.parts import StoredTemplate
 from hub.errors import NotFound, TooLarge
 from hub.ids import new_id
 from hub.iso_duration import DAY_S
-from hub.model import CURRENT_UNTIL, Channel, Template, TemplateTexts, document
+from hub.model import CURRENT_UNTIL, Channel, Template, TemplateTexts, Tenant, document
 from hub.platform.connections import Database, Document, Indexes
 from hub.platform.shared_reads import SharedReads
 from hub.platform.tolerant_decoding import decode
@@ -40,6 +41,7 @@ KEY_MAX_BYTES = 8 << 20  # all current texts of a key, which are read and cached
 LIST_MAX_BYTES = 8 << 20
 CACHE_MAX_BYTES = 64 << 20
 SET_OVERHEAD_BYTES = 1024
+CACHED_VERSIONS = 10_000  # keys
 TEXT_FIELDS = tuple(TemplateTexts.__struct_fields__)
 WITHOUT_HTML = {"html": 0, "compiled_html": 0}
 ERASED_AUTHOR = "erased"
@@ -78,12 +80,22 @@ class Templates:
         self._sets: LRUCache[tuple[str, str, int], tuple[TemplateSet, int]] = LRUCache(
             CACHE_MAX_BYTES, getsizeof=lambda entry: entry[1]
         )
+        self._versions: LRUCache[tuple[str, str], tuple[int, int | None]] = LRUCache(CACHED_VERSIONS)
+        """The version of the tenant, and the current version, by tenant and key."""
         self._version_reads = SharedReads(self._read_version)
         self._set_reads = SharedReads(self._read_set)
 
     async def current_version(self, tenant: str, key: str) -> int | None:
         """Return the number of the last change of a key, or None if it never had a text."""
         return await self._version_reads.get((tenant, key))
+
+    async def version_in(self, tenant: Tenant, key: str) -> int | None:
+        """Return the current version of a key of a tenant that was read for this call. See `current_version`."""
+        read_for, version = self._versions.get((tenant.id, key), (None, None))
+        if read_for != tenant.version:
+            version = await self.current_version(tenant.id, key)
+            self._versions[tenant.id, key] = tenant.version, version
+        return version
 
     async def _read_version(self, id: tuple[str, str]) -> int | None:
         return await self._newest_version(*id, None)

@@ -1,8 +1,8 @@
 """Computes the plan for one recipient of one send. Performs no I/O.
 
 For each channel, the checks run in order, and the first check that fails determines the decision. For a required
-category, only the preference checks are skipped. All users without preferences and devices get the same plan, which is
-cached.
+category, only the preference checks are skipped. All users without devices and without preferences for channels or
+categories get the same plan, which is cached.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from hub.decide.effective_preferences import EffectivePreferences
 from hub.email_address import is_email_address
 from hub.model import (
-    NO_PREFERENCES,
     Category,
     CategoryPreference,
     Channel,
@@ -30,7 +29,7 @@ from hub.model import (
 )
 
 CACHED_PLANS = 4096
-EPOCH = datetime.min.replace(tzinfo=UTC)  # the plan of a user without preferences does not depend on the time
+EPOCH = datetime.min.replace(tzinfo=UTC)  # the cached plan does not depend on the time
 CHANNELS = tuple(Channel)
 PHONE_CHANNELS = (Channel.SMS, Channel.WHATSAPP)
 
@@ -166,7 +165,8 @@ def plan(
     """Return the plan. `defaults` are the tenant's preferences. `configured` are the channels that have a provider."""
     if requested.steps_in(category):
         return _plan(requested, category, _recipient(category, defaults, user, configured, now))
-    if not user.devices and not user.suppressed and user.preferences == NO_PREFERENCES and defaults == NO_PREFERENCES:
+    has_choices = user.preferences.concerns_channels or defaults.concerns_channels
+    if not (user.devices or user.suppressed or has_choices):
         return _default_plan(requested, category, configured, is_email_address(user.email), bool(user.phone))
     return _plan(requested, category, _recipient(category, defaults, user, configured, now))
 

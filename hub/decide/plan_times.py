@@ -43,8 +43,10 @@ def with_times(
 
     All interrupting deliveries of a notification that leave now count as one interruption. Over the daily limit, the
     notification is shown in the inbox unless the user switched that off."""
+    if not any(interrupts(decision) for decision in plan.external):
+        return TimedPlan(plan)
     availability = availability_of(user, tenant)
-    if availability is None or not any(interrupts(decision) for decision in plan.external):
+    if availability is None:
         return TimedPlan(plan)
     question = Question(user.id, plan.priority, category.required, expires_at)
     answer = when(availability, question, now)

@@ -74,6 +74,11 @@ class Preferences(Record, frozen=True):
         return self.quiet_schedule, self.do_not_disturb_until, self.daily_limit, digests
 
     @property
+    def concerns_channels(self) -> bool:
+        """Return True if a channel is switched on or off, or if something is set for a category."""
+        return bool(self.channels or self.categories)
+
+    @property
     def limits_interruptions(self) -> bool:
         """Return True if quiet hours, do-not-disturb, or a daily limit is set."""
         return bool(self.quiet_schedule or self.do_not_disturb_until) or self.daily_limit is not None

@@ -141,13 +141,11 @@ class SendTextRenderer:
         async def read_template(id: tuple[str, str]) -> _CurrentTemplate:
             tenant, key = id
             with pymongo.timeout(self._deadline_s):
-                version, layout_version, current_tenant = await asyncio.gather(
-                    templates.current_version(tenant, key),
-                    templates.current_version(tenant, LAYOUT),
-                    tenants.get(tenant),
-                )
+                current = await tenants.get(tenant)
+                version = await templates.version_in(current, key)
+                layout_version = await templates.version_in(current, LAYOUT)
                 texts = TemplateSet(0, ()) if version is None else await templates.at_version(tenant, key, version)
-            return _CurrentTemplate(current_tenant, texts, layout_version)
+            return _CurrentTemplate(current, texts, layout_version)
 
         async def read_users(ids: Collection[str]) -> Mapping[str, User]:
             with pymongo.timeout(self._deadline_s):
@@ -221,9 +219,8 @@ class SendTextRenderer:
     ) -> int:
         """Render the in-app text of every recipient. Return the size of all texts."""
         mailboxes = [mailbox_of(tenant_id, user) for user in request.users]
-        users: Mapping[str, User] = {}
-        if not texts.recipient_texts.same_for_all(Channel.IN_APP):
-            users = await self._users.get_many(mailboxes)
+        same_for_all = texts.recipient_texts.same_for_all(Channel.IN_APP)
+        users = {} if same_for_all else await self._users.get_many(mailboxes)
         sizes: dict[int, int] = {}  # by the identity of the rendered texts
         total_bytes, render_time = 0, RenderTime(len(mailboxes), field)
         for notification, mailbox in zip(ids.notifications, mailboxes, strict=True):
@@ -234,6 +231,8 @@ class SendTextRenderer:
                 if id(rendered) not in sizes:
                     sizes[id(rendered)] = len(msgspec.json.encode(rendered))
                 total_bytes += sizes[id(rendered)]
+            if same_for_all:
+                return total_bytes * len(mailboxes)
         return total_bytes
 
 

@@ -355,7 +355,9 @@ def _cut_bytes(value: str, max_bytes: int) -> str:
 
 def _link(rendered: dict[str, str], name: str) -> str | None:
     """Return a rendered link, or None if it is not set or empty. Raise TemplateError."""
-    url = CONTROL_CHARACTERS.sub("", rendered.get(name, "")).strip()
+    if name not in rendered:
+        return None
+    url = CONTROL_CHARACTERS.sub("", rendered[name]).strip()
     if url and not is_link(url):
         raise TemplateError(f"the rendered link must be {LINK_RULE}", part=name)
     return url or None

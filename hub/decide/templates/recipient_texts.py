@@ -110,8 +110,10 @@ class RecipientTexts:
         """Return the template of a recipient, and the key of their result. Raise TemplateError."""
         locale, timezone = user.effective_locale(self._tenant), user.effective_timezone(self._tenant)
         template, shared = self._find(channel, locale, timezone)
+        if shared is not None:
+            return template, (template, channel, *shared)
         own = (*notification, unsubscribe_url, locale, timezone, user.name, user.email, user.attributes_text)
-        return template, (template, channel, *(own if shared is None else shared))
+        return template, (template, channel, *own)
 
     def _find(self, channel: Channel, locale: str, timezone: str) -> tuple[StoredTemplate, tuple[str, str] | None]:
         """Return the template of a recipient, and the key under which its rendering is shared. None: it is not."""
