@@ -39,7 +39,7 @@ class Process:
         unknown = settings.keys() - Settings.model_fields.keys()  # the hub ignores unknown variables
         assert not unknown, f"not settings: {sorted(unknown)}"
         self._command = command
-        self._environment = {
+        self.environment = {
             **os.environ,
             "HUB_MONGO_URL": mongo_url,
             "HUB_REDIS_URL": redis_url,
@@ -83,7 +83,7 @@ class Process:
         """Return when it serves or works. The port stays the same after a restart."""
         offset = len(self.log)
         if self.port:
-            self._environment["HUB_PORT"] = str(self.port)
+            self.environment["HUB_PORT"] = str(self.port)
         self._process = self._spawn()
         deadline = time.monotonic() + READY_S
         while time.monotonic() < deadline:
@@ -100,10 +100,10 @@ class Process:
 
     def _spawn(self) -> ForkedProcess | subprocess.Popen[bytes]:
         if self.forked:
-            return ForkedProcess([self._command], self._environment, self._log, self._log)
+            return ForkedProcess([self._command], self.environment, self._log, self._log)
         with self._log.open("ab") as log:
             command = [sys.executable, "-m", "hub", self._command]
-            return subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
+            return subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
 
     def kill(self) -> None:
         """Send SIGKILL."""

@@ -366,7 +366,7 @@ async def test_erased_user_is_in_no_part_of_an_expansion(
     _, tenant = idle
     await create_users(tenant, ["ann", "bob", "carol"])
     await broadcast(tenant, without=["bob"])
-    name: Any = waiting[0].apis[0]._environment["HUB_MONGO_DATABASE"]
+    name: Any = waiting[0].apis[0].environment["HUB_MONGO_DATABASE"]
     async with AsyncMongoClient(servers[0].url) as client:
         database = client[name]
         of_tenant = {"tenant": tenant.name}

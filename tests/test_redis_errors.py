@@ -54,7 +54,7 @@ class CutProcess(Process):
         with self._log.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "tests.redis_connection_cuts", self._command],
-                env=self._environment,
+                env=self.environment,
                 stdout=log,
                 stderr=log,
             )
