@@ -40,7 +40,7 @@ async def test_bench_send_prints_a_table() -> None:
 @pytest.mark.skipif(not FULL_SCALE, reason="takes most of a minute: `make prove` runs it")
 async def test_bench_all_at_a_small_size_writes_its_page_and_chart(tmp_path: Path) -> None:
     small = ["--seconds", "0.5", "--repeat", "1", "--size", "2000", "--sockets", "100", "--deliveries", "500"]
-    small += ["--items", "500", "--digests", "20", "--recipients", "1000"]
+    small += ["--items", "500", "--digests", "20", "--recipients", "1000", "--audience", "20000"]
     output = await bench("all", *small, "--into", str(tmp_path))
     page = (tmp_path / "benchmarks.md").read_text()
     for figure in (
@@ -52,6 +52,8 @@ async def test_bench_all_at_a_small_size_writes_its_page_and_chart(tmp_path: Pat
         "dispatch: webhooks",
         "digest: 500 held items",
         "storage: IN_APP",
+        "expansion: IN_APP, 20,000 recipients",
+        "expansion: CRITICAL sends",
     ):
         assert figure in output
         assert figure in page

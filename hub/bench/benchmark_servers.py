@@ -120,11 +120,12 @@ class BenchEnvironment:
 
     @asynccontextmanager
     async def worker(
-        self, database: str, *, null: Channel | None = None, **settings: str
+        self, database: str, *, null: Channel | None = None, on_first_core: bool = True, **settings: str
     ) -> AsyncIterator[MeasuredProcess]:
         """Run `hub work`. With `null`, it works on this channel only, and sends nothing."""
         arguments = ("hub.bench.worker_without_calls", null) if null else ("hub", "work")
-        async with self._start_process(*arguments, environment=self._environment(database, settings)) as target:
+        environment = self._environment(database, settings)
+        async with self._start_process(*arguments, environment=environment, on_first_core=on_first_core) as target:
             yield target
 
     @asynccontextmanager

@@ -129,8 +129,9 @@ static void print_sample(const char *name, Sample *sample) {
     qsort(sample->values, sample->count, sizeof(double), compare);
     double *values = sample->values;
     size_t last = sample->count - 1;
-    printf("\"%s\":{\"count\":%zu,\"min\":%.3f,\"p50\":%.3f,\"p90\":%.3f,\"p99\":%.3f,\"max\":%.3f}", name,
-           sample->count, values[0], values[last / 2], values[last * 9 / 10], values[last * 99 / 100], values[last]);
+    printf("\"%s\":{\"count\":%zu,\"min\":%.3f,\"p50\":%.3f,\"p90\":%.3f,\"p95\":%.3f,\"p99\":%.3f,\"max\":%.3f}", name,
+           sample->count, values[0], values[last / 2], values[last * 9 / 10], values[last * 95 / 100],
+           values[last * 99 / 100], values[last]);
 }
 
 // ---------------------------------------------------------------------------------------------------- templates

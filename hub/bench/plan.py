@@ -22,6 +22,7 @@ class Plan:
     items: int = 100_000
     digests: int = 1_000
     recipients: int = 5_000
+    audience: int = 50_000
     progress: Callable[[str], None] = lambda _: None
 
     async def best(self, measure: Callable[[], Awaitable[T]], badness: Callable[[T], float]) -> T:

@@ -84,6 +84,7 @@ class Report:
             items=f"{self.plan.items:,}",
             digests=f"{self.plan.digests:,}",
             recipients=f"{self.plan.recipients:,}",
+            audience=f"{self.plan.audience:,}",
         )
 
 
@@ -136,6 +137,10 @@ Machine: {machine}.
   is the largest during the run.
 - **storage**: the growth of MongoDB by sends to {recipients} users with a text of 150 characters, per recipient. "On
   disk" is the size of the files after a checkpoint, compressed, without space for reuse.
+- **expansion**: sends to everyone, in a tenant with {audience} users, by one worker process. The memory is the largest
+  of the worker, and with readers, that of the API process. The readers get events as fast as they can be sent. The
+  email of the send that is canceled is due in a day. The critical sends are those of another tenant, to one user each;
+  their floor is the same p95 while nothing is expanded.
 
 "CPU us each" is the CPU time of the process per send, notification, event, page or item; load on the machine affects it
 least. "floor" is the result of a minimal program that does only what any hub must do. "of floor" is 1 if the hub is as

@@ -1,5 +1,5 @@
-"""The initial data, which is written directly to MongoDB in the hub's format: one large mailbox, a full queue, and
-digests with items."""
+"""The initial data, which is written directly to MongoDB in the hub's format: users, one large mailbox, a full queue,
+and digests with items."""
 
 import secrets
 from base64 import b64encode
@@ -10,6 +10,8 @@ from typing import Any
 from msgspec.structs import replace
 from pymongo import MongoClient, WriteConcern
 
+from hub.audience.search_fields import SearchFields
+from hub.bench.payloads import user_id
 from hub.decide.digest import digest_key
 from hub.ids import new_id
 from hub.inbox import state
@@ -37,6 +39,28 @@ TENANTS = 10
 USERS = 1_000
 DEVICE = "0" * 36
 STATE_CYCLE = 100  # of 100 notifications, 1 is new, 9 are unread, 10 are archived, and the others are read
+
+
+def create_users(mongo_url: str, database: str, tenant: str, count: int, progress: Callable[[float], None]) -> None:
+    """Write users with an email address, and their mailboxes. The hub creates the indexes at startup."""
+    client: MongoClient[dict[str, Any]] = MongoClient(mongo_url)
+    search = SearchFields(())
+    stored = {"tenant": tenant, "search_version": search.version}
+    now = datetime.now(UTC).replace(microsecond=0)
+    try:
+        target = client.get_database(database, write_concern=WriteConcern(1, j=False))
+        for start in range(0, count, BATCH_SIZE):
+            users, mailboxes = [], []
+            for number in range(start, min(start + BATCH_SIZE, count)):
+                key, email = mailbox_of(tenant, user_id(number)), f"{user_id(number)}@example.org"
+                user = User(id=key, created_at=now, updated_at=now, email=email)
+                users.append(document(user) | stored | search.of_profile({"email": email}))
+                mailboxes.append(document(Mailbox(id=key, epoch=secrets.token_hex(4))))
+            target.users.insert_many(users, ordered=False)
+            target.mailboxes.insert_many(mailboxes, ordered=False)
+            progress(min(1.0, (start + BATCH_SIZE) / count))
+    finally:
+        client.close()
 
 
 def create_mailbox(mongo_url: str, database: str, mailbox: str, size: int, progress: Callable[[float], None]) -> None:

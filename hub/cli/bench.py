@@ -18,7 +18,12 @@ class Benchmark(StrEnum):
     DISPATCH = "dispatch"
     DIGEST = "digest"
     STORAGE = "storage"
+    EXPANSION = "expansion"
     ALL = "all"
+
+
+Audience = Annotated[int, typer.Option(help="Number of users of the tenant in the `expansion` benchmark.", min=1000)]
+Into = Annotated[Path, typer.Option(help="Folder in which `all` writes benchmarks.md and benchmarks.svg.")]
 
 
 def bench(
@@ -37,9 +42,8 @@ def bench(
     items: Annotated[int, typer.Option(help="Number of held items in the `digest` benchmark.", min=100)] = 100_000,
     digests: Annotated[int, typer.Option(help="Number of digests in the `digest` benchmark.", min=1)] = 1_000,
     recipients: Annotated[int, typer.Option(help="Number of recipients in the `storage` benchmark.", min=100)] = 5_000,
-    into: Annotated[Path, typer.Option(help="Folder in which `all` writes benchmarks.md and benchmarks.svg.")] = Path(
-        "infra"
-    ),
+    audience: Audience = 50_000,
+    into: Into = Path("infra"),
 ) -> None:
     """Measure the performance of a hub on this machine.
 
@@ -69,6 +73,7 @@ def bench(
         items=items,
         digests=digests,
         recipients=recipients,
+        audience=audience,
         progress=runner.Progress(sys.stderr),
     )
     names = list(BENCHMARKS) if name is Benchmark.ALL else [name.value]

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from hub.bench.benchmark_servers import BenchEnvironment
-from hub.bench.benchmarks import digest, dispatch, fanout, inbox, latency, memory, send, storage
+from hub.bench.benchmarks import digest, dispatch, expansion, fanout, inbox, latency, memory, send, storage
 from hub.bench.plan import Plan
 from hub.bench.results import Figure
 
@@ -16,4 +16,5 @@ BENCHMARKS: Mapping[str, Callable[[BenchEnvironment, Plan], Awaitable[list[Figur
     "dispatch": dispatch.run,
     "digest": digest.run,
     "storage": storage.run,
+    "expansion": expansion.run,
 }

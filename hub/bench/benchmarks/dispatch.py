@@ -6,18 +6,17 @@ import secrets
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any
 
 import aiohttp
 from redis.asyncio import Redis
 
-from hub.api.auth import sign_token
 from hub.bench import seed
-from hub.bench.benchmark_servers import MB, SECRET, BenchEnvironment, BenchError
-from hub.bench.payloads import SEND, TENANT, TEXT, TOKEN_LIFETIME_S, user_id
+from hub.bench.api_client import ApiClient
+from hub.bench.benchmark_servers import MB, BenchEnvironment, BenchError
+from hub.bench.payloads import SEND, TEXT, user_id
 from hub.bench.plan import Plan
 from hub.bench.results import Figure
-from hub.model import Channel, Role
+from hub.model import Channel
 from hub.outbox.lanes import Lanes
 from hub.platform.connections import Database
 
@@ -123,17 +122,8 @@ async def _measure_waits(env: BenchEnvironment, plan: Plan) -> list[float]:
         await stack.enter_async_context(env.worker(database, egress_allow="127.0.0.0/8"))
         http = await stack.enter_async_context(aiohttp.ClientSession())
 
-        async def call(query: str, user: str | None, variables: dict[str, Any]) -> None:
-            role = Role.USER if user else Role.SERVICE
-            token = sign_token(SECRET, user=user, tenant=TENANT, role=role, expires_in_s=TOKEN_LIFETIME_S)
-            headers = {"authorization": f"Bearer {token}"}
-            body = {"query": query, "variables": variables}
-            async with http.post(f"http://127.0.0.1:{hub.port}/graphql", json=body, headers=headers) as response:
-                result = await response.json()
-            if "errors" in result:
-                raise BenchError(f"The hub returned an error: {result['errors'][0]['message']}")
-
-        await call(CONNECT_WEBHOOK, user_id(0), {"to": f"http://127.0.0.1:{port}/"})
+        api = ApiClient(http, hub)
+        await api.execute(CONNECT_WEBHOOK, user=user_id(0), to=f"http://127.0.0.1:{port}/")
         send_input = {
             "to": {"users": [user_id(0)]},
             "category": "bench",
@@ -142,7 +132,7 @@ async def _measure_waits(env: BenchEnvironment, plan: Plan) -> list[float]:
         }
         ends_at = time.monotonic() + plan.seconds
         while time.monotonic() < ends_at:
-            await call(SEND, None, {"input": send_input})
+            await api.execute(SEND, input=send_input)
             await asyncio.sleep(0.02)
         await asyncio.sleep(1)
         async with http.get(f"http://127.0.0.1:{port}/") as response:
