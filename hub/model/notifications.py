@@ -23,6 +23,7 @@ class BecauseKind(StrEnum):
 
 
 BECAUSE_KINDS = frozenset(BecauseKind)
+AUDIENCE_KINDS = frozenset({BecauseKind.TOPIC, BecauseKind.EVERYONE, BecauseKind.FILTER})
 
 
 class Action(Record, frozen=True):
@@ -125,6 +126,11 @@ class Notification(Record, frozen=True, rename={"id": "_id"}):
         """The kind of reason. NAMED if a newer version stored an unknown kind."""
         kind = self.because.partition(":")[0]
         return BecauseKind(kind) if kind in BECAUSE_KINDS else BecauseKind.NAMED
+
+    @property
+    def expanded(self) -> bool:
+        """True if the send named no users, so workers listed its recipients."""
+        return self.because_kind in AUDIENCE_KINDS
 
     @property
     def because_of(self) -> str | None:

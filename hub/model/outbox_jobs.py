@@ -58,6 +58,7 @@ class Delivery(Record, frozen=True, rename={"id": "_id"}):
     - `clicked_at`: the time of the first click.
     - `counted`: True if it counted against the daily limit of the user.
     - `revision`: a revision of the user's preferences that is not newer than the one that decided when it leaves.
+    - `expanded`: True if the send named no users, so workers listed its recipients.
     """
 
     id: str
@@ -90,6 +91,7 @@ class Delivery(Record, frozen=True, rename={"id": "_id"}):
     released_at: datetime | None = None
     counted: bool = False
     revision: int = 0
+    expanded: bool = False
     digest_id: str | None = None
     digest_key: str | None = None
     digest_kind: DigestKind = DigestKind.DIGEST

@@ -229,7 +229,7 @@ def _build_inbox(settings: Settings, stores: Stores, queue: _Queue) -> _Inbox:
     actions = InboxActions(committer, inboxes, queue.deliveries, publisher, settings.commit_max_documents)
     topics = Topics(database, users, now, settings)
     expansion = build_expansion_components(database, settings, queue.tenants, topics, sends, real_now)
-    rounds, stop = SendChangeRounds(SendChanges(database), real_now), expansion.stop
+    rounds, stop = SendChangeRounds(SendChanges(database, queue.tenants, now), real_now), expansion.stop
     cancellation = SendCancellation(sends, rounds, queue.deliveries, queue.notifications, actions, stop, real_now)
     pause = SendPause(sends, rounds, held, expansion.parts, now, real_now, settings.commit_deadline_s)
     resolve = Resolve(committer, Resolutions(database), ScheduledSends(database), stop, now)
@@ -251,8 +251,10 @@ def _build_subscriptions(settings: Settings, stores: Stores, inboxes: Inboxes) -
 
 
 def _build_user_data(settings: Settings, database: Database, queue: _Queue, inbox: _Inbox, topics: Topics) -> UserData:
-    parts = inbox.expansion.parts
-    return UserData(database, queue.templates, topics, inbox.committer, inbox.publisher, inbox.sends, parts, settings)
+    parts, changes, sends = inbox.expansion.parts, inbox.pause.rounds.changes, inbox.sends
+    return UserData(
+        database, queue.templates, topics, inbox.committer, inbox.publisher, sends, changes, parts, settings
+    )
 
 
 def _build_services(

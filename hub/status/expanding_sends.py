@@ -111,9 +111,8 @@ def canary_complete_update(id: str, now: datetime, until: datetime) -> UpdateOne
     return UpdateOne({"_id": id}, {"$inc": {"parts_left": -1}, "$set": {"guard_due_at": now, "guard_until": until}})
 
 
-def expanded_update(id: str, recipients: int, *, expired: bool) -> UpdateOne:
+def expanded_update(id: str, recipients: int, status: SendStatus) -> UpdateOne:
     """Return the update of a send whose last part is complete."""
-    status = SendStatus.EXPIRED if expired and not recipients else SendStatus.ACCEPTED
     return UpdateOne(
         {"_id": id}, {"$set": {"status": status, "recipients": recipients}, "$unset": {"parts_left": ""} | UNSCHEDULED}
     )

@@ -3,28 +3,39 @@
 A change first marks the record, which decides what workers do from then on. The rest of a cancellation, a recall, or a
 resumption takes place in rounds. A process claims the change for one round, with a lease by real time. A newer change
 of the send takes the claim away, so the round of an older one cannot complete it.
+
+The webhook calls of a pause are stored in the transaction that marks the send.
 """
 
 from datetime import datetime
 
+import pymongo
 from pymongo import ASCENDING, ReturnDocument
+from pymongo.asynchronous.client_session import AsyncClientSession
 
+from hub.audience.tenants import Tenants
 from hub.ids import new_id
 from hub.model import SEND_CONTENT_FIELDS, Send, SendStatus
-from hub.platform.connections import Database, Document
+from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document
 from hub.platform.tolerant_decoding import decode, decode_page
 from hub.status.sends import COLLECTION, GUARD_FIELDS, PAUSE_FIELDS, UNSCHEDULED
+from hub.utc_time import Clock
+from hub.webhooks import webhook_calls
 
 PAUSABLE = [SendStatus.SCHEDULED, SendStatus.EXPANDING, SendStatus.ACCEPTED]
 """The statuses in which a send can be paused, and to which it returns."""
 CANCELLABLE = [*PAUSABLE, SendStatus.PAUSED, SendStatus.CANCELLED]
 CLAIM_FIELDS = ("claim", "leased_until", "remaining", "recalled_to")
 BATCH_SIZE = 10  # changes that are due
+PAUSE_TIMEOUT_S = 10.0  # of the transaction that marks a send as paused, including its retries
 
 
 class SendChanges:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, tenants: Tenants, clock: Clock) -> None:
         self._sends = database[COLLECTION]
+        self._calls = database[webhook_calls.COLLECTION]
+        self._tenants = tenants
+        self._clock = clock
 
     async def mark_cancelled(self, tenant: str, id: str, status: SendStatus, lease_end: datetime) -> Send | None:
         """Mark a send as cancelled or recalled, and claim the change. From now on, none of its deliveries is sent.
@@ -36,13 +47,25 @@ class SendChanges:
         return await self._change(tenant, id, CANCELLABLE, {"$set": values, "$unset": UNSCHEDULED | unset})
 
     async def mark_paused(self, tenant: str, id: str, reason: str, *, by_guard: bool = False) -> Send | None:
-        """Mark a send as paused. From now on, no call for it starts, and it is not published. Return None if its status
-        does not allow this, or, with `by_guard`, if the failure guard has decided before."""
+        """Mark a send as paused, and store the webhook calls. From now on, no call for it starts, and it is not
+        published. Return None if its status does not allow this, or, with `by_guard`, if the failure guard has decided
+        before."""
         values: Document = {"status": SendStatus.PAUSED, "paused_from": "$status"}
         values |= {"paused_reason": {"$literal": reason}} | ({"paused_by_guard": True} if by_guard else {})
         unset = ["due_at", *CLAIM_FIELDS, *(GUARD_FIELDS if by_guard else ())]
-        match = {"guarded": True} if by_guard else None
-        return await self._change(tenant, id, PAUSABLE, [{"$set": values}, {"$unset": unset}], match)
+        match: Document = {"_id": id, "tenant": tenant, "status": {"$in": PAUSABLE}}
+        match |= {"guarded": True} if by_guard else {}
+        endpoints = (await self._tenants.get(tenant)).endpoints
+
+        async def mark(session: AsyncClientSession) -> Send | None:
+            send = await self._update(match, [{"$set": values}, {"$unset": unset}], session)
+            if send and (calls := webhook_calls.calls_for_paused(send, endpoints, self._clock())):
+                await self._calls.insert_many(calls, session=session)
+            return send
+
+        with pymongo.timeout(PAUSE_TIMEOUT_S):
+            async with self._sends.database.client.start_session(causal_consistency=False) as session:
+                return await session.with_transaction(mark, read_concern=SNAPSHOT, write_concern=DURABLE)
 
     async def mark_resumed(self, tenant: str, id: str, now: datetime, lease_end: datetime) -> Send | None:
         """Give a paused send the status that it had, and claim the change. Return None if it is not paused."""
@@ -90,12 +113,14 @@ class SendChanges:
         id: str,
         statuses: list[SendStatus],
         update: Document | list[Document],
-        more: Document | None = None,
     ) -> Send | None:
-        return await self._update({"_id": id, "tenant": tenant, "status": {"$in": statuses}} | (more or {}), update)
+        return await self._update({"_id": id, "tenant": tenant, "status": {"$in": statuses}}, update)
 
-    async def _update(self, match: Document, update: Document | list[Document]) -> Send | None:
-        doc = await self._sends.find_one_and_update(match, update, return_document=ReturnDocument.AFTER)
+    async def _update(
+        self, match: Document, update: Document | list[Document], session: AsyncClientSession | None = None
+    ) -> Send | None:
+        after = ReturnDocument.AFTER
+        doc = await self._sends.find_one_and_update(match, update, return_document=after, session=session)
         return decode(doc, Send) if doc else None
 
 

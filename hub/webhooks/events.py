@@ -1,4 +1,4 @@
-"""The events of webhook endpoints. Each event is a receipt with an event name. Pure."""
+"""The events of webhook endpoints: receipts with an event name, and events of whole sends. Pure."""
 
 from hub.model import Channel, DeliveryStatus, Reason, Receipt, ReceiptKind
 
@@ -27,7 +27,16 @@ DELIVERY_EVENTS: dict[DeliveryStatus | None, str] = {
 """Intermediate statuses such as HELD and RETRYING have no events. The event for READ is `notification.read`."""
 USER_EVENTS = {kind: f"notification.{kind.lower()}" for kind in ReceiptKind if kind is not ReceiptKind.DELIVERY}
 
-EVENTS = (*IN_APP_EVENTS.values(), *REMOVAL_EVENTS.values(), *USER_EVENTS.values(), *DELIVERY_EVENTS.values())
+SEND_EXPANDED = "send.expanded"
+SEND_PAUSED = "send.paused"
+
+EVENTS = (
+    *IN_APP_EVENTS.values(),
+    *REMOVAL_EVENTS.values(),
+    *USER_EVENTS.values(),
+    *DELIVERY_EVENTS.values(),
+    *(SEND_EXPANDED, SEND_PAUSED),
+)
 
 
 def event_name(receipt: Receipt) -> str | None:

@@ -1,6 +1,8 @@
 """Webhook calls: one document per event and endpoint, written in the transaction that causes the event.
 
 Calls are claimed, retried, and settled like deliveries. Calls do not cause events.
+
+An endpoint that names no events gets one `send.expanded` for a send to an audience, and no calls for its recipients.
 """
 
 import re
@@ -11,11 +13,14 @@ import orjson
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from hub.decide.recheck import STOPPED
+from hub.ids import new_id
 from hub.model import (
     Delivery,
     DeliveryStatus,
     Notification,
+    Priority,
     Receipt,
+    Send,
     WebhookCall,
     WebhookEndpoint,
     document,
@@ -27,11 +32,12 @@ from hub.platform.connections import Database, Document, Indexes
 from hub.platform.tolerant_decoding import decode_page
 from hub.settings import Settings
 from hub.utc_time import Clock, rfc3339
-from hub.webhooks.events import event_name
+from hub.webhooks.events import SEND_EXPANDED, SEND_PAUSED, event_name
 
 COLLECTION = "webhook_calls"
 LANE = "WEBHOOK_ENDPOINT"
 DAY_S = 86_400
+SEND_EVENT_PRIORITY = Priority.HIGH  # one call per send, and a person may have to act on a pause
 
 
 def indexes(settings: Settings) -> Indexes:
@@ -56,31 +62,62 @@ def calls_for_receipt(
 ) -> list[Document]:
     """Return the calls that a receipt causes, one for each enabled endpoint that subscribes to the event. The ids
     depend only on the receipt and the endpoint, and have the same order as receipts."""
-    endpoints = [endpoint for endpoint in endpoints if endpoint.enabled]
-    if not endpoints:
-        return []
     event = event_name(receipt)
     if event is None:
         return []
-    payload = _payload(event, receipt, about)
+    named = about.expanded or _is_stopped_step(receipt, about)
+    subscribed = subscribed_endpoints(endpoints, event, named=named)
+    if not subscribed:
+        return []
+    payload = _receipt_payload(event, receipt, about)
+    return [_call(receipt.id, receipt.tenant, event, payload, about.priority, endpoint, now) for endpoint in subscribed]
+
+
+def calls_for_expanded(send: Send, endpoints: Iterable[WebhookEndpoint], now: datetime) -> list[Document]:
+    """Return the calls for a send whose expansion is complete."""
+    return _calls_for_send(SEND_EXPANDED, send, {"recipients": send.recipients}, endpoints, now)
+
+
+def calls_for_paused(send: Send, endpoints: Iterable[WebhookEndpoint], now: datetime) -> list[Document]:
+    """Return the calls for a send that was paused."""
+    return _calls_for_send(SEND_PAUSED, send, {"reason": send.paused_reason}, endpoints, now)
+
+
+def _calls_for_send(
+    event: str, send: Send, more: Document, endpoints: Iterable[WebhookEndpoint], now: datetime
+) -> list[Document]:
+    payload = _payload(event, now, {"sendId": send.id, "category": send.category, "status": send.status, **more})
+    id = new_id(now)
     return [
-        document(
-            WebhookCall(
-                id=f"{receipt.id}-{endpoint.id}",
-                tenant=receipt.tenant,
-                endpoint=endpoint.id,
-                event=event,
-                payload=payload,
-                status=DeliveryStatus.ACCEPTED,
-                priority=about.priority,
-                lane=f"{LANE}/{about.priority}/{receipt.tenant}",
-                due_at=now,
-                created_at=now,
-                updated_at=now,
-            )
-        )
-        for endpoint in subscribed_endpoints(endpoints, event, named=_is_stopped_step(receipt, about))
+        _call(id, send.tenant, event, payload, SEND_EVENT_PRIORITY, endpoint, now)
+        for endpoint in subscribed_endpoints(endpoints, event)
     ]
+
+
+def _call(
+    event_id: str,
+    tenant: str,
+    event: str,
+    payload: str,
+    priority: Priority,
+    endpoint: WebhookEndpoint,
+    now: datetime,
+) -> Document:
+    return document(
+        WebhookCall(
+            id=f"{event_id}-{endpoint.id}",
+            tenant=tenant,
+            endpoint=endpoint.id,
+            event=event,
+            payload=payload,
+            status=DeliveryStatus.ACCEPTED,
+            priority=priority,
+            lane=f"{LANE}/{priority}/{tenant}",
+            due_at=now,
+            created_at=now,
+            updated_at=now,
+        )
+    )
 
 
 def subscribed_endpoints(
@@ -99,25 +136,24 @@ def _is_stopped_step(receipt: Receipt, about: Notification | Delivery) -> bool:
     return isinstance(about, Delivery) and about.step > 0 and receipt.reason in STOPPED
 
 
-def _payload(event: str, receipt: Receipt, about: Notification | Delivery) -> str:
+def _receipt_payload(event: str, receipt: Receipt, about: Notification | Delivery) -> str:
+    data = {
+        "receiptId": receipt.id,
+        "sendId": receipt.send_id,
+        "notificationId": receipt.notification_id,
+        "userId": receipt.user_id,
+        "category": about.category,
+        "priority": about.priority,
+        "channel": receipt.channel,
+        "status": receipt.status,
+        "reason": receipt.reason,
+    }
+    return _payload(event, receipt.at, data)
+
+
+def _payload(event: str, at: datetime, data: Document) -> str:
     """Return the payload. It contains ids but no content, because it may pass through third parties."""
-    return orjson.dumps(
-        {
-            "type": event,
-            "timestamp": rfc3339(receipt.at),
-            "data": {
-                "receiptId": receipt.id,
-                "sendId": receipt.send_id,
-                "notificationId": receipt.notification_id,
-                "userId": receipt.user_id,
-                "category": about.category,
-                "priority": about.priority,
-                "channel": receipt.channel,
-                "status": receipt.status,
-                "reason": receipt.reason,
-            },
-        }
-    ).decode()
+    return orjson.dumps({"type": event, "timestamp": rfc3339(at), "data": data}).decode()
 
 
 def match_user(mailbox: str) -> Document:
@@ -127,13 +163,31 @@ def match_user(mailbox: str) -> Document:
 
 def erase_user_update(mailbox: str) -> list[Document]:
     """Return the update that removes the user id from calls, including waiting calls."""
-    replacement = {"input": "$payload", "find": {"$literal": _user_json(mailbox)}, "replacement": '"userId":null'}
-    return [{"$set": {"payload": {"$replaceOne": replacement}}}]
+    return _replace_update(_user_json(mailbox), '"userId":null')
+
+
+def match_pause(tenant: str, reason: str) -> Document:
+    """Return the match of calls about pauses with this reason. No index serves the query either."""
+    return {"tenant": tenant, "event": SEND_PAUSED, "payload": {"$regex": re.escape(_reason_json(reason))}}
+
+
+def replace_reason_update(reason: str, replacement: str) -> list[Document]:
+    """Return the update that replaces the reason in calls about pauses."""
+    return _replace_update(_reason_json(reason), _reason_json(replacement))
+
+
+def _replace_update(json: str, replacement: str) -> list[Document]:
+    replaced = {"input": "$payload", "find": {"$literal": json}, "replacement": {"$literal": replacement}}
+    return [{"$set": {"payload": {"$replaceOne": replaced}}}]
 
 
 def _user_json(mailbox: str) -> str:
-    """Return the JSON of the user id as in `_payload`. No other text matches, because quotes in values are escaped."""
+    """Return the JSON of the user id in a payload. No other text matches, because quotes in values are escaped."""
     return f'"userId":{orjson.dumps(user_of(mailbox)).decode()}'
+
+
+def _reason_json(reason: str) -> str:
+    return f'"reason":{orjson.dumps(reason).decode()}'
 
 
 class WebhookCalls:

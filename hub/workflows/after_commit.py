@@ -103,7 +103,9 @@ class AfterCommit:
         if unit.digests:
             unit.digests.write(unit)
         if unit.receipts:
-            unit.inserts |= build_documents(unit.receipts, unit.decision_data.tenants, unit.now)
+            added = build_documents(unit.receipts, unit.decision_data.tenants, unit.now)
+            for collection, documents in added.items():
+                unit.inserts.setdefault(collection, []).extend(documents)
 
     def on_commit(self, unit: UnitOfWork, changes: list[MailboxChange]) -> None:
         """Publish `changes`, enqueue new and released deliveries, and end the deliveries of notifications that were

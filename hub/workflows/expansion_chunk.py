@@ -9,6 +9,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from hub.audience.tenants import Tenants
 from hub.errors import HubError, TooLarge
 from hub.inbox.unit_of_work import UnitOfWork
+from hub.model import SendStatus
 from hub.settings import Settings
 from hub.status import expansion_parts, sends
 from hub.status.expanding_sends import (
@@ -21,6 +22,7 @@ from hub.status.expanding_sends import (
 from hub.status.expansion_parts import ExpansionPart, ExpansionParts
 from hub.status.sends import Sends
 from hub.utc_time import RealClock
+from hub.webhooks import webhook_calls
 from hub.workflows.recipients_work import RecipientsWork
 from hub.workflows.send_request import DecisionData, SendRequest
 from hub.workflows.send_texts import SendIds, SendTexts
@@ -76,6 +78,7 @@ class ExpansionChunk(RecipientsWork):
         resolved = frozenset(of.scheduled.resolved)
         super().__init__(of.send.tenant, request, stores.tenants, stores.settings, ids, texts, resolved, None)
         self.accepted_at = of.send.send_at or of.send.created_at
+        self._send = of.send
         self._stores = stores
         self._part = replace(after, recipients=after.recipients + len(self.mailboxes))
         self._is_last = is_last
@@ -118,8 +121,13 @@ class ExpansionChunk(RecipientsWork):
         unit.update(expansion_parts.COLLECTION, part.id, expansion_parts.complete_update(part, now))
         recipients = sum((counts | {part.id: part.recipients}).values())
         expires_at = self._request.expires_at
-        expired = expires_at is not None and expires_at <= unit.now
-        unit.update(sends.COLLECTION, part.send, expanded_update(part.send, recipients, expired=expired))
+        expired = expires_at is not None and expires_at <= unit.now and not recipients
+        status = SendStatus.EXPIRED if expired else SendStatus.ACCEPTED
+        unit.update(sends.COLLECTION, part.send, expanded_update(part.send, recipients, status))
+        send = replace(self._send, status=status, recipients=recipients)
+        endpoints = stores.tenants.cached(send.tenant).endpoints
+        for call in webhook_calls.calls_for_expanded(send, endpoints, unit.now):
+            unit.insert(webhook_calls.COLLECTION, call)
 
     def check_estimate(self) -> None:
         """Raise TooLarge if the chunk does not fit in one transaction, unless it has only one recipient."""

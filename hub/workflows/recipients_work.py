@@ -85,10 +85,7 @@ class RecipientsWork(WorkDefaults):
         recipients = len(self.mailboxes)
         leaving = sum(channel in self._configured for channel in channels if channel is not Channel.IN_APP)
         documents = 2 if effective_digest(request.digest, category) else 1  # with the digest of each item
-        self._estimate_size(
-            recipients * documents * leaving,
-            recipients * len(webhook_calls.subscribed_endpoints(cached.endpoints, CREATED)),
-        )
+        self._estimate_size(recipients * documents * leaving, recipients * self._count_calls(cached, CREATED))
 
     def _estimate_size(self, delivery_count: int, call_count: int) -> None:
         """Estimate the number of documents and bytes to write. The committer uses the estimate to form batches."""
@@ -176,15 +173,19 @@ class RecipientsWork(WorkDefaults):
 
     def _check(self, plans: Sequence[Plan], tenant: Tenant) -> None:
         """Raise TooLarge if the send does not fit in one transaction."""
-        created, skipped, replaced = (
-            len(webhook_calls.subscribed_endpoints(tenant.endpoints, event)) for event in (CREATED, SKIPPED, REPLACED)
-        )
+        created, skipped = self._count_calls(tenant, CREATED), self._count_calls(tenant, SKIPPED)
+        replaced = len(webhook_calls.subscribed_endpoints(tenant.endpoints, REPLACED))  # of other sends
         self._estimate_size(
             sum(document_count(decision) for plan in plans for decision in plan.external),
             sum((not plan.hidden) * created + len(plan.skipped) * skipped for plan in plans)
             + (len(plans) * replaced if self.collapse_key else 0),
         )
         self.check_estimate()
+
+    def _count_calls(self, tenant: Tenant, event: str) -> int:
+        """Return the number of webhook calls for an event of one recipient."""
+        named = self._request.audience is not None
+        return len(webhook_calls.subscribed_endpoints(tenant.endpoints, event, named=named))
 
     def check_estimate(self) -> None:
         """Raise TooLarge if the estimated size is too large for one transaction."""

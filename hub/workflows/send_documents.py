@@ -218,4 +218,5 @@ class SendDocuments(Struct, frozen=True):
             created_at=n.created_at,
             updated_at=n.created_at,
             traceparent=self.traceparent,
+            expanded=self.request.audience is not None,
         )

@@ -49,7 +49,7 @@ EXCLUDED_FIELDS = frozenset(
         *("secret", "key", "auth", "p256dh", "token", "arn"),  # secrets of devices
         *("mailbox", "tenant", "modseq", "added_modseq", "state", "wake_at", "live_key", "search_text"),  # internal
         *("lane", "enqueue_count", "claim", "leased_until", "override", "resumed", "lease_expirations", "tries"),
-        *("traceparent", "counted", "locks", "revision", "revised_at", "redecide_at", *search_fields.NAMES),
+        *("traceparent", "counted", "locks", "revision", "expanded", "revised_at", "redecide_at", *search_fields.NAMES),
         *("open", "joined", "items_pending", "subscription_count"),
     }
 )
@@ -66,6 +66,7 @@ class UserData:
         committer: Committer,
         publisher: Publisher,
         sends: Sends,
+        send_changes: SendChanges,
         parts: ExpansionParts,
         settings: Settings,
     ) -> None:
@@ -75,7 +76,7 @@ class UserData:
         self._inbox_data = InboxUserData(database)
         self._scheduled = ScheduledSends(database)
         self._receipts = UserReceipts(database)
-        self._send_changes = SendChanges(database)
+        self._send_changes = send_changes
         self._committer = committer
         self._publisher = publisher
         self._sends = sends
@@ -136,7 +137,11 @@ class UserData:
         development, captured messages."""
         tenant, user = tenant_of(mailbox), user_of(mailbox)
         await self._templates.erase_author(tenant, user)
-        await self._send_changes.replace_reason(tenant, paused_by(user), paused_by(ERASED_AUTHOR))
+        reason, replacement = paused_by(user), paused_by(ERASED_AUTHOR)
+        await self._send_changes.replace_reason(tenant, reason, replacement)
+        await self._database[webhook_calls.COLLECTION].update_many(
+            webhook_calls.match_pause(tenant, reason), webhook_calls.replace_reason_update(reason, replacement)
+        )
         records = self._database[idempotency_records.COLLECTION]
         await records.update_many({"mailboxes": mailbox}, idempotency_records.DELETE_RESPONSE)
         await self._database[window_counts.COLLECTION].delete_many(window_counts.match_mailbox(mailbox))

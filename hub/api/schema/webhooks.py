@@ -14,13 +14,13 @@ from hub.api.schema.connections import After, Connection, First, sliced_page_fie
 from hub.api.schema.deliveries import Attempt
 from hub.api.schema.validation import INVALID_CURSOR, public_url, valid_ids, valid_page_size
 from hub.errors import BadUserInput
-from hub.webhooks.events import EVENTS
+from hub.webhooks.events import EVENTS, SEND_EXPANDED
 
 DEFAULT_PAGE_SIZE = 50
 URL_DESCRIPTION = "A public http(s) URL with port 80 or 443. `HUB_EGRESS_ALLOW` allows private networks."
 EVENTS_DESCRIPTION = (
     f"The event types to receive: any of {', '.join(EVENTS)}. Null selects all event types, including types that are "
-    "added later."
+    f"added later, except that a send to an audience has one {SEND_EXPANDED} instead of the events of its recipients."
 )
 CALL_CURSOR = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -70,7 +70,7 @@ class WebhookEndpoint:
     url: str
     events: list[str] = strawberry.field(
         description="The event types that the endpoint receives. An empty list means all types, including types that "
-        "are added later."
+        "are added later, as in `WebhookInput.events`."
     )
     enabled: bool = strawberry.field(description="True if the hub calls the endpoint.")
     disabled_reason: str | None = strawberry.field(
