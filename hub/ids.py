@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from uuid_utils import uuid7
 
+ID_CHARS = 36
 CLOCK_STEP_BACK_MS = 1000  # if the clock is set back by less, the step is ignored to keep ids in order
 STEP_BITS = 32  # size of the random step between two ids of one millisecond
 RANDOM_BITS = 74
@@ -37,8 +38,8 @@ _generator = _Generator()
 
 
 def new_id(at: datetime | None = None) -> str:
-    """Return a new id of 36 characters. Pass the hub's time as `at` for documents that are sorted by id. Without `at`,
-    the id contains the local time of this machine."""
+    """Return a new id of ID_CHARS characters. Pass the hub's time as `at` for documents that are sorted by id. Without
+    `at`, the id contains the local time of this machine."""
     if at is None:
         return str(uuid7())
     return _generator.make((at - EPOCH) // MILLISECOND)

@@ -44,9 +44,9 @@ class RateLimits:
             round(result.retry_after_s, 1),
         )
 
-    def check_link(self, delivery: str) -> RateLimitResult | None:
-        """Count one request to the links of a delivery, which need no access token."""
-        return self._limiter.check((self._link, delivery))
+    def check_link(self, link: str) -> RateLimitResult | None:
+        """Count one request to a link, which needs no access token."""
+        return self._limiter.check((self._link, link))
 
 
 def to_error(result: RateLimitResult | None) -> RateLimited | None:

@@ -51,11 +51,9 @@ class MessageBuilder:
         have several categories, and without HUB_PUBLIC_URL."""
         category = tenant.category(job.category)
         required = category is not None and category.required
-        return (
-            ""
-            if required or job.digest_kind is DigestKind.BRIEFING
-            else self._links.url(LinkPurpose.UNSUBSCRIBE, job.id)
-        )
+        if required or job.digest_kind is DigestKind.BRIEFING:
+            return ""
+        return self._links.unsubscribe_url(job.mailbox, job.category, job.id)
 
     def digest_item(self, item: Item) -> DigestItem:
         """Return an item with a URL that records a click on it, if possible."""

@@ -113,8 +113,7 @@ class RateLimitSettings(BaseModel):
     )
     rate_limit_per_link: Count = Field(
         100,
-        description="Maximum number of requests to the links in one email or push message in the window; 0 is "
-        "unlimited.",
+        description="Maximum number of requests to one link in emails or push messages in the window; 0 is unlimited.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Deliveries that are stored only in the notification: IN_APP and skipped channels."""
+"""Deliveries that are stored only in the notification: IN_APP and skipped channels, and emails that were deleted."""
 
 from datetime import datetime
 
@@ -31,6 +31,13 @@ def virtual_deliveries(n: Notification) -> list[Delivery]:
     ]
     skipped = [_delivery(n, Channel(name), DeliveryStatus.SKIPPED, reason) for name, reason in n.skipped.items()]
     return in_app + failed + skipped
+
+
+def deleted_email(n: Notification, id: str) -> Delivery | None:
+    """Return the delivery with this id as it was sent, which is no longer stored. Return None if it was no email."""
+    if not id.startswith(delivery_id(n.id, Channel.EMAIL, None, 0)):
+        return None
+    return replace(_delivery(n, Channel.EMAIL, DeliveryStatus.SENT, None), id=id)
 
 
 def failed_rendering(error: str, at: datetime) -> Attempt:

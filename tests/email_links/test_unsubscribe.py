@@ -14,6 +14,7 @@ from tests.client import Tenant
 from tests.email_links.emails import (
     MAX_REQUESTS_PER_LINK,
     ONE_CLICK,
+    PUBLIC_URL,
     EmailRecipient,
     FakeSes,
     link_paths,
@@ -107,15 +108,17 @@ async def test_forged_altered_and_foreign_tokens_change_nothing(
         *(token[:at] + ("a" if token[at] != "a" else "b") + token[at + 1 :] for at in range(len(token))),
         receipt,
         f"1.{foreign.split('.')[1]}.{seal}",
-        f"1.{id}.{foreign.split('.')[2]}",
         f"1.{id}.{receipt.split('.')[2]}",
-        f"2.{id}.{seal}",
+        f"1.{id}.{seal}",
+        f"2.{foreign.split('.')[1]}.{seal}",
+        f"2.{id}.{foreign.split('.')[2]}",
         f"1.{id}",
         f"1.{id}.",
         token + "=",
         token + "%0a",
         token.upper(),
-        SignedLinks(b"another key").sign(LinkPurpose.UNSUBSCRIBE, id),
+        SignedLinks(b"another key").sign(LinkPurpose.UNSUBSCRIBE, receipt.split(".")[1]),
+        SignedLinks(b"another key", PUBLIC_URL).unsubscribe_url(f"{tenant.name}/{alice.id}", "news", "").split("/")[-1],
         "%00" * 50,
         "é" * 22,
         "x" * 5000,
@@ -147,6 +150,38 @@ async def test_link_of_an_erased_user_is_not_found(alice: EmailRecipient, tenant
         response, _ = await request_path(tenant, method, path)
         assert response.status == 404
     assert await store["users"].find_one({"_id": f"{tenant.name}/{alice.id}"}) is None
+
+
+async def test_links_work_after_the_delivery_was_deleted(
+    alice: EmailRecipient, tenant: Tenant, store: Database
+) -> None:
+    """Unsubscribing also works after the notification was deleted."""
+    email = await alice.receive_email(content={"actionUrl": "https://app.example/x"})
+    unsubscribe, button = unsubscribe_path(email), link_paths(email)["Open"]
+    of_delivery = SignedLinks(await load_signing_key(store)).sign(LinkPurpose.UNSUBSCRIBE, button.split(".")[1])
+    mailbox = {"mailbox": f"{tenant.name}/{alice.id}"}
+    assert (await store["deliveries"].delete_many(mailbox)).deleted_count == 1
+    response, _ = await request_path(tenant, "GET", button)
+    assert (response.status, response.headers["location"]) == (303, "https://app.example/x")
+    assert (await tenant.inbox(alice.id))["unread"] == 0
+    response, _ = await request_path(tenant, "GET", f"/unsubscribe/{of_delivery}")
+    assert response.status == 200
+    await store["notifications"].delete_many(mailbox)
+    for path in (button, f"/unsubscribe/{of_delivery}"):
+        response, _ = await request_path(tenant, "GET", path)
+        assert response.status == 404
+    _, page = await request_path(tenant, "POST", unsubscribe, data=ONE_CLICK)
+    assert "You are unsubscribed" in page
+
+
+async def test_link_of_a_user_with_a_long_id_fits_into_its_header(tenant: Tenant, ses: FakeSes) -> None:
+    """The link contains only the id of the delivery."""
+    user = EmailRecipient(tenant, ses)
+    user.id = "ü" * 256
+    link = unsubscribe_path(await (await user.create()).receive_email())
+    assert len(link) < 100
+    _, page = await request_path(tenant, "POST", link, data=ONE_CLICK)
+    assert "You are unsubscribed" in page
 
 
 async def test_link_used_too_often_is_rate_limited(alice: EmailRecipient, tenant: Tenant) -> None:

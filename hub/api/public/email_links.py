@@ -1,6 +1,7 @@
 """Endpoints for the links in emails and push messages: `/unsubscribe/{token}` and `/r/{token}`.
 
-The token is the only credential. Cookies and origins are ignored.
+The token is the only credential. Cookies and origins are ignored. After a delivery was deleted, the button of an email
+still redirects as long as the notification is stored.
 
 - `/unsubscribe`: A GET request returns a confirmation page. A POST request turns off email for one category, like
   `updatePreferences`. Email clients send the POST request directly (one-click, RFC 8058).
@@ -24,10 +25,12 @@ from hub.audience.preference_matrix import CellChange, Changes, apply_changes
 from hub.audience.tenants import default_category
 from hub.decide.effective_preferences import EffectivePreferences
 from hub.errors import BadUserInput, NotFound
-from hub.model import Category, Channel, Delivery, DeliveryStatus, Tenant, User
+from hub.ids import ID_CHARS
+from hub.model import Category, Channel, Delivery, DeliveryStatus, Tenant, User, tenant_of
 from hub.outbox.states import WAITING
 from hub.platform.signed_links import TRAILING_PUNCTUATION, LinkPurpose, absolute_url, http_url, item_url
 from hub.platform.translations import Language, language, marked
+from hub.status.virtual_deliveries import deleted_email
 
 DELIVERED, CLICKED = "delivered", "clicked"
 UNDO = "undo"
@@ -58,8 +61,7 @@ class EmailLinkEndpoints:
 
     async def confirm_unsubscribe(self, request: Request) -> Response:
         """Show the current state without changing the preferences."""
-        delivery = await self._delivery(request, LinkPurpose.UNSUBSCRIBE)
-        user, tenant, category = await self._recipient_and_category(delivery)
+        user, tenant, category = await self._recipient_and_category(request)
         pages = _CategoryPages(tenant, category, language(user.effective_locale(tenant)))
         if category.required:
             return render_page(pages.required())
@@ -72,8 +74,7 @@ class EmailLinkEndpoints:
         """Turn off email for the category, or turn it on again with `?undo`. Idempotent.
 
         The body, in which email clients send `List-Unsubscribe=One-Click`, is ignored."""
-        delivery = await self._delivery(request, LinkPurpose.UNSUBSCRIBE)
-        user, tenant, category = await self._recipient_and_category(delivery)
+        user, tenant, category = await self._recipient_and_category(request)
         pages = _CategoryPages(tenant, category, language(user.effective_locale(tenant)))
         if category.required:
             return render_page(pages.required(), 403)
@@ -113,11 +114,21 @@ class EmailLinkEndpoints:
         """Redirect to the URL of the notification, or to the URL of action N with `?to=N`.
 
         Record a click unless the browser only prefetches the page."""
-        delivery = await self._delivery(request, LinkPurpose.RECEIPT)
+        id = self._delivery_id(request, LinkPurpose.RECEIPT)
+        delivery = await self._find_delivery(id)
+        if delivery is None:
+            return self._redirect_deleted(id)
         target = await self._target(delivery, request.query_params.get("to"))
         if request.method == "GET" and not _is_prefetch(request):
             await self._record_click(delivery)
         return RedirectResponse(target, 303, PRIVATE_HEADERS)
+
+    def _redirect_deleted(self, id: str) -> Response:
+        """Redirect from a digest that was deleted to the URL of the app. Raise NotFound for other deliveries."""
+        app_url = http_url(self._services.settings.app_url)
+        if app_url and len(id) == ID_CHARS:
+            return RedirectResponse(app_url, 303, PRIVATE_HEADERS)
+        raise NotFound(NO_LONGER_AVAILABLE)
 
     async def _target(self, delivery: Delivery, action_index: str | None) -> str:
         """Return the URL to redirect to. For a digest, it is the URL of the app. Raise NotFound if the notification or
@@ -161,21 +172,44 @@ class EmailLinkEndpoints:
 
     async def _delivery(self, request: Request, kind: LinkPurpose) -> Delivery:
         """Return the delivery of the token in the path. Raise NotFound if either does not exist."""
-        id = self._services.signed_links.verify(kind, request.path_params["token"])
-        if id is None:
-            raise NotFound(LINK_INCOMPLETE)
-        if limited := to_error(self._services.rate_limits.check_link(id)):
-            raise limited
-        if delivery := await self._services.deliveries.get_of_any_tenant(id):
+        if delivery := await self._find_delivery(self._delivery_id(request, kind)):
             return delivery
         raise NotFound(NO_LONGER_AVAILABLE)
 
-    async def _recipient_and_category(self, delivery: Delivery) -> tuple[User, Tenant, Category]:
-        user = await self._services.users.get(delivery.mailbox)
+    def _delivery_id(self, request: Request, kind: LinkPurpose) -> str:
+        """Return the delivery id of the token in the path. Raise NotFound if the token is invalid."""
+        id = self._services.signed_links.verify(kind, request.path_params["token"])
+        if id is None:
+            raise NotFound(LINK_INCOMPLETE)
+        self._check_rate(id)
+        return id
+
+    async def _find_delivery(self, id: str) -> Delivery | None:
+        """Return a delivery. If it was deleted, return an email as it was sent while its notification is stored."""
+        if delivery := await self._services.deliveries.get_of_any_tenant(id):
+            return delivery
+        notification = id[:ID_CHARS]  # a delivery id begins with the notification id
+        n = (await self._services.inboxes.get_notifications([notification])).get(notification)
+        return deleted_email(n, id) if n else None
+
+    async def _recipient_and_category(self, request: Request) -> tuple[User, Tenant, Category]:
+        """Return whom the token in the path unsubscribes from what. Raise NotFound if the token or the user does not
+        exist."""
+        if names := self._services.signed_links.read_unsubscribe(request.path_params["token"]):
+            mailbox, key = names
+            self._check_rate(f"{mailbox}/{key}")
+        else:
+            delivery = await self._delivery(request, LinkPurpose.UNSUBSCRIBE)
+            mailbox, key = delivery.mailbox, delivery.category
+        user = await self._services.users.get(mailbox)
         if user is None:
             raise NotFound(NO_LONGER_AVAILABLE)
-        tenant = await self._services.tenants.get(delivery.tenant)
-        return user, tenant, tenant.category(delivery.category) or default_category(delivery.category)
+        tenant = await self._services.tenants.get(tenant_of(mailbox))
+        return user, tenant, tenant.category(key) or default_category(key)
+
+    def _check_rate(self, link: str) -> None:
+        if limited := to_error(self._services.rate_limits.check_link(link)):
+            raise limited
 
 
 async def _preflight(request: Request) -> Response:
