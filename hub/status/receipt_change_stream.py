@@ -28,7 +28,7 @@ from pymongo.asynchronous.change_stream import AsyncChangeStream
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import OperationFailure
 
-from hub import base64url
+from hub import base64url, utc_time
 from hub.errors import BadUserInput, CursorExpired, RateLimited
 from hub.model import Receipt
 from hub.platform import metrics
@@ -126,7 +126,7 @@ async def _open_own(receipts: AsyncCollection[Document], start: _Start) -> Async
     except OperationFailure as error:
         if is_outage(error):
             raise
-        raise _expired() from error
+        raise (_expired() if start.time is None else _send_expired()) from error
 
 
 class _SharedStream:
@@ -242,7 +242,7 @@ class ReceiptStreams:
         self, tenant: str, send_id: str | None, after: str | None, since: datetime | None
     ) -> AsyncGenerator[StreamedReceipt, None]:
         """Yield the receipts of a tenant or of one send: after the cursor `after`, since the time `since`, or only new
-        ones.
+        ones if this time is in the future.
 
         Raise CursorExpired if the oplog no longer contains the position, or RateLimited if too many streams are
         open."""
@@ -286,7 +286,8 @@ class ReceiptStreams:
             return _start_after(after)
         if since is not None:
             real = self._to_real_time(since) - CLOCK_MARGIN
-            return _Start(time=Timestamp(int(real.timestamp()), 0))
+            if real < utc_time.now():
+                return _Start(time=Timestamp(int(real.timestamp()), 0))
         return _Start()
 
     async def _inserts(self, tenant: str, send_id: str | None, start: _Start) -> AsyncGenerator[_Insert, None]:
@@ -339,6 +340,13 @@ def _start_after(cursor: str) -> _Start:
         raise BadUserInput(
             "after is not a valid cursor of these receipts. Pass a returned cursor unchanged.", "after"
         ) from None
+
+
+def _send_expired() -> CursorExpired:
+    return CursorExpired(
+        "The first receipts of this send are older than MongoDB's oplog. Read its state with `send { counts }` and "
+        "`deliveries`. For its later receipts, pass a cursor as `after`. A subscription without `sendId` returns cursors."
+    )
 
 
 def _expired() -> CursorExpired:

@@ -50,7 +50,11 @@ class ReceiptSubscription:
         self,
         info: Info,
         send_id: Annotated[
-            ID | None, strawberry.argument(description="The id of a send. Null selects all sends of the tenant.")
+            ID | None,
+            strawberry.argument(
+                description="The id of a send. Null selects all sends of the tenant. Without `after`, it fails with "
+                "CURSOR_EXPIRED if the send is older than MongoDB's oplog."
+            ),
         ] = None,
         after: Annotated[
             Cursor | None,
@@ -69,7 +73,7 @@ class ReceiptSubscription:
             send = await services.sends.get(tenant, send_id)
             if send is None:
                 raise NotFound("This send does not exist.")
-            since = send.created_at
+            since = max(send.created_at, send.send_at or send.created_at)
         async with aclosing(services.receipts.stream(tenant, send_id, after, since)) as stream:
             async for item in stream:
                 receipt = item.receipt
