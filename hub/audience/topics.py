@@ -50,6 +50,7 @@ COLLECTION = "tenant_topics"
 SUBSCRIPTIONS = "topic_subscriptions"
 DOCUMENTS_PER_USER = 2  # the user and the subscription
 SEARCH_BATCH = 500  # users
+SEARCHED_MAX = 2500  # users whom one page of a search examines
 KEYS_SHOWN_MAX = 100  # in `User.topics`
 EXACT_COUNT_MAX = 1000
 COUNT_MAX_AGE_S = 60.0
@@ -243,17 +244,19 @@ class Topics:
         docs = self._subscriptions.find(match, {"_id": 0, "mailbox": 1}, hint="subscribers")
         return [user_of(doc["mailbox"]) async for doc in docs.sort("mailbox", ASCENDING).limit(limit)]
 
-    async def list_users(self, id: str, search: str, first: int, after: str) -> list[User]:
+    async def list_users(self, id: str, search: str, first: int, after: str) -> tuple[list[User], str | None]:
         """Return up to `first` subscribed users whose id is greater than `after`, by id. `search`: see
         `Users.list_page`. Raise NotFound for an unknown topic.
 
-        A search reads the subscribers of a small topic, and the users who match it otherwise."""
+        A search reads the subscribers of a small topic, and the users who match it otherwise. It ends after
+        SEARCHED_MAX users. If others may follow, the id of the last user who was examined is also returned."""
         tenant, key = tenant_of(id), topic_key_of(id)
         counts = await self.count_subscribers([id])
         if id not in counts:
             raise NotFound("This topic does not exist.", field="topic")
         found: list[User] = []
-        while len(found) < first:
+        examined = 0
+        while len(found) < first and examined < SEARCHED_MAX:
             batch = SEARCH_BATCH if search else first
             if search and counts[id] > EXACT_COUNT_MAX:
                 users = await self._users.list_page(tenant, search, batch, after)
@@ -267,9 +270,9 @@ class Topics:
                 mailboxes = [mailbox_of(tenant, user) for user in read]
                 found += await self._users.list_page(tenant, search, batch, after, mailboxes)
             if len(read) < batch:
-                break
-            after = read[-1]
-        return found[:first]
+                return found[:first], None
+            after, examined = read[-1], examined + len(read)
+        return found[:first], after
 
     async def count_subscribers(self, ids: Collection[str]) -> dict[str, int]:
         """Return the number of subscribed users of each topic: exact up to EXACT_COUNT_MAX, otherwise up to

@@ -345,7 +345,7 @@ def _start_after(cursor: str) -> _Start:
 def _send_expired() -> CursorExpired:
     return CursorExpired(
         "The first receipts of this send are older than MongoDB's oplog. Read its state with `send { counts }` and "
-        "`deliveries`. For its later receipts, pass a cursor as `after`. A subscription without `sendId` returns cursors."
+        "`deliveries`. For later receipts, pass a cursor as `after`. A subscription without `sendId` returns cursors."
     )
 
 

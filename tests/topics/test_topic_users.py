@@ -2,7 +2,8 @@
 
 import pytest
 
-from hub.audience.topics import EXACT_COUNT_MAX
+from hub.audience.topics import EXACT_COUNT_MAX, SEARCHED_MAX
+from tests.broadcasts import create_users
 from tests.client import Tenant
 from tests.graphql_errors import expect_error
 from tests.topics.calls import leave, subscribe, upsert_topic
@@ -41,6 +42,16 @@ async def test_subscribers_are_listed_and_searched(tenant: Tenant, others: int) 
     if not others:
         assert await list_users(tenant, "news", first=4) == expected
         assert await list_users(tenant, "news", first=11) == expected
+
+
+async def test_page_of_a_search_examines_a_limited_number_of_users(tenant: Tenant) -> None:
+    """Thousands of users match the search, and one of them is subscribed to the topic."""
+    await create_users(tenant, [f"m{n:04}" for n in range(SEARCHED_MAX + 100)])
+    await subscribe(tenant, "news", *(f"x{n:04}" for n in range(EXACT_COUNT_MAX)))
+    await subscribe(tenant, "news", "m9999")
+    page = (await tenant.execute(USERS, t="news", s="m", n=50))["users"]
+    assert (page["nodes"], page["pageInfo"]["hasNextPage"]) == ([], True)
+    assert await list_users(tenant, "news", "m") == ["m9999"]
 
 
 async def test_unknown_or_invalid_topic_is_rejected(tenant: Tenant) -> None:

@@ -27,8 +27,8 @@ class PageInfo:
     has_previous_page: bool = strawberry.field(description="True if the page was requested with `after`.")
     start_cursor: str | None = strawberry.field(description="The cursor of the first item. Null if the page is empty.")
     end_cursor: str | None = strawberry.field(
-        description="The cursor of the last item. Pass this cursor as `after` to get the next page. Null if the page "
-        "is empty."
+        description="The cursor of the last item, or the position behind it that a search reached. Pass this cursor as "
+        "`after` to get the next page. Null if the page is empty and no other page follows."
     )
 
 
@@ -47,8 +47,11 @@ class Connection(Generic[T]):
     page_info: PageInfo = strawberry.field(description="The position of the page in the list.")
 
 
-def page_fields(nodes: Sequence[Any], cursors: list[str], *, more: bool, after: str | None) -> dict[str, Any]:
-    """Return the keyword arguments of a `Connection`. `more` is True if more items follow."""
+def page_fields(
+    nodes: Sequence[Any], cursors: list[str], *, more: bool, after: str | None, end: str | None = None
+) -> dict[str, Any]:
+    """Return the keyword arguments of a `Connection`. `more` is True if more items follow. `end`: the end cursor, if it
+    is not that of the last item."""
     return {
         "edges": [Edge(cursor=cursor, node=node) for cursor, node in zip(cursors, nodes, strict=True)],
         "nodes": list(nodes),
@@ -56,7 +59,7 @@ def page_fields(nodes: Sequence[Any], cursors: list[str], *, more: bool, after: 
             has_next_page=more,
             has_previous_page=after is not None,
             start_cursor=cursors[0] if cursors else None,
-            end_cursor=cursors[-1] if cursors else None,
+            end_cursor=end or (cursors[-1] if cursors else None),
         ),
     }
 

@@ -10,7 +10,7 @@ from strawberry import ID, Parent
 
 from hub import base64url, model
 from hub.api.context import Info
-from hub.api.schema.connections import After, Connection, First, sliced_page_fields
+from hub.api.schema.connections import After, Connection, First, page_fields
 from hub.api.schema.devices import Device
 from hub.api.schema.inbox import DEFAULT_PAGE_SIZE, NotificationConnection, OptionalFilter, inbox_page
 from hub.api.schema.preferences import Preferences, user_preferences
@@ -28,7 +28,7 @@ from hub.api.schema.validation import (
 )
 from hub.audience.attributes import valid_attributes
 from hub.audience.preference_matrix import Matrix
-from hub.audience.topics import KEYS_SHOWN_MAX
+from hub.audience.topics import KEYS_SHOWN_MAX, SEARCHED_MAX
 from hub.audience.users import ProfileUpdate
 from hub.email_address import InvalidEmailAddress, envelope_address
 from hub.errors import BadUserInput, TooLarge, Unavailable
@@ -184,7 +184,9 @@ class UserQuery:
         return await info.context.services.users.get(mailbox_of(tenant, valid_user_id(id, "id")))
 
     @strawberry.field(
-        description="Return the users of the tenant, sorted by id. Requires the `service` or `admin` role."
+        description="Return the users of the tenant, sorted by id. With `search` and `topic`, a page is the result of "
+        f"examining up to {SEARCHED_MAX:,} users: it may contain fewer users than `first`, or none, although "
+        "`hasNextPage` is true. Requires the `service` or `admin` role."
     )
     async def users(
         self,
@@ -209,13 +211,21 @@ class UserQuery:
         text = valid_profile_text(search, "search")
         prefix = text.strip() if isinstance(text, str) else ""
         last = "" if after is None else _decode_cursor(after)
+        reached: str | None = None
         with context.reading():
             if topic is None:
                 rows = await services.users.list_page(tenant, prefix, size + 1, last)
             else:
                 id = topic_id(tenant, valid_key(topic, "topic"))
-                rows = await services.topics.list_users(id, prefix, size + 1, last)
-        return Connection(**sliced_page_fields(rows, size, after, lambda user: base64url.encode(user.user_id.encode())))
+                rows, reached = await services.topics.list_users(id, prefix, size + 1, last)
+        cursors = [_encode_cursor(user.user_id) for user in rows[:size]]
+        end = _encode_cursor(reached) if reached and len(rows) <= size else None
+        more = len(rows) > size or end is not None
+        return Connection(**page_fields(rows[:size], cursors, more=more, after=after, end=end))
+
+
+def _encode_cursor(user: str) -> str:
+    return base64url.encode(user.encode())
 
 
 def _decode_cursor(cursor: str) -> str:
