@@ -26,6 +26,9 @@ COSTS = QueryCosts(SCHEMA, Settings(jwt_secret="s" * 40))
 PREFERENCES = (
     "preferences { channels { channel enabled } categories { category { key } channels { channel enabled } } }"
 )
+SEND = "mutation ($i: SendInput!) { send(input: $i) { duplicate } }"
+SEND_DEFAULT = "mutation ($i: SendInput = {to: {where: {id: 1}}}) { send(input: $i) { duplicate } }"
+SEND_MANY = "mutation ($i: [SendInput!]!) { sendMany(inputs: $i) { duplicate } }"
 UPSERT = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id %s } }"
 
 
@@ -53,6 +56,11 @@ def cost(text: str, **variables: Any) -> tuple[float, str | None]:
         ("{ topics(first: 3) { nodes { key subscribers } } }", {}, 1 + 3 * (1 + 0.1 + 1.1)),
         ("{ me { topics } }", {}, 1 + 0.1 + 12.5),
         ("{ sends(first: 7) { nodes { to { users } } } }", {}, 1 + 7 * (1 + 1 + 100 * 0.1)),
+        (SEND, {"i": {"to": {"users": ["a"]}}}, 1 + 0.1),
+        (SEND, {"i": {"to": {"where": {"locale": "de"}}}}, 1 + 0.1 + 250),
+        (SEND_DEFAULT, {}, 1 + 0.1 + 250),
+        ("mutation ($w: JSON) { send(input: {to: {where: $w}}) { duplicate } }", {"w": {}}, 1 + 0.1 + 250),
+        (SEND_MANY, {"i": [{"to": {"where": {}}}, {"to": {"everyone": True}}] * 2}, 4 * (1 + 0.1) + 2 * 250),
         ("{ __typename }", {}, 0.1),
     ],
 )

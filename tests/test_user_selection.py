@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from msgspec import Struct
 from pymongo import AsyncMongoClient
 
-from hub.audience import audience_count, topics, user_selection, users
+from hub.audience import audience_count, key_counts, topics, user_selection, users
 from hub.audience.audience_count import AudienceCounts
 from hub.audience.filters import mongo_query, parse
 from hub.audience.search_fields import SearchFields
@@ -218,10 +218,12 @@ async def test_users_who_are_not_converted_are_found(population: Population) -> 
             await population.database.users.delete_one({"_id": "t/~old"})
 
 
+@pytest.mark.parametrize("sampled", [False, True])
 @pytest.mark.parametrize("where", [{"not": {"topics": "releases"}}, {"id": {"gte": "b"}}, {"attributes.plan": None}])
 async def test_large_audience_is_estimated(
-    population: Population, where: Json, monkeypatch: pytest.MonkeyPatch
+    population: Population, where: Json, sampled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """With `sampled`, the number of users is also an estimate."""
     node, expected = parse(where, "where"), population.matching(where)
     counted = await population.counts.matching(TENANT, node)
     assert (counted.recipients, counted.exact) == (len(expected), True)
@@ -230,14 +232,19 @@ async def test_large_audience_is_estimated(
     monkeypatch.setattr(user_selection, "SCAN_SLICE", 30)
     monkeypatch.setattr(audience_count, "SLICES_MAX", 2)
     monkeypatch.setattr(audience_count, "SEGMENT_SLICES_MAX", 1)
+    if sampled:
+        monkeypatch.setattr(key_counts, "COUNT_MAX", 10)
+        monkeypatch.setattr(key_counts, "SAMPLE_SIZE", COUNT)
     estimated = await population.counts.matching(TENANT, node)
     assert not estimated.exact
-    assert estimated.recipients == pytest.approx(len(expected), rel=0.25)
+    assert estimated.recipients == pytest.approx(len(expected), rel=0.5 if sampled else 0.25)
 
 
-async def test_everyone_is_counted_up_to_a_limit(population: Population, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_everyone_is_counted_up_to_a_limit_and_estimated_beyond_it(
+    population: Population, monkeypatch: pytest.MonkeyPatch
+) -> None:
     everyone = await population.counts.everyone(TENANT.id)
     assert (everyone.recipients, everyone.exact) == (COUNT, True)
     monkeypatch.setattr(audience_count, "USERS_MAX", 100)
     everyone = await population.counts.everyone(TENANT.id)
-    assert (everyone.recipients, everyone.exact) == (100, False)
+    assert (everyone.recipients, everyone.exact) == (COUNT, False)

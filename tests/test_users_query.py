@@ -12,6 +12,7 @@ from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.unicode_text import folded
 from hub.utc_time import now
+from tests.broadcasts import broadcast
 from tests.client import GraphQLErrors, Json, Tenant
 from tests.conftest import scaled
 from tests.processes import Deployment
@@ -155,6 +156,15 @@ async def test_search_reads_no_users_of_other_tenants_and_few_of_its_own(
             [query] = await recorded(profiled, "users")
             assert max(query["docsExamined"], query["keysExamined"]) < 1500, (text, query["planSummary"])
             assert "COLLSCAN" not in query["planSummary"]
+
+
+async def test_repeated_send_to_a_filter_counts_nobody(own_tenant: Tenant, profiled: Database) -> None:
+    await own_tenant.execute(UPSERT, users=[{"id": "ann", "locale": "de"}])
+    first = await broadcast(own_tenant, to={"where": {"locale": "de"}}, idempotencyKey="k")
+    assert first["total"] == 1
+    await record(profiled)
+    assert (await broadcast(own_tenant, to={"where": {"locale": "de"}}, idempotencyKey="k"))["id"] == first["id"]
+    assert await recorded(profiled, "users") == []
 
 
 MILLION = "{ users(first: 100) { nodes { inbox(first: 100) { nodes { deliveries { items { id } } } } } } }"

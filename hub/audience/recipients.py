@@ -1,22 +1,21 @@
 """The recipients of sends that name no users, in the order of their keys.
 
-A key is that of the user's mailbox. The number of recipients is counted up to COUNT_MAX. If there are more, it is
-estimated from a random sample, so a tenant with millions of users takes no longer. The sample also divides the
-recipients into parts. Errors of the estimate make the parts uneven, but no recipient is in two parts or in none.
+A key is that of the user's mailbox. The number of recipients is counted or estimated (`key_counts`), and the sample of
+an estimate divides them into parts. Errors of the estimate make the parts uneven, but no recipient is in two parts or
+in none. The number of users who match a filter is counted for ESTIMATE_MAX_S, and otherwise estimated.
 """
 
 from collections.abc import Sequence
 from math import ceil
-from typing import Any
 
 import orjson
 from msgspec import Struct
 from msgspec.structs import replace
 from pymongo import ASCENDING
-from pymongo.asynchronous.collection import AsyncCollection
 
 from hub.audience.audience_count import AudienceCounts
 from hub.audience.filters import And, Field, FieldName, In, Node, parse
+from hub.audience.key_counts import COUNT_MAX, KeyRange, count_keys
 from hub.audience.tenants import Tenants
 from hub.audience.topics import COLLECTION as TOPICS
 from hub.audience.topics import SUBSCRIPTIONS
@@ -25,12 +24,11 @@ from hub.audience.users import COLLECTION as USERS
 from hub.decide.failure_guard import Canary
 from hub.errors import NotFound
 from hub.model import SendAudience, SubscriptionState, mailbox_of, tenant_of, topic_id, user_of
-from hub.platform.connections import Database, Document
+from hub.platform.connections import Database
 
-PART_SIZE = 25_000  # recipients
+PART_SIZE = COUNT_MAX // 2  # recipients
 PARTS_MAX = 16
-COUNT_MAX = 2 * PART_SIZE
-SAMPLE_SIZE = 2000  # documents of the whole collection
+ESTIMATE_MAX_S = 0.25  # for reading the users who match a filter from the beginning, and for samples
 FIRST_SLICES_MAX = 10
 CANARY_SLICE = 5000  # users of whom only the ids are read
 CANARY_SLICES_MAX = 4  # per call
@@ -125,41 +123,31 @@ class Recipients:
             return await self._divide(tenant_id, audience)
         tenant = await self._tenants.get(tenant_id)
         parts = await self._divide(tenant_id, SendAudience(everyone=True))
-        return replace(parts, total=(await self._counts.matching(tenant, to_node(audience.where))).recipients)
+        matching = await self._counts.matching(tenant, to_node(audience.where), ESTIMATE_MAX_S)
+        return replace(parts, total=matching.recipients)
 
     async def _divide(self, tenant: str, audience: SendAudience) -> RecipientParts:
         first, last = bounds(tenant)
         source = self._source(audience, first, last)
         collection, match, key = source.collection, source.match, source.key
-        total = await collection.count_documents(match, hint=source.index, limit=COUNT_MAX)
-        if total < COUNT_MAX:
+        counted = await count_keys(source)
+        total, sample = counted.total, counted.sample
+        if sample is None:
             at = collection.find(match, {key: 1}, hint=source.index).sort(key, ASCENDING).skip(PART_SIZE - 1).limit(2)
-            sample = [doc[key] async for doc in at]
-            return RecipientParts(total, [first, *_between(sample), last])
-        sample = await _sample(collection, match, key)
-        everywhere = await collection.estimated_document_count()
-        total = max(COUNT_MAX, everywhere * len(sample) // SAMPLE_SIZE)
+            pair = [doc[key] async for doc in at]
+            return RecipientParts(total, [first, *_between(pair), last])
         parts = min(PARTS_MAX, ceil(total / PART_SIZE), len(sample) // 2)
         chosen = [sample[len(sample) * part // parts - 1 :][:2] for part in range(1, parts)]
         return RecipientParts(total, [first, *(boundary for pair in chosen for boundary in _between(pair)), last])
 
-    def _source(self, audience: SendAudience, after: str, end: str) -> "_Source":
+    def _source(self, audience: SendAudience, after: str, end: str) -> KeyRange:
         """Return where the keys between `after` and `end` are read."""
         between = {"$gt": after, "$lt": end}
         if audience.topic is None:
-            return _Source(self._users, {"_id": between}, "_id", "_id_")
+            return KeyRange(self._users, {"_id": between}, "_id", "_id_")
         topic = topic_id(tenant_of(after), audience.topic)
         match = {"topic": topic, "state": SubscriptionState.ACTIVE, "mailbox": between}
-        return _Source(self._subscriptions, match, "mailbox", "subscribers")
-
-
-class _Source(Struct, frozen=True):
-    """The documents of recipients: their collection, match, the field that contains the key, and the index."""
-
-    collection: AsyncCollection[Any]
-    match: Document
-    key: str
-    index: str
+        return KeyRange(self._subscriptions, match, "mailbox", "subscribers")
 
 
 def to_node(where: str) -> Node:
@@ -170,13 +158,6 @@ def to_node(where: str) -> Node:
 def bounds(tenant: str) -> tuple[str, str]:
     """Return the bounds of the keys of a tenant, which are between them."""
     return f"{tenant}/", f"{tenant}0"  # `0` follows the slash
-
-
-async def _sample(collection: AsyncCollection[Any], match: Document, key: str) -> list[str]:
-    """Return the sorted keys of the matching documents in a sample of the collection. MongoDB reads the sample with a
-    random cursor, because it is a small part of the collection."""
-    stages: list[Document] = [{"$sample": {"size": SAMPLE_SIZE}}, {"$match": match}, {"$project": {key: 1}}]
-    return sorted({doc[key] async for doc in await collection.aggregate(stages)})
 
 
 def _between(pair: Sequence[str]) -> list[str]:

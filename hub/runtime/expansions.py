@@ -58,7 +58,7 @@ def build_expansion_components(
         recipients=recipients,
         parts=parts,
         chunk_stores=ChunkStores(parts, expanding, sends, tenants, settings, real_clock),
-        start=StartExpansion(recipients, expanding, tenants, settings, real_clock),
+        start=StartExpansion(database, recipients, expanding, tenants, settings, real_clock),
         stop=StopExpansion(parts, expanding, real_clock),
         oplog=Oplog(database, settings.oplog_hours),
         guarded=GuardedSends(database),

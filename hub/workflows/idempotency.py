@@ -7,6 +7,7 @@ from msgspec import Struct
 from hub.errors import Conflict
 from hub.inbox import idempotency_records
 from hub.inbox.unit_of_work import UnitOfWork
+from hub.platform.connections import Document
 from hub.workflows.send_request import SendRequest, request_hash
 
 
@@ -24,7 +25,10 @@ class IdempotencyKey(Struct, frozen=True):
     def first_send(self, unit: UnitOfWork) -> str | None:
         """Return the id of the send that was created with this key, or None. Raise Conflict if its request was
         different."""
-        record = unit.idempotency_records.get(self.id)
+        return self.send_of(unit.idempotency_records.get(self.id))
+
+    def send_of(self, record: Document | None) -> str | None:
+        """Return the id of the send in the stored record of this key, or None. Raise Conflict as `first_send` does."""
         if record is None:
             return None
         if record["hash"] != self.hash or "send" not in record:

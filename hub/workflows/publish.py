@@ -73,8 +73,7 @@ class Publish:
                 texts = error  # returned unless `key` was used before: the template may have changed since then
         idempotency_key = IdempotencyKey.of(tenant, key, request) if key else None
         if is_due and request.audience:
-            expansion = NewExpansion(request, ids, texts, idempotency_key)
-            result = await self._committer.submit(await self._start_expansion.work(tenant, expansion))
+            result = await self._expand(tenant, NewExpansion(request, ids, texts, idempotency_key))
         else:
             work = SendWork(tenant, request, idempotency_key, self._tenants, self._settings, ids, texts, field=field)
             if is_due:
@@ -90,6 +89,12 @@ class Publish:
             raise Conflict("This idempotency key belongs to a send that was erased. Use a new key.")
         return Published(first, duplicate=True)
 
+    async def _expand(self, tenant: str, new: NewExpansion) -> Send | str | None:
+        """Start an expansion. Return the new send, or the id of the send that was created earlier with its key."""
+        if new.key and (first := await self._start_expansion.find_first(new.key)):
+            return first
+        return await self._committer.submit(await self._start_expansion.work(tenant, new))
+
     async def send_due(self, scheduled: ScheduledSend, request: SendRequest) -> None:
         """Publish a scheduled send that is due, unless it was changed in the meantime."""
         due = DueSend(scheduled, self._scheduled)
@@ -97,8 +102,7 @@ class Publish:
         ids = replace(SendIds.create(len(request.users), now), send=scheduled.id)
         texts = await self._text_renderer.render(tenant, request, ids, "input") if request.template else None
         if request.audience:
-            expansion = NewExpansion(request, ids, texts, due=due)
-            await self._committer.submit(await self._start_expansion.work(tenant, expansion))
+            await self._expand(tenant, NewExpansion(request, ids, texts, due=due))
             return
         await self._tenants.get(tenant)  # the work uses the cached tenant
         await self._committer.submit(SendWork(tenant, request, None, self._tenants, self._settings, ids, texts, due))

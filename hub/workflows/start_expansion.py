@@ -9,9 +9,11 @@ from hub.audience.tenants import COLLECTION as TENANTS
 from hub.audience.tenants import Tenants, default_category
 from hub.decide.failure_guard import canary_below
 from hub.errors import HubError, RateLimited
+from hub.inbox import idempotency_records
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.inbox.works import WorkDefaults
 from hub.model import Category, Channel, Priority, Send, SendStatus, document
+from hub.platform.connections import Database
 from hub.settings import Settings
 from hub.status import expansion_parts, sends
 from hub.status.expanding_sends import ExpandingSends, expanding_document, expanding_update
@@ -39,12 +41,14 @@ class NewExpansion(Struct, frozen=True):
 class StartExpansion:
     def __init__(
         self,
+        database: Database,
         recipients: Recipients,
         expanding: ExpandingSends,
         tenants: Tenants,
         settings: Settings,
         real_clock: RealClock,
     ) -> None:
+        self._idempotency_records = database[idempotency_records.COLLECTION]
         self.recipients = recipients
         self.expanding = expanding
         self.tenants = tenants
@@ -55,6 +59,11 @@ class StartExpansion:
         """Raise NotFound if the topic of the request does not exist. `field` is the path of the input."""
         if request.audience:
             await self.recipients.check(tenant, request.audience, field)
+
+    async def find_first(self, key: IdempotencyKey) -> str | None:
+        """Return the id of the send that was created earlier with this key, so its recipients are not counted again.
+        Raise Conflict if its request was different. The transaction also checks the key."""
+        return key.send_of(await self._idempotency_records.find_one({"_id": key.id}))
 
     async def work(self, tenant: str, new: NewExpansion) -> "StartExpansionWork":
         """Return the work that stores a send with an audience."""

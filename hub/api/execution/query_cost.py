@@ -4,6 +4,7 @@
 - The cost of a selection inside a list is multiplied by the maximum number of items: the page size, the length of the
   list that the caller passes, or the maximum length that the hub stores.
 - Long texts cost more, in proportion to their maximum size.
+- A send to a filter costs more, because the users who match it are counted.
 - `@include` and `@skip` are ignored.
 - Pages are also counted, because each page of a list in other items (`users { inbox }`) is a database query.
 
@@ -36,6 +37,7 @@ from graphql.language import (
     SelectionSetNode,
     VariableNode,
 )
+from graphql.utilities import value_from_ast_untyped
 from msgspec import Struct
 
 from hub.api.schema.recipients import EXCEPT_MAX, USERS_SHOWN
@@ -49,6 +51,7 @@ OBJECT_COST = 1.0
 FIELD_COST = 0.1
 BYTES_PER_UNIT = 2048  # number of bytes of a long field that cost 1
 AUDIENCE_COST = 1000.0  # an audience is counted by reading thousands of users
+FILTER_COST = 250.0  # of a send: its recipients are counted in less time
 EXPORT_COST = 1000.0  # an export reads all data of a user from each collection
 SUBSCRIBERS_COST = 1.0  # counted in an index
 DEFAULT_LIST_LENGTH = 10  # assumed for a list of unknown length
@@ -64,6 +67,7 @@ PAGE_FIELDS = {
 }
 SCALAR_LISTS = {("Recipients", "users"), ("Recipients", "except")}  # long lists of ids
 PAGE_LISTS = {"nodes", "edges"}
+SEND_ARGUMENTS = {("Mutation", "send"): "input", ("Mutation", "sendMany"): "inputs"}
 LIST_ARGUMENTS = ("ids", "users", "inputs")  # a field returns as many items as one of these arguments contains
 
 Variables = Mapping[str, Any]
@@ -154,7 +158,7 @@ class _Compiler:
         self._costs = costs
         self._fragments = fragments
         self._defaults = {
-            node.variable.name.value: _literal(node.default_value)
+            node.variable.name.value: value_from_ast_untyped(node.default_value)
             for node in operation.variable_definitions or ()
             if node.default_value is not None
         }
@@ -195,9 +199,16 @@ class _Compiler:
             length = page if name in PAGE_LISTS or key == ("InboxPayload", "notifications") else requested
             items = length if length is not None else float(self._costs.length(*key))
         own_page = 1.0 if key in PAGE_FIELDS else 0.0
-        return Cost(
-            _multiply(items, _add(self._costs.object_cost(*key), inner.total)),
-            _multiply(items, _add(own_page, inner.pages)),
+        total = _multiply(items, _add(self._costs.object_cost(*key), inner.total))
+        if key in SEND_ARGUMENTS:
+            total = _add(total, self._filter_cost(node, SEND_ARGUMENTS[key]))
+        return Cost(total, _multiply(items, _add(own_page, inner.pages)))
+
+    def _filter_cost(self, node: FieldNode, argument: str) -> Number:
+        """Return the cost of the filters in the inputs of sends."""
+        [value] = [one.value for one in node.arguments or () if one.name.value == argument]
+        return lambda variables: (
+            FILTER_COST * _count_filters(value_from_ast_untyped(value, {**self._defaults, **variables}))
         )
 
     def _requested_length(self, field: GraphQLField, node: FieldNode) -> Number | None:
@@ -236,6 +247,12 @@ def _literal(node: Any) -> Any:
     if isinstance(node, ListValueNode):
         return list(node.values)
     return None
+
+
+def _count_filters(value: Any) -> int:
+    """Return the number of filters in the input of `send`, or in the inputs of `sendMany`."""
+    recipients = [one.get("to") for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict)]
+    return sum(isinstance(to, dict) and "where" in to for to in recipients)
 
 
 def _length_of(value: Any) -> float:
