@@ -17,6 +17,7 @@ from tests.client import GraphQLErrors, Json, Tenant
 from tests.conftest import scaled
 from tests.processes import Deployment
 from tests.test_query_cost import PREFERENCES, cost, expect_rejection
+from tests.test_schedules import after
 
 UPSERT = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
 SEARCH = "query ($s: String, $n: Int, $a: String) { users(search: $s, first: $n, after: $a) { nodes { id } edges { cursor node { id } } pageInfo { hasNextPage endCursor } } }"
@@ -156,6 +157,21 @@ async def test_search_reads_no_users_of_other_tenants_and_few_of_its_own(
             [query] = await recorded(profiled, "users")
             assert max(query["docsExamined"], query["keysExamined"]) < 1500, (text, query["planSummary"])
             assert "COLLSCAN" not in query["planSummary"]
+
+
+async def test_users_of_all_sends_in_a_page_are_read_at_once(own_tenant: Tenant, profiled: Database) -> None:
+    users = [f"user{n:02}" for n in range(3)]
+    for user in users:
+        await own_tenant.send(user, "zoe")
+    for user in users[:2]:
+        await own_tenant.send(user, sendAt=after(hours=1))
+    await record(profiled)
+    page = await own_tenant.execute("{ sends(first: 10) { nodes { to { users } } } }")
+    await profiled.command("profile", 0)
+    named = [[user, "zoe"] for user in users] + [[user] for user in users[:2]]
+    assert [send["to"]["users"] for send in page["sends"]["nodes"]] == named[::-1]
+    reads = Counter(one["ns"].partition(".")[2] for one in await recorded(profiled))
+    assert (reads["sends"], sum(reads.values())) == (2, 3)
 
 
 async def test_repeated_send_to_a_filter_counts_nobody(own_tenant: Tenant, profiled: Database) -> None:

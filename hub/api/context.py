@@ -126,6 +126,7 @@ class Context:
     _external_deliveries: DataLoader[str, list[Delivery]] | None = None
     _digest_notifications: DataLoader[str, list[Notification]] | None = None
     _send_counts: DataLoader[Send, Counted] | None = None
+    _send_users: DataLoader[Send, list[str]] | None = None
     _expanded: DataLoader[str, int] | None = None
     _tenants: DataLoader[str, Tenant] | None = None
     _subscriber_counts: DataLoader[str, int] | None = None
@@ -202,6 +203,17 @@ class Context:
         with self.reading():
             counted = await self.services.send_counts.get_many(sends)
         return [counted[send.id] for send in sends]
+
+    async def send_users(self, send: Send) -> list[str]:
+        """Return the first users that a send names. Concurrent calls share two queries."""
+        if self._send_users is None:
+            self._send_users = DataLoader(self._load_send_users, cache=False)
+        return await self._send_users.load(send)
+
+    async def _load_send_users(self, sends: list[Send]) -> list[list[str]]:
+        with self.reading():
+            users = await self.services.sends.first_users(sends)
+        return [users.get(send.id, []) for send in sends]
 
     async def count_expanded(self, send: str) -> int:
         """Return the number of recipients so far of a send that is being expanded. Concurrent calls share one query.

@@ -16,6 +16,7 @@ READ_IN_INBOX: Document = {"$and": [{"$ifNull": ["$read_at", False]}, {"$not": [
 
 class Notifications:
     def __init__(self, database: Database) -> None:
+        self._database = database
         self._notifications = database.notifications
 
     async def list_to_recall(self, send: str, limit: int, after: str = "") -> list[tuple[str, str]]:
@@ -55,6 +56,19 @@ class Notifications:
         """Return those of `mailboxes` that have a notification of the send with an id greater than `since`."""
         newer = {"mailbox": {"$in": list(mailboxes)}, "_id": {"$gt": since}, "send": send}
         return {doc["mailbox"] async for doc in self._notifications.find(newer, {"mailbox": 1}, hint="feed")}
+
+    async def list_first_users(self, sends: Collection[str], limit: int) -> Mapping[str, list[str]]:
+        """Return the users of the first `limit` notifications of each send, in one query."""
+        lookup = {
+            "from": self._notifications.name,
+            "localField": "send",
+            "foreignField": "send",
+            "pipeline": [{"$sort": {"_id": ASCENDING}}, {"$limit": limit}, {"$project": {"mailbox": 1}}],
+            "as": "found",
+        }
+        stages: list[Document] = [{"$documents": [{"send": id} for id in sends]}, {"$lookup": lookup}]
+        docs = await self._database.aggregate(stages)
+        return {doc["send"]: [user_of(one["mailbox"]) for one in doc["found"]] async for doc in docs}
 
     async def find_sends(self, sends: Collection[str]) -> set[str]:
         """Return the ids in `sends` of which a notification is stored."""

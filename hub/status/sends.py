@@ -35,6 +35,7 @@ UNSCHEDULED = dict.fromkeys(("due_at", "expires_at", "scheduled", "canary_below"
 """Deletes the fields of a send that is no longer scheduled or being expanded."""
 PAUSE_FIELDS = ("paused_reason", "paused_by_guard", "paused_from")  # of a paused send
 CLOCK_SKEW_MAX = timedelta(minutes=1)  # between two processes
+USERS_SHOWN = 100  # in `Send.to`
 SMALL_SEND_MAX_RECIPIENTS = 100  # a send to more recipients keeps its content when they are erased
 
 Counts = dict[tuple[Channel, DeliveryStatus, str | None], int]
@@ -112,6 +113,7 @@ class Notifications(Protocol):
     ) -> list[Notification]: ...
     async def list_users(self, sends: Collection[str]) -> Mapping[str, list[str]]: ...
     async def find_recipients(self, send: str, since: str, mailboxes: Collection[str]) -> set[str]: ...
+    async def list_first_users(self, sends: Collection[str], limit: int) -> Mapping[str, list[str]]: ...
     async def list_read(self, ids: Collection[str]) -> list[str]: ...
     async def count_statuses(self, sends: Collection[str]) -> AsyncIterable[Document]: ...
 
@@ -203,15 +205,17 @@ class Sends:
                 match["scheduled"] = {"$exists": True}
             await self._database[COLLECTION].update_many(match, {"$pull": {field: user}}, hint=index)
 
-    async def first_users(self, send: Send, limit: int) -> list[str]:
-        """Return the first users that a send names, except erased ones."""
-        if send.recipient_ids is not None:
-            return list(send.recipient_ids[:limit])
-        of_request = {"scheduled.users": {"$slice": limit}}
-        doc = await self._database[COLLECTION].find_one({"_id": send.id}, of_request)
-        if doc and "scheduled" in doc:
-            return list(doc["scheduled"]["users"])
-        return [n.user_id for n in await self._notifications.list_of_send(send.id, limit, None, hidden=True)]
+    async def first_users(self, sends: Collection[Send]) -> dict[str, list[str]]:
+        """Return the first USERS_SHOWN users that each send names, except erased ones, in at most two queries."""
+        users = {send.id: list(send.recipient_ids[:USERS_SHOWN]) for send in sends if send.recipient_ids is not None}
+        if others := [send.id for send in sends if send.id not in users]:
+            of_request = {"status": 1, "scheduled.users": {"$slice": USERS_SHOWN}}
+            waiting = {"_id": {"$in": others}, "scheduled": {"$exists": True}}
+            docs = self._database[COLLECTION].find(waiting, of_request)
+            users |= {doc["_id"]: list(doc["scheduled"]["users"]) async for doc in docs}
+        if published := [send.id for send in sends if send.id not in users]:
+            users |= await self._notifications.list_first_users(published, USERS_SHOWN)
+        return users
 
     async def page(
         self,

@@ -40,11 +40,12 @@ from graphql.language import (
 from graphql.utilities import value_from_ast_untyped
 from msgspec import Struct
 
-from hub.api.schema.recipients import EXCEPT_MAX, USERS_SHOWN
+from hub.api.schema.recipients import EXCEPT_MAX
 from hub.audience.templates import TENANT_MAX_TEMPLATES
 from hub.audience.topics import KEYS_SHOWN_MAX
 from hub.model import Channel
 from hub.settings import Settings
+from hub.status.sends import USERS_SHOWN
 from hub.unicode_text import IDENTIFIER_MAX_CHARS
 
 OBJECT_COST = 1.0

@@ -12,9 +12,9 @@ from hub.api.schema.validation import valid_key, valid_user_id, valid_users
 from hub.audience.filters import FILTER_MAX_BYTES, Node, parse
 from hub.errors import BadUserInput
 from hub.settings import Settings
+from hub.status.sends import USERS_SHOWN
 
 EXCEPT_MAX = 100
-USERS_SHOWN = 100
 
 
 @strawberry.input(description="The recipients of a send. Exactly one field must be set.", one_of=True)
@@ -41,8 +41,7 @@ class RecipientsInput:
 async def _users(root: Parent[model.Send], info: Info) -> list[ID] | None:
     if root.audience:
         return None
-    with info.context.reading():
-        return [ID(user) for user in await info.context.services.sends.first_users(root, USERS_SHOWN)]
+    return [ID(user) for user in await info.context.send_users(root)]
 
 
 @strawberry.type(description="The recipients that a send was given.")
