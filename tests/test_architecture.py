@@ -16,6 +16,7 @@ OWNERS = {
     "window_counts": "inbox/window_counts.py",
     "resolutions": "inbox/resolutions.py",
     "retention_sweeps": "inbox/retention_sweeps.py",
+    "old_records": "workflows/old_records.py",
     "users": "audience/users.py",
     "tenants": "audience/tenants.py",
     "templates": "audience/templates.py",

@@ -6,12 +6,18 @@ from uuid import uuid4
 
 import pytest
 from pymongo import AsyncMongoClient
+from redis.asyncio import Redis as RedisClient
 
 from hub.ids import new_id
+from hub.inbox.notification_lookup import Notifications
 from hub.model import Channel, Delivery, DeliveryStatus, Priority, Send, SendStatus, document
+from hub.outbox.lanes import Lanes
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
-from hub.workflows.old_records import BATCH_SIZE
+from hub.settings import Settings
+from hub.utc_time import RealTime
+from hub.workflows import old_records
+from hub.workflows.old_records import BATCH_SIZE, OldRecords
 from tests.cli_commands import run_command
 from tests.client import Json, eventually
 from tests.processes import Process
@@ -111,6 +117,32 @@ async def test_old_sends_are_deleted_after_their_notifications_and_deliveries(
     await store.sends.insert_many([*old, *kept])
     await run_worker_until_gone(store, servers, "sends", {doc["_id"] for doc in old})
     assert {doc["_id"] async for doc in store.sends.find()} == {doc["_id"] for doc in kept}
+
+
+async def test_pass_continues_behind_the_sends_that_the_last_one_read(
+    store: Database, servers: tuple[Mongod, Redis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(old_records, "BATCH_SIZE", 2)
+    monkeypatch.setattr(old_records, "SENDS_PER_PASS", 4)
+    sends = sorted((send(SENDS_DAYS + 1) for _ in range(6)), key=lambda doc: doc["_id"])
+    ids = [doc["_id"] for doc in sends]
+    await store.sends.insert_many(sends)
+    await store.notifications.insert_many([document(new_notification(TENANT, send=id)) for id in ids])
+    async with RedisClient.from_url(servers[1].url) as redis:
+        lanes = Lanes(redis, f"{store.name}:", 100)
+        settings = Settings(jwt_secret="s" * 32, deliveries_days=DELIVERIES_DAYS, sends_days=SENDS_DAYS)
+        passes = OldRecords(store, Notifications(store), lanes, settings, lambda: RealTime(NOW))
+
+        async def run_pass() -> set[str]:
+            await lanes.release_tick_lock("old_records")
+            while await passes.tick():
+                pass
+            return {doc["_id"] async for doc in store.sends.find()}
+
+        assert await run_pass() == set(ids)
+        await store.notifications.delete_many({"send": {"$in": [ids[0], ids[5]]}})
+        assert await run_pass() == set(ids[:5])
+        assert await run_pass() == set(ids[1:5])
 
 
 def test_sends_are_stored_at_least_as_long_as_deliveries() -> None:

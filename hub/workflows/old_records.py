@@ -6,7 +6,8 @@
   deliveries is stored.
 
 One worker at a time makes a pass, in batches. The next pass begins EVERY_MS after the start of the last one. A worker
-that dies delays it at most that long.
+that dies delays it at most that long. A pass reads up to SENDS_PER_PASS sends, and the next one continues behind them,
+because sends whose notifications are kept are read again and again.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -28,6 +29,8 @@ from hub.utc_time import RealClock
 
 BATCH_SIZE = 1000
 EVERY_MS = 3_600_000
+SENDS_PER_PASS = 100_000
+COLLECTION = "old_records"  # the position of the next pass; needs no index
 ENDED_SENDS = [
     *(SendStatus.ACCEPTED, SendStatus.CANCELLED, SendStatus.RECALLED, SendStatus.EXPIRED, SendStatus.FAILED),
 ]
@@ -39,6 +42,7 @@ class OldRecords:
     ) -> None:
         self._deliveries = database[deliveries.COLLECTION]
         self._sends = database[sends.COLLECTION]
+        self._positions = database[COLLECTION]
         self._notifications = notifications
         self._lanes = lanes
         self._deliveries_age = timedelta(days=settings.deliveries_days)
@@ -67,9 +71,18 @@ class OldRecords:
             await self._delete_deliveries(docs, unchanged)
             yield len(docs)
         ended = {"status": {"$in": ENDED_SENDS}, "leased_until": {"$exists": False}}  # no change continues
-        async for docs in _read_old(self._sends, self._clock() - self._sends_age, ended):
+        position, read = await self._positions.find_one({"_id": sends.COLLECTION}), 0
+        after = position["after"] if position else ""
+        async for docs in _read_old(self._sends, self._clock() - self._sends_age, ended, after):
             await self._delete_sends([doc["_id"] for doc in docs])
+            read += len(docs)
+            after = docs[-1]["_id"]
             yield len(docs)
+            if read >= SENDS_PER_PASS:
+                break
+        else:
+            after = ""
+        await self._positions.update_one({"_id": sends.COLLECTION}, {"$set": {"after": after}}, upsert=True)
 
     async def _delete_deliveries(self, docs: Sequence[Document], unchanged: Document) -> None:
         digests = [doc["_id"] for doc in docs if "digest_key" in doc]
@@ -84,10 +97,9 @@ class OldRecords:
 
 
 async def _read_old(
-    collection: AsyncCollection[Document], before: datetime, match: Document
+    collection: AsyncCollection[Document], before: datetime, match: Document, after: str = ""
 ) -> AsyncGenerator[list[Document], None]:
-    """Yield batches of documents that were created before a time, oldest first."""
-    after = ""
+    """Yield batches of documents with ids above `after` that were created before a time, oldest first."""
     while True:
         bounds = {"_id": {"$gt": after, "$lt": first_id_at(before)}}
         found = collection.find(bounds | match, {"digest_key": 1}, hint="_id_").sort("_id", ASCENDING)

@@ -1,8 +1,8 @@
 """Applies a changed retention period of a category to the notifications of earlier sends.
 
 The category's sends are processed in slices, oldest first. Each slice sets the times at which notifications end; the
-scheduler then removes the notifications that are due. A send that read the category before the change may still commit
-until its deadline. Sends of that time are therefore processed after twice that time.
+scheduler then removes the notifications that are due. A send, or a chunk of an expansion, that read the category before
+the change may still commit until its deadline. The first slice is therefore processed after twice that time.
 """
 
 from datetime import timedelta
@@ -45,8 +45,9 @@ class Retention:
 
     async def _process_slice(self, sweep: RetentionSweep) -> bool:
         """Return True if there was something to process."""
-        settled = self._clock() >= sweep.started_at + self._settled_after
-        until = sweep.started_at + self._settled_after if settled else sweep.started_at - self._settled_after
+        until = sweep.started_at + self._settled_after
+        if self._clock() < until:
+            return False
         found = await self._sends.list_of_category(sweep.tenant, sweep.category, sweep.after, until, SENDS_PER_SLICE)
         totals = accumulate(recipients for _, recipients in found)
         ids = [id for (id, recipients), total in zip(found, totals, strict=True) if total <= SLICE]
@@ -55,6 +56,6 @@ class Retention:
                 await self._sends.record_users(ids)
             if await self._sweeps.apply(sweep, ids):
                 await self._sweeps.advance(sweep, ids[-1])
-        elif settled:
+        else:
             await self._sweeps.finish(sweep)
         return bool(ids)
