@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+import orjson
 import pytest
 from pymongo import AsyncMongoClient
 
@@ -24,6 +25,7 @@ from tests.conftest import scaled
 from tests.pause.sends import change, get
 from tests.processes import SECRET, Deployment
 from tests.quiet_hours.times import quiet_now, set_default_times
+from tests.webhook_data import create_endpoint
 
 GUARDED = 110  # recipients
 USERS = [f"user-{number:03}" for number in range(GUARDED + 10)]
@@ -106,9 +108,12 @@ async def paused(tenant: Tenant, id: str) -> Json:
 async def test_refused_connections_pause_the_send_after_its_canary(running: Guarded, acme: Tenant) -> None:
     """The deliveries are not FAILED: they are tried again later."""
     await create_readers(acme, [f"user-{number:05}" for number in range(CROWD)])
+    await create_endpoint(acme, f"{running.fakes.receiver.url}/none", ["send.paused"])
     id = (await broadcast(acme))["id"]
     shown = await paused(acme, id)
     assert shown["reason"] == shown["pausedReason"]
+    [call] = await running.database.webhook_calls.find({"tenant": acme.name}).to_list()
+    assert orjson.loads(call["payload"])["data"]["reason"] == shown["pausedReason"]
     assert shown["pausedReason"].startswith("Paused by the failure guard: ")
     assert "EMAIL deliveries failed or must be tried again" in shown["pausedReason"]
     send = await get_send(acme, id)
