@@ -14,7 +14,9 @@ from pathlib import Path
 import hub.api.app
 import hub.runtime.serve
 import hub.runtime.work  # noqa: F401 - the commands import these modules when they run
-from hub.cli import main
+from hub.cli.main import build_app, main
+
+build_app()  # imports the modules of all commands
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from typer.testing import CliRunner, Result
 
-from hub.cli.main import app
+from hub.cli.main import build_app
 from hub.cli.templates import Starter
 from hub.decide.templates.digest_texts import SAMPLE_ITEMS
 from hub.decide.templates.parts import EMAIL_CLIPPED_BYTES
@@ -32,7 +32,7 @@ def write(folder: Path, *entries: dict[str, Any], **files: str) -> Path:
 
 def run_here(*arguments: str) -> Result:
     """Run a command in this process, which is faster."""
-    return CliRunner(env={"HUB_JWT_SECRET": SECRET}).invoke(app, ["templates", *arguments])
+    return CliRunner(env={"HUB_JWT_SECRET": SECRET}).invoke(build_app(["templates"]), ["templates", *arguments])
 
 
 def preview(path: Path, *options: str) -> dict[str, str]:

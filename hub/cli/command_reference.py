@@ -75,9 +75,9 @@ def page() -> str:
 
 def registered() -> Mapping[str, Any]:
     """Return the parser of each command by name."""
-    from hub.cli.main import app
+    from hub.cli.main import build_app
 
-    group: Any = typer.main.get_command(app)
+    group: Any = typer.main.get_command(build_app())
     return dict(_flattened(group, ""))
 
 

@@ -1,62 +1,56 @@
 """The command-line application. Each command has its own module and a `--help` option."""
 
+import sys
+from collections.abc import Collection
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from hub import __version__
-from hub.cli import (
-    bench,
-    clock,
-    command_reference,
-    dev,
-    doctor,
-    metrics,
-    replay,
-    schema,
-    send,
-    sends,
-    serve_and_work,
-    settings,
-    templates,
-    token,
-    topics,
-    users,
-    vapid,
-    watch,
-)
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"max_content_width": 110},
-    help="A self-hosted notification hub. `hub dev` runs the hub and its servers on this machine.",
-)
+MODULES = {
+    "dev": "dev",
+    "send": "send",
+    "watch": "watch",
+    "replay": "replay",
+    "clock": "clock",
+    "token": "token",
+    "vapid": "vapid",
+    "doctor": "doctor",
+    "serve": "serve_and_work",
+    "work": "serve_and_work",
+    "settings": "settings",
+    "metrics": "metrics",
+    "commands": "command_reference",
+    "schema": "schema",
+    "bench": "bench",
+    "sends": "sends",
+    "templates": "templates",
+    "topics": "topics",
+    "users": "users",
+}
+"""The module of each command. A module with commands of its own contains an `app`."""
 
-for command in (
-    dev.dev,
-    send.send,
-    watch.watch,
-    replay.replay,
-    clock.clock,
-    token.token,
-    vapid.vapid,
-    doctor.doctor,
-    serve_and_work.serve,
-    serve_and_work.work,
-    settings.settings,
-    metrics.metrics,
-    command_reference.commands,
-    schema.schema,
-    bench.bench,
-):
-    app.command()(command)
-app.add_typer(sends.app, name="sends")
-app.add_typer(templates.app, name="templates")
-app.add_typer(topics.app, name="topics")
-app.add_typer(users.app, name="users")
+
+def build_app(names: Collection[str] = MODULES.keys()) -> typer.Typer:
+    """Return the application with these commands. Only their modules are imported."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"max_content_width": 110},
+        help="A self-hosted notification hub. `hub dev` runs the hub and its servers on this machine.",
+    )
+    app.callback()(hub)
+    for name in names:
+        module = import_module(f"hub.cli.{MODULES[name]}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=name)
+        else:
+            app.command()(getattr(module, name))
+    return app
 
 
 def _print_version(requested: bool) -> None:
@@ -65,7 +59,6 @@ def _print_version(requested: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def hub(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
@@ -75,4 +68,6 @@ def hub(
 
 
 def main() -> None:
-    app()
+    """Run the command that the arguments name. The modules of the others are not imported, because that takes time."""
+    name = next(iter(sys.argv[1:]), "")
+    build_app([name] if name in MODULES else MODULES)()
