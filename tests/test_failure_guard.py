@@ -17,7 +17,7 @@ from hub.model import Channel, DeliveryStatus, Reason
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.status.sends import PAUSE_FIELDS
-from tests.broadcasts import broadcast, count_recipients, expanded, get_send
+from tests.broadcasts import broadcast, count_recipients, create_users, expanded, get_send
 from tests.channel_setup import UPSERT_USERS, FakeChannels, deployment_with_channels
 from tests.cli_commands import Command, base_url
 from tests.client import GraphQLErrors, Json, Tenant, eventually
@@ -29,6 +29,7 @@ from tests.webhook_data import create_endpoint
 
 GUARDED = 110  # recipients
 USERS = [f"user-{number:03}" for number in range(GUARDED + 10)]
+STRANGERS = [f"stranger-{number}" for number in range(20)]  # only in `everyone`
 LATE = [f"late-{number}" for number in range(10)]
 CROWD = scaled(2000, 20_000)
 KILLS = scaled(4, 20)
@@ -133,6 +134,7 @@ async def test_resumed_send_reaches_everyone_else_once_although_calls_still_fail
 ) -> None:
     """In between, users join, leave, and are erased."""
     await create_readers(acme, USERS)
+    await create_users(acme, STRANGERS, locale="fr")
     id = (await broadcast(acme, to=MEMBERS[members]))["id"]
     await paused(acme, id)
     first = await count_recipients(acme, id)
@@ -144,7 +146,8 @@ async def test_resumed_send_reaches_everyone_else_once_although_calls_still_fail
     await create_readers(acme, LATE)
     assert (await change(acme, "resumeSend", id))["reason"] is None
     assert (await expanded(acme, id))["status"] == "ACCEPTED"
-    assert await count_recipients(acme, id) == Counter({*USERS, *LATE} - {*erased})
+    strangers = STRANGERS if members == "everyone" else []
+    assert await count_recipients(acme, id) == Counter({*USERS, *LATE, *strangers} - {*erased})
     stored = await running.database.sends.find_one({"_id": id})
     assert stored
     assert {"canary_below", "guarded", "guard_due_at", "guard_until", "paused_by_guard"}.isdisjoint(stored)

@@ -236,7 +236,8 @@ class _Rig:
 
 async def _broadcast(api: ApiClient, tenant: str, **fields: Any) -> str:
     """Send to everyone. Return the id."""
-    sent = await api.execute(SEND, tenant=tenant, input={"to": {"everyone": True}, "category": "bench", **fields})
+    fields |= {"to": {"everyone": True}, "category": "bench", "guard": False}
+    sent = await api.execute(SEND, tenant=tenant, input=fields)
     id: str = sent["send"]["send"]["id"]
     return id
 
