@@ -6,6 +6,8 @@ DATA ?=
 BIN := .venv/bin
 INSTALLED := .venv/installed
 TESTS := $(BIN)/pytest --ignore tests/browser
+PARALLEL := -m "not serial" --numprocesses 3 --dist loadfile  # many tests wait, so two cores run three processes
+SERIAL = -m serial $(shell grep -rl --include='test_*.py' mark.serial tests)
 
 FRONT := hub/front/index.html
 FRONT_PACKAGES := frontend-demo/node_modules/.package-lock.json
@@ -33,8 +35,8 @@ front: $(FRONT_PACKAGES)  ## check the front end and build it into hub/front; ne
 	@cd frontend-demo && npm run --silent size
 
 test: $(INSTALLED)  ## run the tests, with real servers, in at most 12 minutes
-	@$(TESTS) -m "not serial" --numprocesses 2 --dist loadfile
-	@$(TESTS) -m serial
+	@$(TESTS) $(PARALLEL)
+	@$(TESTS) $(SERIAL)
 
 browser: $(INSTALLED) front  ## run the front-end tests in Debian's Chromium
 	@command -v chromium >/dev/null || { \
@@ -42,8 +44,8 @@ browser: $(INSTALLED) front  ## run the front-end tests in Debian's Chromium
 	@$(BIN)/pytest tests/browser
 
 prove: $(INSTALLED)  ## run the same tests at full scale
-	@HUB_TEST_SCALE=full $(TESTS) -m "not serial" --numprocesses 2 --dist loadfile
-	@HUB_TEST_SCALE=full $(TESTS) -m serial
+	@HUB_TEST_SCALE=full $(TESTS) $(PARALLEL) --numprocesses 2
+	@HUB_TEST_SCALE=full $(TESTS) $(SERIAL)
 
 compat:  ## run some of the tests under Python 3.12 and 3.13, if installed
 	@for version in 3.12 3.13; do \
