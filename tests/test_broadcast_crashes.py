@@ -43,7 +43,7 @@ class Looks:
     async def look(self) -> int:
         """Return the number of recipients of all sends so far."""
         for id, before in self.seen.items():
-            send = await get_send(self._tenant, id)
+            send = await retry_until_answered(partial(get_send, self._tenant, id))  # a count may take long
             assert before["recipients"] <= send["recipients"] <= self._expected
             assert send["recipients"] <= send["total"]
             assert (before["status"], send["status"]) != ("ACCEPTED", "EXPANDING")
