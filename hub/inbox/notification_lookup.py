@@ -27,10 +27,6 @@ class Notifications:
         docs = self._notifications.find(condition, {"mailbox": 1}, hint="send").sort("_id", ASCENDING).limit(limit)
         return [(doc["mailbox"], doc["_id"]) async for doc in docs]
 
-    async def count_of_send(self, send: str, after: str) -> int:
-        """Return the number of stored notifications of a send after the id `after`."""
-        return await self._notifications.count_documents({"send": send, "_id": {"$gt": after}}, hint="send")
-
     async def list_of_send(
         self, send: str, first: int, after: str | None, *, hidden: bool = False
     ) -> list[Notification]:

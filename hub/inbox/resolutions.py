@@ -30,8 +30,9 @@ class Resolutions:
         self._resolutions = database[COLLECTION]
 
     async def count(self, resolution: Resolution) -> int:
-        """Return the number of live notifications that a resolution matches."""
-        return await self._notifications.count_documents(_match(resolution), hint=_index_for(resolution))
+        """Return the number of live notifications that a resolution matches, read from the index alone. A notification
+        that was created after the resolution began is also counted."""
+        return await self._notifications.count_documents(_match_live(resolution), hint=_index_for(resolution))
 
     async def next_mailboxes(self, resolution: Resolution, limit: int) -> list[str]:
         """Return the mailboxes of the next `limit` notifications that a resolution matches, in order. A mailbox may
@@ -56,16 +57,16 @@ class Resolutions:
 
 
 def _match(resolution: Resolution) -> Document:
+    return _match_live(resolution) | {"created_at": {"$lte": resolution.started_at}}
+
+
+def _match_live(resolution: Resolution) -> Document:
     if resolution.users is None:
         within: Document = {"$gt": resolution.after or f"{resolution.tenant}/", "$lt": f"{resolution.tenant}0"}
     else:
         mailboxes = (mailbox_of(resolution.tenant, user) for user in resolution.users)
         within = {"$in": [mailbox for mailbox in mailboxes if mailbox > resolution.after]}
-    return {
-        "mailbox": within,
-        "live_key": {"$in": live_keys(resolution.collapse_key)},
-        "created_at": {"$lte": resolution.started_at},
-    }
+    return {"mailbox": within, "live_key": {"$in": live_keys(resolution.collapse_key)}}
 
 
 def _index_for(resolution: Resolution) -> str:

@@ -64,12 +64,13 @@ class SendCancellation:
             return await self._recall(send, changed)
         return Round(changed)
 
-    async def count_remaining(self, send: Send) -> int:
-        """Return the number of deliveries that wait, and of notifications that a recall has not reached."""
+    async def count_remaining(self, send: Send, changed: int) -> int:
+        """Return the number of deliveries that wait, and about the number of notifications that a recall has not
+        reached. Only the deliveries are counted, because the call waits for it."""
         remaining = await self._deliveries.count_waiting(send.id)
-        if send.status is SendStatus.RECALLED:
-            remaining += await self._notifications.count_of_send(send.id, send.recalled_to)
-        return remaining
+        if send.status is SendStatus.RECALLED and (stored := await self._sends.get(send.tenant, send.id)):
+            remaining += stored.recipients - (changed if send.recalled_to else 0)
+        return max(1, remaining)
 
     async def _begin(self, tenant: str, id: str, status: SendStatus) -> Send:
         send = await self._rounds.changes.mark_cancelled(tenant, id, status, self._rounds.lease_end())

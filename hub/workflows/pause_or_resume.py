@@ -85,7 +85,7 @@ class SendPause:
         last_round = (send.resumed_at or now) + self._last_round
         return Round(changed) if not found and now >= last_round else Round(changed, max(now, last_round), waiting=True)
 
-    async def count_remaining(self, send: Send) -> int:
+    async def count_remaining(self, send: Send, _: int) -> int:
         """Return the number of deliveries that are held because the send was paused, and are not due."""
         return await self._held.count_paused(send.id)
 

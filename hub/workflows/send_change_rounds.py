@@ -39,8 +39,8 @@ class SendChange(Protocol):
         """Change up to about ROUND_SIZE documents of a send."""
         ...
 
-    async def count_remaining(self, send: Send) -> int:
-        """Return the number of documents that are left, at most an estimate."""
+    async def count_remaining(self, send: Send, changed: int) -> int:
+        """Return an estimate of the number of documents that are left. `changed`: the result of the first round."""
         ...
 
 
@@ -75,5 +75,8 @@ class SendChangeRounds:
         before, remaining = send.remaining, None
         if not done.waiting:
             after = replace(send, recalled_to=done.recalled_to)
-            remaining = await change.count_remaining(after) if before is None else max(1, before - done.changed)
+            if before is None:
+                remaining = await change.count_remaining(after, done.changed)
+            else:
+                remaining = max(1, before - done.changed)
         return await self.changes.release(send, done.next_at, remaining, done.recalled_to)
