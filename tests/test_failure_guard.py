@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from hub import utc_time
-from hub.decide.failure_guard import CANARY_MIN, Canary, Result, canary_below, judge
+from hub.decide.failure_guard import CALLED_MIN, CANARY_MIN, Canary, Result, canary_below, judge
 from hub.model import Channel, DeliveryStatus, Reason
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
@@ -116,7 +117,7 @@ async def test_refused_connections_pause_the_send_after_its_canary(running: Guar
     [call] = await running.database.webhook_calls.find({"tenant": acme.name}).to_list()
     assert orjson.loads(call["payload"])["data"]["reason"] == shown["pausedReason"]
     assert shown["pausedReason"].startswith("Paused by the failure guard: ")
-    assert "EMAIL deliveries failed or must be tried again" in shown["pausedReason"]
+    assert re.search(r"EMAIL deliveries .*failed or must be tried again", shown["pausedReason"])
     send = await get_send(acme, id)
     assert 0 < send["recipients"] < 1.5 * max(CANARY_MIN, CROWD // 100)  # chosen by hashes
     assert {row["status"] for row in send["counts"] if row["channel"] == "EMAIL"} <= {"RETRYING", "HELD", "PROCESSING"}
@@ -125,6 +126,14 @@ async def test_refused_connections_pause_the_send_after_its_canary(running: Guar
         await follow.wait_for_output(r"PAUSED \(Paused by the failure guard: .+ must be tried again")
     assert (await change(acme, "cancelSend", id))["status"] == "CANCELLED"
     assert (await get_send(acme, id))["recipients"] == send["recipients"]
+
+
+@pytest.mark.usefixtures("refusing")
+async def test_provider_that_is_down_pauses_the_send_although_few_users_have_an_address(acme: Tenant) -> None:
+    await create_users(acme, USERS)
+    await create_readers(acme, USERS[: CALLED_MIN - 1])
+    shown = await paused(acme, (await broadcast(acme))["id"])
+    assert "EMAIL deliveries (the provider is down) failed or must be tried again" in shown["reason"]
 
 
 @pytest.mark.usefixtures("refusing")
@@ -263,6 +272,14 @@ ACCEPTED, SENT, RETRYING = DeliveryStatus.ACCEPTED, DeliveryStatus.SENT, Deliver
 )
 def test_verdict_of_a_canary(counts: Sequence[Any], expected: tuple[Result, bool]) -> None:
     assert verdict(*counts) == expected
+
+
+def test_channel_that_is_down_fails_the_canary_only_if_it_has_deliveries() -> None:
+    counts: dict[tuple[Channel, DeliveryStatus, str | None], int]
+    counts = {(EMAIL, RETRYING, None): 3, (PUSH, SENT, None): 90}
+    assert judge(counts, 20).result is Result.PASSED
+    assert judge(counts, 20, {EMAIL}).result is Result.FAILED
+    assert judge(counts, 20, {Channel.MOBILE_PUSH}).result is Result.PASSED
 
 
 @pytest.mark.parametrize("total", [1, 50, 101, 10_000, 50_000])

@@ -8,6 +8,7 @@ import os
 import shlex
 import shutil
 import sys
+import textwrap
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime
@@ -82,7 +83,8 @@ class ProgressPrinter:
             return
         columns = shutil.get_terminal_size((DEFAULT_COLUMNS, 0)).columns
         expansion = [f"{'Recipients':<11} {_bar(state['recipients'], state['total'])}"] if _expands(state) else []
-        rows = [_heading(state), *expansion, *(f"{channel:<11} {_row(counts[channel])}" for channel in counts)]
+        heading = textwrap.wrap(_heading(state), columns - 1)  # a reason may be long
+        rows = [*heading, *expansion, *(f"{channel:<11} {_row(counts[channel])}" for channel in counts)]
         erase = f"\x1b[{self._lines}F\x1b[J" if self._lines else ""
         self._print(erase + "\n".join(row[: columns - 1] for row in rows))  # a longer row would take two lines
         self._lines = len(rows)

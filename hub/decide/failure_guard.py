@@ -73,9 +73,12 @@ class _Tally(Struct):
         self.waiting += other.waiting
 
 
-def judge(counts: Mapping[tuple[Channel, DeliveryStatus, str | None], int], failures_max: int) -> Verdict:
+def judge(
+    counts: Mapping[tuple[Channel, DeliveryStatus, str | None], int], failures_max: int, down: Collection[Channel] = ()
+) -> Verdict:
     """Judge the deliveries of a canary by channel, status, and reason. `failures_max`: the percentage of failures that
-    is allowed, of all channels together and of each channel that has enough calls.
+    is allowed, of all channels together and of each channel that has enough calls. `down`: the channels all of whose
+    providers have an open circuit breaker. A delivery on one of them fails the canary.
 
     A delivery that an open circuit breaker holds has failed: its provider is down. Deliveries that wait for a time,
     such as the end of quiet hours, do not count, nor do those that ended without a call."""
@@ -85,7 +88,11 @@ def judge(counts: Mapping[tuple[Channel, DeliveryStatus, str | None], int], fail
     whole = _Tally()
     for tally in tallies.values():
         whole.add(tally)
-    failing = [channel for channel, tally in sorted(tallies.items()) if _has_failed(tally, failures_max)]
+    failing = [
+        channel
+        for channel, tally in sorted(tallies.items())
+        if _has_failed(tally, failures_max) or (channel in down and tally.called + tally.waiting)
+    ]
     if not failing and _has_failed(whole, failures_max):
         failing = [channel for channel, tally in sorted(tallies.items()) if tally.failed]
     result = Result.PASSED if whole.called >= CALLED_MIN else Result.UNDECIDED
@@ -94,7 +101,7 @@ def judge(counts: Mapping[tuple[Channel, DeliveryStatus, str | None], int], fail
         called=whole.called,
         failed=whole.failed,
         is_final=whole.called >= CALLED_SHARE * (whole.called + whole.waiting),
-        text=_text(tallies, failing),
+        text=" and ".join(_text(channel, tallies[channel], channel in down) for channel in failing),
     )
 
 
@@ -113,11 +120,9 @@ def _has_failed(tally: _Tally, failures_max: int) -> bool:
     return tally.called >= CALLED_MIN and 100 * tally.failed > failures_max * tally.called
 
 
-def _text(tallies: Mapping[Channel, _Tally], channels: Collection[Channel]) -> str:
-    found = {channel: tallies[channel] for channel in channels}
-    return " and ".join(
-        f"{tally.failed:,} of the first {tally.called:,} {channel} deliveries" for channel, tally in found.items()
-    )
+def _text(channel: Channel, tally: _Tally, is_down: bool) -> str:
+    down = " (the provider is down)" if is_down else ""
+    return f"{tally.failed:,} of the first {tally.called:,} {channel} deliveries{down}"
 
 
 def paused_by_guard(verdict: Verdict, failures_max: int) -> str:

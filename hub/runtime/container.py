@@ -43,7 +43,12 @@ from hub.platform.outbound_http import OutboundHTTP
 from hub.platform.rate_limiter import RateLimiter
 from hub.platform.server_clock import ServerClock
 from hub.platform.signed_links import SignedLinks
-from hub.runtime.expansions import ExpansionComponents, build_expansion_components, expansion_tasks
+from hub.runtime.expansions import (
+    ExpansionComponents,
+    build_expansion_components,
+    build_failure_guard,
+    expansion_tasks,
+)
 from hub.runtime.gauges import register_gauges
 from hub.runtime.health_reader import health_reader
 from hub.runtime.queue_metrics import QueueMetrics
@@ -319,13 +324,14 @@ def _build_services(
 
 
 def _build_scheduler(settings: Settings, stores: Stores, queue: _Queue, inbox: _Inbox, services: Services) -> Scheduler:
-    now, texts, changes = stores.hub_clock.now, services.send_texts, inbox.pause.rounds.changes
+    now, changes = stores.hub_clock.now, inbox.pause.rounds.changes
     notifications = DueNotifications(inbox.inboxes, inbox.actions, now)
     deliveries = DueJobs("deliveries", queue.delivery_claims, queue.lanes, now, settings)
     webhook_calls = DueJobs("webhook_calls", queue.webhook_claims, queue.lanes, now, settings)
     due_sends = DueSends(ScheduledSends(stores.database), services.publish.send_due, queue.lanes, now)
     conversion = UserConversion(stores.database, SearchFields(settings.indexed_attributes))
     old_records = OldRecords(stores.database, queue.notifications, queue.lanes, settings, stores.server_clock.now)
+    guard = build_failure_guard(inbox.expansion, changes, queue.deliveries, services.health)
     tasks = [
         PeriodicTask("due_notifications", notifications.tick, snooze_and_expiry.BATCH_SIZE),
         PeriodicTask("due_deliveries", deliveries.tick),
@@ -334,7 +340,8 @@ def _build_scheduler(settings: Settings, stores: Stores, queue: _Queue, inbox: _
         PeriodicTask("lost_digests", queue.digest_items.release_lost),
         PeriodicTask("releases", inbox.releases.tick, RELEASE_BATCH_SIZE),
         PeriodicTask("due_sends", due_sends.tick, DUE_SENDS_BATCH_SIZE),
-        *expansion_tasks(inbox.expansion, inbox.users, inbox.committer, texts, changes, queue.deliveries, now),
+        *expansion_tasks(inbox.expansion, inbox.users, inbox.committer, services.send_texts, now),
+        PeriodicTask("failure_guard", guard.tick),
         PeriodicTask("send_changes", functools.partial(inbox.pause.rounds.tick, inbox.cancellation, inbox.pause)),
         PeriodicTask("resolutions", inbox.resolve.continue_resolutions),
         PeriodicTask("retention_sweeps", inbox.retention.continue_sweeps),

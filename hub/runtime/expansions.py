@@ -24,6 +24,7 @@ from hub.utc_time import Clock, RealClock
 from hub.workflows.expansion_chunk import ChunkStores
 from hub.workflows.expansions import LEASE_DEADLINES, PARTS_AT_ONCE, Expansions
 from hub.workflows.failure_guard import FailureGuard
+from hub.workflows.health import HealthReader
 from hub.workflows.scheduler import PeriodicTask
 from hub.workflows.send_texts import SendTextRenderer
 from hub.workflows.start_expansion import StartExpansion
@@ -66,13 +67,7 @@ def build_expansion_components(
 
 
 def expansion_tasks(
-    components: ExpansionComponents,
-    users: Users,
-    committer: Committer,
-    texts: SendTextRenderer,
-    changes: SendChanges,
-    deliveries: Deliveries,
-    clock: Clock,
+    components: ExpansionComponents, users: Users, committer: Committer, texts: SendTextRenderer, clock: Clock
 ) -> list[PeriodicTask]:
     """Return the tasks of a worker that expand sends."""
     expansions = Expansions(
@@ -85,7 +80,13 @@ def expansion_tasks(
         components.oplog,
         clock,
     )
-    stores, parts = components.chunk_stores, components.parts
-    failures_max = stores.settings.guard_failures
-    guard = FailureGuard(components.guarded, changes, parts, deliveries, failures_max, stores.real_clock)
-    return [*[PeriodicTask("expansions", expansions.turn)] * PARTS_AT_ONCE, PeriodicTask("failure_guard", guard.tick)]
+    return [PeriodicTask("expansions", expansions.turn)] * PARTS_AT_ONCE
+
+
+def build_failure_guard(
+    components: ExpansionComponents, changes: SendChanges, deliveries: Deliveries, health: HealthReader
+) -> FailureGuard:
+    stores, failures_max = components.chunk_stores, components.chunk_stores.settings.guard_failures
+    return FailureGuard(
+        components.guarded, changes, components.parts, deliveries, health, failures_max, stores.real_clock
+    )

@@ -10,7 +10,7 @@ from datetime import timedelta
 import structlog
 
 from hub.decide.failure_guard import Result, Verdict, judge, paused_by_guard
-from hub.model import Send
+from hub.model import Channel, Send
 from hub.platform import metrics
 from hub.platform.failing_entries import FailingEntries
 from hub.status.deliveries import Deliveries
@@ -19,6 +19,7 @@ from hub.status.guarded_sends import GuardedSends
 from hub.status.send_changes import SendChanges
 from hub.utc_time import RealClock
 from hub.workflows.expansion_chunk import GUARD_WAIT_MAX
+from hub.workflows.health import HealthReader
 
 INTERVAL = timedelta(seconds=2)  # between two looks at a canary
 
@@ -32,6 +33,7 @@ class FailureGuard:
         changes: SendChanges,
         parts: ExpansionParts,
         deliveries: Deliveries,
+        health: HealthReader,
         failures_max: int,
         real_clock: RealClock,
     ) -> None:
@@ -39,6 +41,7 @@ class FailureGuard:
         self._changes = changes
         self._parts = parts
         self._deliveries = deliveries
+        self._health = health
         self._failures_max = failures_max
         self._real_clock = real_clock
         self._failing = FailingEntries("failure_guard")
@@ -55,13 +58,18 @@ class FailureGuard:
     async def _look(self, send: Send) -> None:
         if send.guarded:
             counts = await self._deliveries.counts([send.id])
-            verdict = judge(counts[send.id], self._failures_max)
-            if not (verdict.is_final or self._has_waited(send)):
+            if not (judge(counts[send.id], self._failures_max).is_final or self._has_waited(send)):
                 return
+            verdict = judge(counts[send.id], self._failures_max, await self._list_down())
             if not await self._decide(send, verdict):
                 return
         await self._parts.resume(send.id, guarded=False)
         await self._guarded.finish(send.id)
+
+    async def _list_down(self) -> set[Channel]:
+        """Return the channels all of whose providers have an open circuit breaker."""
+        providers = await self._health.providers()
+        return {one.channel for one in providers} - {one.channel for one in providers if not one.open}
 
     def _has_waited(self, send: Send) -> bool:
         now = self._real_clock()
