@@ -1,7 +1,7 @@
 """Attributes of users: what the hub stores, refuses, and converts from older data."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
@@ -9,10 +9,14 @@ from uuid import uuid4
 import pytest
 from pymongo import AsyncMongoClient
 
+from hub.audience.search_fields import SearchFields
+from hub.audience.users import ProfileUpdate, Users
+from hub.model import mailbox_of
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.utc_time import now
 from tests.client import GraphQLErrors, Json, Tenant, eventually
+from tests.clocks import hub_now
 from tests.conftest import scaled
 from tests.processes import Deployment
 from tests.template_sends import send_template, store_template
@@ -87,6 +91,36 @@ async def worker(
     settings = {**own, "indexed_attributes": indexed_attributes}
     async with Deployment(mongod.url, redis.url, apis=1, workers=workers, **settings) as running:
         yield running
+
+
+async def test_repeated_profiles_of_a_new_user_are_merged(tenant: Tenant) -> None:
+    upsert = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id name email locale } }"
+    fields = {"name": "Eve", "email": "eve@people.example", "locale": "de"}
+    repeated = [{"id": "eve", name: value} for name, value in fields.items()]
+    assert (await tenant.execute(upsert, users=repeated))["upsertUsers"] == [{"id": "eve", **fields}] * 3
+
+
+async def test_user_who_is_created_by_two_calls_at_once_has_the_fields_of_both(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = f"t{uuid4().hex[:12]}"
+    users, rival = (Users(database, hub_now, 5, SearchFields(())) for _ in range(2))
+    ids = [mailbox_of(tenant, user) for user in ("ann", "bob")]
+    find_stored = users.find_stored
+
+    async def find_and_be_overtaken(wanted: Collection[str]) -> set[str]:
+        found = await find_stored(wanted)
+        await rival.upsert([ProfileUpdate(id=ids[0], email="ann@people.example")])
+        return found
+
+    monkeypatch.setattr(users, "find_stored", find_and_be_overtaken)
+    upserted = await users.upsert([ProfileUpdate(id=id, name="Ann or Bob") for id in ids])
+    stored = await rival.get_many(ids)
+    assert [stored[id] for id in ids] == upserted
+    assert [(user.name, user.email) for user in upserted] == [
+        ("Ann or Bob", "ann@people.example"),
+        ("Ann or Bob", None),
+    ]
 
 
 async def test_changed_setting_converts_stored_users(servers: tuple[Mongod, Redis]) -> None:
