@@ -59,7 +59,7 @@ from hub.status.deliveries import Deliveries
 from hub.status.delivery_ends import DeliveryEnds
 from hub.status.digest_items import DigestItems
 from hub.status.digests import Digests
-from hub.status.held_deliveries import HeldDeliveries
+from hub.status.held_deliveries import DUE_AT_ONCE, HeldDeliveries
 from hub.status.obsolete_deliveries import ObsoleteDeliveries
 from hub.status.receipt_builder import ReceiptBuilder
 from hub.status.receipt_change_stream import ReceiptStreams
@@ -83,7 +83,6 @@ from hub.workflows.old_records import BATCH_SIZE as OLD_RECORDS_BATCH_SIZE
 from hub.workflows.old_records import OldRecords
 from hub.workflows.pause_or_resume import SendPause
 from hub.workflows.publish import Publish
-from hub.workflows.release import BATCH_SIZE as RELEASE_BATCH_SIZE
 from hub.workflows.release import Releases
 from hub.workflows.resolve import Resolve
 from hub.workflows.retention import Retention
@@ -338,7 +337,7 @@ def _build_scheduler(settings: Settings, stores: Stores, queue: _Queue, inbox: _
         PeriodicTask("due_webhook_calls", webhook_calls.tick),
         PeriodicTask("digest_items", queue.digest_items.tick),
         PeriodicTask("lost_digests", queue.digest_items.release_lost),
-        PeriodicTask("releases", inbox.releases.tick, RELEASE_BATCH_SIZE),
+        PeriodicTask("releases", inbox.releases.tick, DUE_AT_ONCE),
         PeriodicTask("due_sends", due_sends.tick, DUE_SENDS_BATCH_SIZE),
         *expansion_tasks(inbox.expansion, inbox.users, inbox.committer, services.send_texts, now),
         PeriodicTask("failure_guard", guard.tick),

@@ -9,12 +9,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.model import ITEMS_SHOWN, Delivery, DeliveryStatus, DigestKind, Notification, Reason
+from hub.outbox.lanes import scheduler_lane
 from hub.send.delivery_data import DeliveryData, DeliveryStores
 from hub.send.state_after_outcome import Transition
 
 SLICE_SIZE = 500  # items in memory
 GROUP_SIZE = 100  # digests whose items are read together
 INCOMPLETE_PAUSE = timedelta(seconds=2)
+PAUSED_INTERVAL = timedelta(seconds=60)  # at which a digest that was tried asks if its sends are still paused
 
 FinalCheck = Callable[[Delivery, DeliveryData, datetime], Transition | None]
 """Returns the end of a delivery that is not sent, or None."""
@@ -45,7 +47,7 @@ class _Items:
     def __init__(self, digest: Delivery) -> None:
         self.digest = digest
         self.waiting: list[str] = []  # items that leave the digest because they have to wait
-        self.paused: list[str] = []  # items that leave the digest because their send is paused
+        self.paused: list[str] = []  # items whose send is paused
         self._splits = digest.digest_kind is DigestKind.BRIEFING and not digest.attempts
         self._newest: list[Item] = []
         self._count = 0
@@ -69,7 +71,11 @@ class _Items:
             if not self._slices or self._slices[-1] is not data:
                 self._slices.append(data)
 
-    def result(self) -> Collected | Transition:
+    def result(self, now: datetime) -> Collected | Transition:
+        digest = self.digest
+        if self.paused and digest.attempts:
+            lane = scheduler_lane(digest.priority, digest.tenant)
+            return Transition(DeliveryStatus.HELD, Reason.PAUSED, now + PAUSED_INTERVAL, lane)
         if self._hold and not self._ready:
             return self._hold
         if not self._slices:
@@ -107,7 +113,8 @@ async def collect_items(
     """Return the items of closed digests that are still wanted, and end the others with their reasons. If all items
     have to wait, such as for the end of quiet hours, the digest waits. If only some of the items of a briefing have to
     wait, the scheduler decides them again, unless the briefing was tried before: the first call may have arrived. The
-    scheduler also decides the items of paused sends again, and holds them.
+    scheduler also decides the items of paused sends again, and holds them. A digest that was tried before waits with
+    them instead, until the sends are resumed.
 
     Each item joined before its digest was closed, so a majority read finds exactly the items that joined. If it does
     not, the digest waits."""
@@ -131,10 +138,11 @@ async def collect_items(
                 found[item.digest_id or ""].add(item, end, data)
         for (status, reason), ended in left_out.items():
             await stores.digest_items.end(ended, status, reason)
-    results |= {id: items_of.result() for id, items_of in found.items()}
+    results |= {id: items_of.result(now) for id, items_of in found.items()}
     for id, items_of in found.items():
         waiting = items_of.waiting if isinstance(results[id], Collected) else []
-        if taken_out := items_of.paused + waiting:
+        paused = [] if items_of.digest.attempts else items_of.paused
+        if taken_out := paused + waiting:
             await stores.digests.take_out(items_of.digest, taken_out)
     await stores.digests.set_item_counts({id: one.count for id, one in results.items() if isinstance(one, Collected)})
     return results

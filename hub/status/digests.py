@@ -29,7 +29,6 @@ ENDED_FIELDS = {"status": 1, "reason": 1, "updated_at": 1}
 RELEASE_BATCH_SIZE = 500  # items
 PENDING_AT_ONCE = 200  # digests whose items are settled in one round
 LOOKED_UP_AT_ONCE = 1000  # digests that are looked up in one query
-
 OUTDATED_BATCH_SIZE = 500  # digests of one user
 
 End = tuple[datetime, bool]
@@ -124,27 +123,33 @@ class Digests:
         await self._deliveries.bulk_write(updates, ordered=False)
 
     async def find_item_kinds(
-        self, digests: Collection[Delivery], session: AsyncClientSession
+        self, digests: Collection[Delivery], session: AsyncClientSession, paused: Collection[str] = ()
     ) -> dict[str, list[ItemKind]]:
-        """Return the kinds of the items that wait in digests, read in a transaction. A digest, which may have very many
-        items, has one kind: its own priority and category. Digests without items that wait are left out."""
+        """Return the kinds of the items that wait in digests, without those of `paused` sends, read in a transaction. A
+        digest, which may have very many items, has one kind: its own priority and category. Digests without such items
+        are left out."""
+        not_paused: Document = {"send": {"$nin": list(paused)}} if paused else {}
         briefings = [one.id for one in digests if one.digest_kind is DigestKind.BRIEFING]
         others = {one.id: one for one in digests if one.digest_kind is not DigestKind.BRIEFING}
-        kinds = await self._find_kinds(briefings, session) if briefings else {}
+        kinds = await self._find_kinds(briefings, not_paused, session) if briefings else {}
         if others:
-            match = {"digest_id": {"$in": list(others)}, "status": DeliveryStatus.HELD}
-            stages: list[Document] = [{"$match": match}, {"$group": {"_id": "$digest_id"}}]  # the index alone answers
+            match = _match_waiting(others) | not_paused  # without paused sends, the index alone answers
+            stages: list[Document] = [{"$match": match}, {"$group": {"_id": "$digest_id"}}]
             async for doc in await self._deliveries.aggregate(stages, session=session, hint="items"):
                 digest = others[doc["_id"]]
                 kinds[digest.id] = [(digest.priority, digest.category)]
         return kinds
 
-    async def _find_kinds(self, ids: Collection[str], session: AsyncClientSession) -> dict[str, list[ItemKind]]:
+    async def find_item_sends(self, digests: Collection[str], session: AsyncClientSession) -> list[str]:
+        """Return the sends of the items that wait in digests, read in a transaction."""
+        stages: list[Document] = [{"$match": _match_waiting(digests)}, {"$group": {"_id": "$send"}}]
+        return [doc["_id"] async for doc in await self._deliveries.aggregate(stages, session=session, hint="items")]
+
+    async def _find_kinds(
+        self, ids: Collection[str], not_paused: Document, session: AsyncClientSession
+    ) -> dict[str, list[ItemKind]]:
         group = {"digest": "$digest_id", "priority": "$priority", "category": "$category"}
-        stages: list[Document] = [
-            {"$match": {"digest_id": {"$in": list(ids)}, "status": DeliveryStatus.HELD}},
-            {"$group": {"_id": group}},
-        ]
+        stages: list[Document] = [{"$match": _match_waiting(ids) | not_paused}, {"$group": {"_id": group}}]
         kinds: dict[str, list[ItemKind]] = {}
         async for doc in await self._deliveries.aggregate(stages, session=session, hint="items"):
             kind = doc["_id"]
@@ -165,7 +170,7 @@ class Digests:
         id of the last one, or None if there are no others.
 
         Items that this version cannot decode become FAILED with the reason UNREADABLE."""
-        match: Document = {"digest_id": {"$in": list(ids)}, "status": DeliveryStatus.HELD}
+        match = _match_waiting(ids)
         if before:
             match["_id"] = {"$lt": before}
         found = self._majority.find(match, hint="items").sort("_id", DESCENDING)
@@ -174,11 +179,7 @@ class Digests:
         if len(items) < len(docs):
             unreadable = {doc["_id"] for doc in docs} - {item.id for item in items}
             values = {"status": DeliveryStatus.FAILED, "reason": Reason.UNREADABLE, "updated_at": self._clock()}
-            undecoded = {
-                "_id": {"$in": list(unreadable)},
-                "digest_id": match["digest_id"],
-                "status": DeliveryStatus.HELD,
-            }
+            undecoded = _match_waiting(ids) | {"_id": {"$in": list(unreadable)}}
             await self._deliveries.update_many(undecoded, {"$set": values})
         return items, docs[-1]["_id"] if len(docs) == limit else None
 
@@ -337,6 +338,11 @@ class Digests:
         await self._deliveries.bulk_write(fewer, session=session)
 
 
+def _match_waiting(digests: Collection[str]) -> Document:
+    """Return the match of the items that wait in digests."""
+    return {"digest_id": {"$in": list(digests)}, "status": DeliveryStatus.HELD}
+
+
 def end_values(end: End | None) -> Document:
     """Return the changed fields of an open digest that a choice of its user concerns."""
     return {"due_at": end[0], "chosen": end[1]} if end else {}
@@ -366,8 +372,9 @@ def _as_shown(delivery: Delivery, digest: Delivery | None) -> Delivery:
     if digest is None or delivery.status is not DeliveryStatus.HELD:
         return delivery
     if digest.status not in FINAL:
-        due_at, reason = None if digest.enqueue_count else digest.due_at, delivery.reason
-        if digest.digest_kind is DigestKind.BRIEFING:  # do-not-disturb may be followed by quiet hours
+        paused = digest.reason == Reason.PAUSED
+        due_at, reason = None if digest.enqueue_count or paused else digest.due_at, delivery.reason
+        if paused or digest.digest_kind is DigestKind.BRIEFING:  # do-not-disturb may be followed by quiet hours
             reason = digest.reason or reason
         return replace(delivery, due_at=due_at, reason=reason)
     return replace(

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from pymongo import DeleteOne, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from hub.model import Delivery, DeliveryStatus, Reason, document
-from hub.outbox.lanes import SCHEDULER_LANES, lane_of
+from hub.model import Channel, Delivery, DeliveryStatus, Priority, Reason, Send, document
+from hub.outbox.lanes import SCHEDULER_LANES, lane_of, scheduler_lane
 from hub.outbox.retry_delay import DUE
 from hub.platform.connections import Database, Document
 from hub.platform.tolerant_decoding import decode_by_id
@@ -19,6 +19,7 @@ from hub.status.deliveries import COLLECTION
 from hub.status.delivery_ends import finish_update
 
 OUTDATED_BATCH_SIZE = 1000  # deliveries of one user
+DUE_AT_ONCE = 500  # deliveries of a lane, longest overdue first
 PREFERENCE_REASONS = [Reason.QUIET_HOURS, Reason.DO_NOT_DISTURB]
 """The reasons of deliveries that wait because of their user's preferences."""
 ITEM_FIELDS = ("digest_id", "device", "reason", "revision", "updated_at")
@@ -78,6 +79,16 @@ class HeldDeliveries:
             later = {"_id": {"$in": ids}, **outdated, "due_at": {"$gt": now}}
             await self._deliveries.update_many(later, {"$set": {"due_at": now}})
         return len(ids)
+
+    async def lock_due_in_app(self, send: Send, now: datetime) -> None:
+        """Change the due IN_APP deliveries of a send that may be in a transaction that releases them, so it conflicts
+        and reads the send again."""
+        for priority in Priority:
+            match = {"lane": scheduler_lane(priority, send.tenant), "due_at": {"$lte": now}}
+            docs = self._deliveries.find(match, {"send": 1, "channel": 1}, hint="due").sort(DUE).limit(DUE_AT_ONCE)
+            found = await docs.to_list()
+            if ids := [one["_id"] for one in found if (one.get("send"), one["channel"]) == (send.id, Channel.IN_APP)]:
+                await self._deliveries.update_many({"_id": {"$in": ids}}, {"$inc": {"locks": 1}})
 
     async def keep_running(self, send: str) -> None:
         """Record that the deliveries of a send that workers process now are not held, because the send was resumed.

@@ -134,6 +134,11 @@ class Sends:
         docs = self._database[COLLECTION].find(match, {"status": 1})
         return {doc["_id"]: STOP_REASONS[SendStatus(doc["status"])] async for doc in docs}
 
+    async def has_paused(self, tenants: Collection[str]) -> bool:
+        """Return True if one of these tenants has a paused send."""
+        match = {"tenant": {"$in": list(tenants)}, "status": SendStatus.PAUSED}
+        return await self._database[COLLECTION].find_one(match, {"_id": 1}, hint="status") is not None
+
     async def find_for_deliveries(self, ids: Collection[str]) -> tuple[dict[str, Reason], dict[str, Send | None]]:
         """Return the sends that are cancelled, recalled, or paused, with the reason, and the sends with a template. A
         send that cannot be decoded is None."""

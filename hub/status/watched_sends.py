@@ -31,7 +31,7 @@ from hub.platform.shared_reads import SharedReads
 from hub.status.deliveries import Deliveries
 from hub.status.expansion_parts import ExpansionParts
 from hub.status.send_counts import Counted, SendCounts
-from hub.status.sends import Sends
+from hub.status.sends import STOP_REASONS, Sends
 
 INTERVAL_S = 1.0
 IDLE_INTERVAL_MAX_S = 5.0
@@ -150,8 +150,10 @@ class WatchedSends:
                 if send is None:
                     watch.close()
                     return
+                # a cancellation or recall also changes what has no unfinished delivery, unlike a resumption
+                changes = send.status in IN_PROGRESS or (send.claim and send.status in STOP_REASONS)
                 # in this order, because an expansion adds deliveries before its status changes
-                ended = not (send.status in IN_PROGRESS or send.claim or await self._deliveries.has_unfinished(send.id))
+                ended = not (changes or await self._deliveries.has_unfinished(send.id))
                 watch.ended_at = (watch.ended_at or asyncio.get_running_loop().time()) if ended else 0.0
                 recipients = send.recipients
                 if send.parts_left is not None:

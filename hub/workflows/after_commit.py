@@ -23,11 +23,22 @@ from hub.decide.recheck import stop_reason
 from hub.decide.timing import INTERRUPTING, interruption_of
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.live.publisher import Publisher
-from hub.model import Channel, DeliveryStatus, Mailbox, MailboxChange, Notification, PendingReceipt, StepStop, tenant_of
+from hub.model import (
+    Channel,
+    Delivery,
+    DeliveryStatus,
+    Mailbox,
+    MailboxChange,
+    Notification,
+    PendingReceipt,
+    Reason,
+    StepStop,
+    tenant_of,
+)
 from hub.outbox.enqueuer import Enqueuer
 from hub.outbox.states import WAITING
 from hub.status import deliveries
-from hub.status.digests import Digests
+from hub.status.digests import Digests, ItemKind
 from hub.status.held_deliveries import HeldDeliveries
 from hub.status.obsolete_deliveries import ObsoleteDeliveries, ObsoleteGroup
 from hub.status.receipt_builder import build_documents
@@ -74,7 +85,7 @@ class AfterCommit:
         waiting = await self._held.load(ids, session)
         stopped = await self._sends.find_stopped({one.send for one in waiting.values() if one.send})
         digests = [one for one in waiting.values() if one.digest_key]
-        item_kinds = await self._digests.find_item_kinds(digests, session) if digests else {}
+        item_kinds = await self._find_item_kinds(digests, session) if digests else {}
         interrupting = {
             one.notification
             for one in waiting.values()
@@ -83,6 +94,19 @@ class AfterCommit:
         counted = await self._held.find_counted(interrupting, session) if interrupting else ()
         interruptions = {interruption_of(notification, step) for notification, step in counted}
         return WaitingDeliveries(waiting, stopped, interruptions, item_kinds)
+
+    async def _find_item_kinds(
+        self, digests: Collection[Delivery], session: AsyncClientSession
+    ) -> Mapping[str, Collection[ItemKind]]:
+        """Return the kinds of the items that may leave with their digests. Digests without items that wait are left
+        out."""
+        kinds = await self._digests.find_item_kinds(digests, session)
+        if not kinds or not await self._sends.has_paused({one.tenant for one in digests}):
+            return kinds
+        stopped = await self._sends.find_stopped(await self._digests.find_item_sends(kinds, session))
+        paused = [id for id, reason in stopped.items() if reason is Reason.PAUSED]
+        leaving = await self._digests.find_item_kinds(digests, session, paused)
+        return {id: leaving.get(id, []) for id in kinds}
 
     async def load_digests(self, mailboxes: Mapping[str, Collection[str]], session: AsyncClientSession) -> DigestJoins:
         """Return the open digests of mailboxes by digest key."""

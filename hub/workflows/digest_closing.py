@@ -38,23 +38,24 @@ async def read_templates(templates: Templates, mailboxes: Iterable[str]) -> Temp
 def close_digest(
     unit: UnitOfWork,
     digest: Delivery,
-    items: Collection[ItemKind],
+    items: Collection[ItemKind] | None,
     templates: TemplateSets,
     requeue_after: timedelta,
 ) -> None:
     """Close a digest, so no item can join, and record the versions of its templates. It becomes ACCEPTED, or ends if it
     has no items or the daily limit is reached. In quiet hours, it stays as it is until they end, and after a change of
-    the user's choice until then. `items`: the kinds of the items that wait.
+    the user's choice until then. `items`: the kinds of the items that may leave, or None if no item waits. If the sends
+    of all items are paused, nothing is counted: the worker takes them out.
 
     The mailbox is written because joins also write it."""
     now, user = unit.now, unit.decision_data.users.get(digest.mailbox)
-    if not items:
+    if items is None:
         _end(unit, digest, Reason.EMPTY)
         return
     tenant = unit.decision_data.tenants[digest.tenant]
     if user and _leaves_later(unit, digest, user, tenant):
         return
-    if user and digest.channel in INTERRUPTING:
+    if user and items and digest.channel in INTERRUPTING:
         availability = availability_of(user, tenant)
         questions = _questions(digest, items, tenant)
         answers = [when(availability, question, now) for question in questions]

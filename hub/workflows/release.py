@@ -52,12 +52,11 @@ from hub.outbox.lanes import SCHEDULER_LANES, Lanes
 from hub.settings import Settings
 from hub.status import deliveries, held_deliveries
 from hub.status.digests import ItemKind
-from hub.status.held_deliveries import HeldDeliveries, HeldEntry
+from hub.status.held_deliveries import DUE_AT_ONCE, HeldDeliveries, HeldEntry
 from hub.status.receipt_builder import REPORTED_STATUSES
 from hub.utc_time import Clock
 from hub.workflows.digest_closing import TemplateSets, close_digest, read_templates
 
-BATCH_SIZE = 500  # deliveries per query
 WORK_SIZE = 50  # deliveries per work
 LOCK_MS = 10_000
 POSTPONED = timedelta(seconds=60)  # after a delivery could not be released
@@ -70,7 +69,8 @@ class WaitingDeliveries(Struct, frozen=True):
     """The deliveries of a batch that still wait, by id, and those of their sends that are cancelled, recalled, or
     paused, with the reason.
     `interruptions`: those of their notifications that have been counted against a daily limit. `item_kinds`: the kinds
-    of the items that wait in their digests."""
+    of the items that may leave with their digests, empty if the sends of all items are paused. Digests without items
+    are left out."""
 
     deliveries: Mapping[str, Delivery]
     stopped: Mapping[str, Reason]
@@ -111,7 +111,7 @@ class Releases:
         """Release due deliveries, at most one batch per lane. Return their number."""
         released, lane = 0, SCHEDULER_LANES[0]
         async with self._lanes.tick_lock("releases", LOCK_MS) as may_run:
-            while may_run and (due := await self._held.list_due(self._clock(), lane, BATCH_SIZE)):
+            while may_run and (due := await self._held.list_due(self._clock(), lane, DUE_AT_ONCE)):
                 await self._release(due)
                 lane = due[-1].lane
                 released += len(due)
@@ -183,7 +183,7 @@ class _ReleaseWork(WorkDefaults):
             if not delivery.due_at or delivery.due_at > unit.now:
                 continue
             if delivery.digest_key:
-                items = waiting.item_kinds.get(id, ())
+                items = waiting.item_kinds.get(id)
                 close_digest(unit, delivery, items, self._templates, self._requeue_after)
                 continue
             decision = self._decide(unit, delivery, waiting.stopped.get(delivery.send))

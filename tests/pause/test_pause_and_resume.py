@@ -1,8 +1,11 @@
 """A paused send makes no call, and after it is resumed, each of its deliveries is decided again."""
 
+import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from pymongo.errors import OperationFailure
 
 from hub import utc_time
 from hub.model import Delivery, DeliveryStatus, Reason, Role
@@ -262,3 +265,35 @@ async def test_commands_pause_resume_cancel_and_recall(running: Running, acme: T
     done = run_command("sends", "pause", id, *options, jwt_secret=SECRET)
     assert done.returncode == 1
     assert "It was recalled." in done.stderr
+
+
+async def test_release_that_read_the_send_before_a_pause_conflicts(running: Running, acme: Tenant) -> None:
+    """Otherwise it would show an IN_APP step after the pause, because the release decides by the status that it read."""
+    for worker in running.deployment.workers:
+        worker.kill()
+    id = await send(acme, "ira", channels=["WEBHOOK"], steps=[{"channels": ["IN_APP"], "after": "P1D"}])
+    step = {"send": id, "channel": "IN_APP"}
+    deliveries = running.database.deliveries
+    assert (await deliveries.update_one(step, {"$set": {"due_at": utc_time.now()}})).modified_count == 1
+    async with running.database.client.start_session() as session:
+        await session.start_transaction()
+        assert await deliveries.find_one(step, session=session)
+        await change(acme, "pauseSend", id)
+        with pytest.raises(OperationFailure) as conflict:
+            await deliveries.delete_one(step, session=session)
+        assert conflict.value.has_error_label("TransientTransactionError")
+        await session.abort_transaction()
+    await asyncio.gather(*(worker.start() for worker in running.deployment.workers))
+    await wait_for_states(acme, id, {PAUSED: 1})
+    assert (await acme.inbox("ira"))["nodes"] == []
+
+
+async def test_subscription_to_a_resumed_send_ends_before_the_last_round(running: Running, acme: Tenant) -> None:
+    id = await send(acme, "sun", channels=["IN_APP"])
+    await change(acme, "pauseSend", id)
+    await change(acme, "resumeSend", id)
+    later_round = {"$set": {"leased_until": utc_time.now() + timedelta(hours=1)}}
+    assert (await running.database.sends.update_one({"_id": id, "claim": {"$exists": True}}, later_round)).matched_count
+    async with acme.socket() as socket, asyncio.timeout(30):
+        states = await socket.subscribe("subscription ($id: ID!) { send(id: $id) { status } }", variables={"id": id})
+        assert [state["status"] async for state in states] == ["ACCEPTED"]
