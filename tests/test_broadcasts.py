@@ -145,7 +145,9 @@ async def test_send_to_a_filter_reaches_the_users_who_match(tenant: Tenant) -> N
 async def test_send_to_a_list_of_ids_ends_although_most_users_do_not_exist(tenant: Tenant) -> None:
     await create_users(tenant, ["zoe"])
     ids = [*(f"unknown-{number}" for number in range(600)), "zoe"]
-    send = await broadcast(tenant, to={"where": {"id": {"in": ids}}})
+    send = await broadcast(tenant, to={"where": {"id": {"in": ids}, "attributes.id": {"not": "x"}}})
+    to = (await tenant.execute(f'{{ send(id: "{send["id"]}") {{ to {{ where }} }} }}'))["send"]["to"]
+    assert to == {"where": {"id": {"in": ["redacted"]}, "attributes.id": {"not": "x"}}}
     assert (await expanded(tenant, send["id"]))["recipients"] == 1
     assert await count_recipients(tenant, send["id"]) == Counter(["zoe"])
 

@@ -10,6 +10,7 @@ from redis.asyncio import Redis as RedisClient
 from hub.model import Role, mailbox_of
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
+from tests.broadcasts import broadcast, expanded
 from tests.channel_setup import SHORT_TIMES, FakeChannels, list_deliveries
 from tests.client import Json, Tenant, eventually
 from tests.processes import Deployment
@@ -89,6 +90,9 @@ async def test_erased_user_is_in_no_collection_and_no_key(servers: tuple[Mongod,
                 assert "errors" not in await keyed(SEND, Role.SERVICE, i={"to": {"users": [alice, "bob"]}, **more})
                 sent = {"to": {"users": [alice]}, **more, "idempotencyKey": f"k{n}"}
                 await tenant.execute(SEND, i=sent)
+            named = {"or": [{"id": alice}, {"email": {"in": [email]}}, {"not": {"phone": {"not": {"gte": phone}}}}]}
+            to_filter = (await broadcast(tenant, to={"where": named}, content=content))["id"]
+            assert (await expanded(tenant, to_filter))["recipients"] == 1
             [n, *_] = (await tenant.inbox(alice))["nodes"]
             await tenant.mark(alice, "markRead", n["id"])
             await tenant.mark_all(alice, "markAllSeen")

@@ -80,7 +80,7 @@ class ScheduleWork(WorkDefaults):
             status=SendStatus.SCHEDULED,
             created_at=id_time(self._id),
             recipients=len(request.users),
-            audience=request.audience,
+            audience=request.recorded_audience,
             excluded=request.excluded,
             content=request.content,
             collapse_key=request.collapse_key,

@@ -10,6 +10,7 @@ import orjson
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
+from hub.audience.filters import redacted
 from hub.decide.digest import Digest
 from hub.decide.plan import Requested
 from hub.decide.throttle import Throttle
@@ -71,6 +72,13 @@ class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def requested(self) -> Requested:
         """The part of the request that the decision requires."""
         return Requested(self.channels, self.priority, self.steps, self.require_ack)
+
+    @property
+    def recorded_audience(self) -> SendAudience | None:
+        """The audience that the record of the send keeps: its filter identifies no user."""
+        if self.audience is None or self.audience.where is None:
+            return self.audience
+        return replace(self.audience, where=orjson.dumps(redacted(orjson.loads(self.audience.where))).decode())
 
     @property
     def because(self) -> str:

@@ -58,7 +58,7 @@ class Recipients:
     )
     where: JSON | None = strawberry.field(
         resolver=lambda root: JSON(root.audience.where) if root.audience and root.audience.where else None,
-        description="The filter.",
+        description="The filter. The values of `id`, `name`, `email`, and `phone` are replaced by `redacted`.",
     )
     except_: list[ID] = strawberry.field(
         name="except", resolver=lambda root: list(root.excluded), description="The users who do not get the send."
