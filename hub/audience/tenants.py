@@ -119,6 +119,10 @@ class Tenants:
         }
         return UpdateOne({"_id": tenant.id}, [{"$set": values}], upsert=True)
 
+    def lock_update(self, id: str) -> UpdateOne:
+        """Return the update with which a transaction conflicts with all others that use it for this tenant."""
+        return UpdateOne({"_id": id}, {"$inc": {"locks": 1}, "$setOnInsert": {"version": 0}}, upsert=True)
+
     def _check_limit(self, tenant: Tenant, key: str) -> None:
         if tenant.category(key) is None and len(tenant.categories) >= self._max_categories:
             raise TooLarge(f"A tenant has at most {self._max_categories} categories (HUB_TENANT_MAX_CATEGORIES).")

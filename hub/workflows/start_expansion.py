@@ -75,7 +75,7 @@ class StartExpansion:
 class StartExpansionWork(WorkDefaults):
     """Stores the record of a send and its parts."""
 
-    exclusive = True  # the expansions of a tenant are counted one after another
+    exclusive = True  # the expansions that this process starts are counted one after another
     mailboxes = ()
 
     def __init__(self, start: StartExpansion, tenant: str, new: NewExpansion, parts: RecipientParts) -> None:
@@ -103,6 +103,7 @@ class StartExpansionWork(WorkDefaults):
             raise RateLimited(
                 f"{EXPANSIONS_MAX} sends of this tenant are being expanded. Wait until one is complete.", RETRY_AFTER_S
             )
+        unit.update(TENANTS, self._tenant, start.tenants.lock_update(self._tenant))  # other processes count, too
         tenant = start.tenants.cached(self._tenant)
         category = tenant.category(new.request.category)
         if category is None:
