@@ -10,7 +10,8 @@ from hub.model.steps import Step
 
 class SendAudience(Record, frozen=True):
     """The recipients of a send that names no users. Workers list them while the send is EXPANDING. `topic`: the key of
-    the topic that they are subscribed to. `where`: the JSON text of the filter that they match."""
+    the topic that they are subscribed to. `where`: the JSON text of the filter that they match. In the record of a
+    send, it identifies no user."""
 
     everyone: bool = False
     topic: str | None = None
@@ -36,7 +37,8 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     - `content`: of a send without a template.
     - `template`: the key of the template. Its texts and those of the email layout have the recorded versions.
     - `template_title`: the title in the tenant's locale. `template_data`: JSON text that only the template reads.
-    - `send_at`: the time for which the send was scheduled. `reason`: why it is FAILED or CANCELLED.
+    - `send_at`: the time for which the send was scheduled. `reason`: why it is FAILED or CANCELLED. `failing`: True if
+      its expansion fails repeatedly, and is tried again.
     - `recipient_ids`: the recipients of a small send that may have no notification when they are erased.
     - `paused_reason`: why it is PAUSED. `paused_by_guard`: True if the failure guard paused it. `paused_from`: the
       status that it had before. `resumed_at`: the real time of the last resumption.
@@ -67,6 +69,7 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     steps: tuple[Step, ...] = ()
     send_at: datetime | None = None
     reason: str | None = None
+    failing: bool = False
     content: Content | None = None
     template: str | None = None
     template_version: int | None = None

@@ -26,7 +26,7 @@ from hub.workflows.expansions import LEASE_DEADLINES, PARTS_AT_ONCE, Expansions
 from hub.workflows.failure_guard import FailureGuard
 from hub.workflows.health import HealthReader
 from hub.workflows.scheduler import PeriodicTask
-from hub.workflows.send_texts import SendTextRenderer
+from hub.workflows.send_texts import RENDER_MAX_S, SendTextRenderer
 from hub.workflows.start_expansion import StartExpansion
 from hub.workflows.stop_expansion import StopExpansion
 
@@ -51,7 +51,7 @@ def build_expansion_components(
     counts = AudienceCounts(database, topics, fields)
     recipients = Recipients(database, tenants, UserSelection(database, topics, fields), counts)
     expanding = ExpandingSends(database)
-    lease = timedelta(seconds=LEASE_DEADLINES * settings.commit_deadline_s)
+    lease = timedelta(seconds=RENDER_MAX_S + LEASE_DEADLINES * settings.commit_deadline_s)
     parts = ExpansionParts(database, real_clock, lease)
     return ExpansionComponents(
         topics=topics,

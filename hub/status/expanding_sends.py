@@ -84,6 +84,11 @@ class ExpandingSends:
         match = {"_id": id, "scheduled": {"$exists": True}, "parts_left": {"$exists": True}}
         return bool((await self._sends.update_one(match, {"$set": values, "$unset": unset})).matched_count)
 
+    async def mark_failing(self, id: str, *, failing: bool) -> None:
+        """Record that the expansion of a send fails repeatedly, or that it continues."""
+        update = {"$set": {"failing": True}} if failing else {"$unset": {"failing": ""}}
+        await self._sends.update_one({"_id": id, "status": EXPANDING}, update)
+
     async def set_recipients(self, id: str, recipients: int) -> None:
         """Record the final number of recipients of a send whose expansion was stopped."""
         match = {"_id": id, "parts_left": {"$exists": True}}
@@ -113,6 +118,5 @@ def canary_complete_update(id: str, now: datetime, until: datetime) -> UpdateOne
 
 def expanded_update(id: str, recipients: int, status: SendStatus) -> UpdateOne:
     """Return the update of a send whose last part is complete."""
-    return UpdateOne(
-        {"_id": id}, {"$set": {"status": status, "recipients": recipients}, "$unset": {"parts_left": ""} | UNSCHEDULED}
-    )
+    unset = {"parts_left": "", "failing": ""} | UNSCHEDULED
+    return UpdateOne({"_id": id}, {"$set": {"status": status, "recipients": recipients}, "$unset": unset})

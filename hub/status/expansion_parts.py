@@ -27,10 +27,12 @@ from hub.platform.tolerant_decoding import decode
 from hub.utc_time import RealClock
 
 COLLECTION = "expansion_parts"
+FAILED_PAUSE = timedelta(seconds=10)  # after the second failure; doubled with each further one
+DOUBLINGS_MAX = 6
 KEPT = timedelta(hours=1)  # after the end of the expansion, for readers that have read the send before
 PRIORITIES = tuple(Priority)
 CLAIM_FIELDS = ("token", "turn_at", "leased_until")
-COMPLETED = dict.fromkeys(("begin", "end", "after", "set_aside", "exhausted", *CLAIM_FIELDS), "")
+COMPLETED = dict.fromkeys(("begin", "end", "after", "set_aside", "exhausted", "failures", *CLAIM_FIELDS), "")
 """Deletes the fields of a part that is complete."""
 TURNS = [("rank", ASCENDING), ("tenant", ASCENDING), ("turn_at", ASCENDING)]
 
@@ -67,7 +69,8 @@ class ExpansionPart(Record, frozen=True, rename={"id": "_id"}):
     - `exhausted`: all keys were read. `set_aside`: those whose transactions conflicted, which are tried again.
     - `recipients`: the number of recipients so far.
     - `rank`: the position of the priority, first the most urgent one. `turn_at`: the real time of the last turn.
-    - `leased_until`: the part is not claimed before this time.
+    - `leased_until`: the part is not claimed before this time. `failures`: the number of attempts that failed since a
+      recipient was reached.
     """
 
     id: str
@@ -81,6 +84,7 @@ class ExpansionPart(Record, frozen=True, rename={"id": "_id"}):
     recipients: int = 0
     set_aside: tuple[str, ...] = ()
     exhausted: bool = False
+    failures: int = 0
     token: str | None = None
     turn_at: datetime | None = None
     leased_until: datetime | None = None
@@ -150,10 +154,12 @@ class ExpansionParts:
 
     async def postpone(self, part: ExpansionPart, pause: timedelta) -> None:
         """Release a claimed part, which is claimed again after a pause."""
-        await self._parts.update_one(
-            {"_id": part.id, "token": part.token},
-            {"$set": {"leased_until": self._real_clock() + pause, "set_aside": list(part.set_aside)}},
-        )
+        values = {
+            "leased_until": self._real_clock() + pause,
+            "set_aside": list(part.set_aside),
+            "failures": part.failures,
+        }
+        await self._parts.update_one({"_id": part.id, "token": part.token}, {"$set": values})
 
     async def stop(self, send: str) -> None:
         """Take the parts of a send from their workers. After this, no chunk is committed that was not committed before,
@@ -208,19 +214,31 @@ class ExpansionParts:
                 UpdateOne({"_id": doc["_id"], "after": mailbox}, {"$set": {"after": after, **lost}}),
             ]
             await self._parts.bulk_write(updates)
+            if before:  # this user may have been erased meanwhile
+                await self.erase_missing(after)
+
+    async def has_user(self, mailbox: str, session: AsyncClientSession) -> bool:
+        """Return True if the user exists, read in a transaction."""
+        return await self._users.find_one({"_id": mailbox}, {"_id": 1}, session=session) is not None
 
     async def erase_missing(self, mailbox: str) -> None:
-        """Remove a user from the checkpoints who was erased before the checkpoint was stored."""
+        """Remove a user from the checkpoints, if the user was erased before the checkpoint was stored."""
         if await self._users.find_one({"_id": mailbox}, {"_id": 1}) is None:
             await self.erase_user(mailbox)
+
+
+def pause_after(failures: int) -> timedelta:
+    """Return the time until the next attempt after consecutive failures."""
+    return FAILED_PAUSE * 2 ** min(failures - 2, DOUBLINGS_MAX) if failures > 1 else timedelta()
 
 
 def checkpoint_update(part: ExpansionPart, now: datetime) -> UpdateOne:
     """Return the update that stores the checkpoint of a claimed part and releases it."""
     values = document(part)
-    names = ("after", "recipients", "exhausted", "set_aside")
-    update = {"after": part.after, "leased_until": now} | {name: values[name] for name in names if name in values}
-    unset = {"token": ""} | ({} if part.set_aside else {"set_aside": ""})
+    names = ("after", "recipients", "exhausted", "set_aside", "failures")
+    update = {"after": part.after, "leased_until": now + pause_after(part.failures)}
+    update |= {name: values[name] for name in names if name in values}
+    unset = {"token": ""} | {name: "" for name in ("set_aside", "failures") if name not in values}
     return UpdateOne({"_id": part.id, "token": part.token}, {"$set": update, "$unset": unset})
 
 

@@ -7,6 +7,8 @@ from msgspec.structs import replace
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.audience.tenants import Tenants
+from hub.audience.users import COLLECTION as USERS
+from hub.audience.users import lock_existing
 from hub.errors import HubError, TooLarge
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.model import SendStatus
@@ -58,8 +60,10 @@ class ChunkStores(Struct, frozen=True):
 
 
 class ExpansionChunk(RecipientsWork):
-    """The recipients of a chunk are `request.users`. `before`: the part as it was claimed. `after`: the part with the
-    checkpoint behind the chunk, and without its new recipients. `is_last`: the part is complete with this chunk."""
+    """The recipients of a chunk are `request.users`. `after`: the part with the checkpoint behind the chunk, and
+    without its new recipients. `named`: the key of a user whom the checkpoint names and who is not a recipient of the
+    chunk. The transaction conflicts with the erasure of this user, too. `is_last`: the part is complete with this
+    chunk."""
 
     low = True
     creates_category = False  # the start of the expansion has created it, or the tenant has too many
@@ -72,6 +76,7 @@ class ExpansionChunk(RecipientsWork):
         ids: SendIds,
         texts: SendTexts | None,
         after: ExpansionPart,
+        named: str | None,
         *,
         is_last: bool,
     ) -> None:
@@ -81,6 +86,7 @@ class ExpansionChunk(RecipientsWork):
         self._send = of.send
         self._stores = stores
         self._part = replace(after, recipients=after.recipients + len(self.mailboxes))
+        self._named = named
         self._is_last = is_last
         self.is_divisible = bool(self.mailboxes)
         self.exclusive = is_last  # another part of the send that ends in the same transaction would not conflict
@@ -96,6 +102,10 @@ class ExpansionChunk(RecipientsWork):
         data: DecisionData = unit.decision_data
         if missing := frozenset(self.mailboxes) - data.users.keys():
             raise RecipientsMissing(missing)
+        if self._named:
+            if not await stores.parts.has_user(self._named, session):
+                raise RecipientsMissing(frozenset({self._named}))
+            unit.update(USERS, self._named, *lock_existing([self._named]))
         if self.mailboxes:
             self._store(unit)
             unit.required_users.update(self.mailboxes)

@@ -11,36 +11,42 @@ When chunks run
   tenant in turn.
 - A chunk is a work of LOW rank. It has at most CHUNK_SIZE recipients, and what fits in one transaction.
 - If a chunk conflicts twice with other changes, its first half is tried. A recipient who conflicts alone is set aside,
-  and tried between later chunks, so one busy user does not stop the others.
+  and tried between later chunks, so one busy user does not stop the others. The same applies to a recipient whose
+  transaction fails otherwise. While no recipient succeeds, the pauses between attempts grow, and the send is marked.
+- A chunk ends before the recipients whose texts could not be rendered in RENDER_MAX_S. A text is rendered once for all
+  attempts.
 - No chunk runs while the oplog of MongoDB is full and covers less than HUB_OPLOG_HOURS.
 
-If a worker stops or is killed during a chunk, its claim expires after LEASE_DEADLINES times the commit deadline.
+If a worker stops or is killed during a chunk, its claim expires after RENDER_MAX_S and LEASE_DEADLINES times the commit
+deadline.
 """
 
 import random
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 import structlog
 from msgspec import Struct
 from msgspec.structs import replace
+from pymongo.errors import PyMongoError
 
 from hub.audience.recipients import Recipients, RecipientSlice
 from hub.audience.users import Users
 from hub.decide.failure_guard import Canary
-from hub.errors import TooLarge
+from hub.errors import Unavailable
 from hub.inbox.committer import Committer
 from hub.inbox.mailbox_decoding import UnreadableMailbox
 from hub.inbox.works import Contended
 from hub.model import Send, user_of
+from hub.platform.connections import is_outage
 from hub.platform.oplog import Oplog
 from hub.status.expanding_sends import ExpandingSend
-from hub.status.expansion_parts import ExpansionPart
+from hub.status.expansion_parts import ExpansionPart, pause_after
 from hub.utc_time import Clock
 from hub.workflows.expansion_chunk import ChunkStores, ClaimLost, ExpansionChunk, RecipientsMissing
 from hub.workflows.send_request import SendRequest
-from hub.workflows.send_texts import SendIds, SendTextRenderer
+from hub.workflows.send_texts import SendIds, SendTextRenderer, SendTexts
 from hub.workflows.stop_expansion import StopExpansion
 
 PARTS_AT_ONCE = 3  # per process; two are in transactions, and one is being prepared
@@ -49,6 +55,7 @@ SET_ASIDE_MAX = 100  # recipients of a part
 SET_ASIDE_SHARE = 0.5  # of the turns of a part, if it has recipients that were set aside
 CONTENDED_PAUSE = timedelta(seconds=0.5)
 FAILED_PAUSE = timedelta(seconds=10)
+FAILURES_SHOWN = 2  # consecutive failures after which `Send.reason` is set
 LEASE_DEADLINES = 2
 
 log = structlog.get_logger(__name__)
@@ -83,13 +90,37 @@ class _Chunk(Struct, frozen=True):
         return replace(self.part, after=self.after, exhausted=self.exhausted)
 
 
+class _ChunkTexts:
+    """The ids and texts of the notifications of a chunk, which are the same in each attempt."""
+
+    def __init__(self, renderer: SendTextRenderer, chunk: _Chunk, now: datetime) -> None:
+        self._renderer = renderer
+        self._ids = replace(SendIds.create(len(chunk.keys), now), send=chunk.of.send.id)
+        self._notifications = dict(zip(chunk.keys, self._ids.notifications, strict=True))
+        self._texts: SendTexts | None = None
+
+    async def render(self, chunk: _Chunk, size: int) -> tuple[SendRequest, SendIds, SendTexts | None]:
+        """Return the request, the ids, and the texts of the first recipients of a chunk: `size`, or those whose texts
+        could be rendered."""
+        send, keys = chunk.of.send, chunk.keys[:size]
+        request = replace(chunk.request, users=tuple(user_of(key) for key in keys))
+        ids = replace(self._ids, notifications=tuple(self._notifications[key] for key in keys))
+        if not keys or not request.template:
+            return request, ids, None
+        if self._texts is None:
+            self._texts = await self._renderer.load_recorded(send, request, ids.created_at)
+        texts, count = await self._renderer.render_first(self._texts, send.tenant, request, ids)
+        ids = replace(ids, notifications=ids.notifications[:count])
+        return replace(request, users=request.users[:count]), ids, texts
+
+
 class Expansions:
     def __init__(
         self,
         recipients: Recipients,
         users: Users,
         committer: Committer,
-        texts: SendTextRenderer,
+        renderer: SendTextRenderer,
         stores: ChunkStores,
         stopping: StopExpansion,
         oplog: Oplog,
@@ -98,7 +129,7 @@ class Expansions:
         self._recipients = recipients
         self._users = users
         self._committer = committer
-        self._texts = texts
+        self._renderer = renderer
         self._stores = stores
         self._parts = stores.parts
         self._stopping = stopping
@@ -118,8 +149,11 @@ class Expansions:
             await self._run(part)
         except ClaimLost:
             log.info("expansion_claim_lost", part=part.id)
-        except Exception:
-            await self._parts.postpone(part, FAILED_PAUSE)
+        except Exception as error:
+            if _is_outage(error):
+                await self._parts.postpone(part, FAILED_PAUSE)
+            else:
+                await self._postpone_failed(replace(part, failures=part.failures + 1))
             raise
         return 1
 
@@ -130,10 +164,10 @@ class Expansions:
             await self._parts.postpone(part, FAILED_PAUSE)
             return
         chunk = await self._next_chunk(part, of)
-        size = len(chunk.keys)
+        texts, size = _ChunkTexts(self._renderer, chunk, self._clock()), len(chunk.keys)
         while True:
             try:
-                await self._commit(chunk, chunk.keys[:size], chunk.part_behind(size))
+                await self._commit(chunk, texts, size)
             except RecipientsMissing as error:
                 unreadable = await self._users.find_stored(error.mailboxes)
                 if unreadable:
@@ -142,9 +176,11 @@ class Expansions:
                     chunk = chunk.without_erased(erased)
             except UnreadableMailbox as error:
                 chunk = _without_unreadable(chunk, error.mailboxes)
-            except (Contended, TooLarge):
+            except Exception as error:
+                if isinstance(error, ClaimLost) or _is_outage(error) or size == 0:
+                    raise
                 if size == 1:
-                    await self._set_aside(chunk)
+                    await self._set_aside(chunk, texts, error)
                     return
                 size //= 2
             else:
@@ -156,7 +192,8 @@ class Expansions:
         request = msgspec.json.decode(of.scheduled.request, type=SendRequest)
         if request.expires_at and request.expires_at <= self._clock():
             return _Chunk(of, request, replace(part, set_aside=()), (), part.after, exhausted=True)
-        if part.set_aside and (part.exhausted or random.random() < SET_ASIDE_SHARE):  # noqa: S311 - not a secret
+        is_turn = random.random() < SET_ASIDE_SHARE and not part.failures  # noqa: S311 - not a secret
+        if part.set_aside and (part.exhausted or is_turn):
             return _Chunk(of, request, part, part.set_aside[:1], part.after, part.exhausted, retried=True)
         found = await self._list_recipients(part, of.send, request)
         excluded = set(of.send.excluded)
@@ -178,33 +215,73 @@ class Expansions:
         reached = await self._stores.sends.find_recipients(send, chosen) if chosen else ()
         return replace(found, keys=[key for key in found.keys if key not in reached]) if reached else found
 
-    async def _commit(self, chunk: _Chunk, keys: Sequence[str], behind: ExpansionPart) -> None:
-        """Commit the notifications of recipients, and the part with its new checkpoint."""
+    async def _commit(self, chunk: _Chunk, texts: _ChunkTexts, size: int) -> None:
+        """Commit the notifications of the first recipients, and the part with its new checkpoint."""
+        part = chunk.part
+        request, ids, rendered = await texts.render(chunk, size)
+        count = len(request.users)
+        behind = replace(chunk.part_behind(count), failures=0 if count else part.failures)
+        named = behind.after if behind.after not in (*chunk.keys[:count], part.after) else None
+        await self._submit(chunk, request, ids, rendered, behind, named)
+        if count and part.failures:
+            await self._stores.expanding.mark_failing(part.send, failing=False)
+
+    async def _submit(
+        self,
+        chunk: _Chunk,
+        request: SendRequest,
+        ids: SendIds,
+        texts: SendTexts | None,
+        behind: ExpansionPart,
+        named: str | None = None,
+    ) -> None:
         send = chunk.of.send
-        request = replace(chunk.request, users=tuple(user_of(key) for key in keys))
-        ids = replace(SendIds.create(len(keys), self._clock()), send=send.id)
-        texts = await self._texts.render_recorded(send, request, ids) if keys and request.template else None
         await self._stores.tenants.get(send.tenant)  # the work uses the cached tenant
         is_last = behind.exhausted and not behind.set_aside
-        await self._committer.submit(
-            ExpansionChunk(self._stores, chunk.of, request, ids, texts, behind, is_last=is_last)
-        )
-        if behind.after not in (*keys, chunk.part.after):  # not a recipient, so the erasure does not conflict
-            await self._parts.erase_missing(behind.after)
+        work = ExpansionChunk(self._stores, chunk.of, request, ids, texts, behind, named, is_last=is_last)
+        await self._committer.submit(work)
         if is_last:
             await self._stores.sends.record_users([send.id])  # of a small send that is complete
 
-    async def _set_aside(self, chunk: _Chunk) -> None:
-        """Set a recipient aside whose transaction conflicted. If that is not possible, try again later."""
+    async def _set_aside(self, chunk: _Chunk, texts: _ChunkTexts, error: Exception) -> None:
+        """Set a recipient aside whose transaction conflicted or failed. If that is not possible, try again later."""
         part = chunk.part
-        if chunk.retried:
-            later = replace(part, set_aside=(*part.set_aside[1:], part.set_aside[0]))
-            await self._parts.postpone(later, CONTENDED_PAUSE if part.exhausted else timedelta())
-        elif len(part.set_aside) >= SET_ASIDE_MAX:
-            await self._parts.postpone(part, CONTENDED_PAUSE)
+        failed = not isinstance(error, Contended)
+        if failed:
+            part = replace(part, failures=part.failures + 1)
+            traceback = not isinstance(error, PyMongoError)
+            log.warning("expansion_failed", part=part.id, failures=part.failures, error=error, exc_info=traceback)
+        skipped = failed and part.canary  # another part has this recipient, too
+        if chunk.retried and not skipped:
+            part = replace(part, set_aside=(*part.set_aside[1:], part.set_aside[0]))
+        elif skipped or len(part.set_aside) < SET_ASIDE_MAX:
+            key = chunk.keys[0]
+            behind = replace(chunk.part_behind(1), failures=part.failures)
+            if not skipped:
+                behind = replace(behind, set_aside=(*part.set_aside, key))
+            await self._submit(chunk, *await texts.render(chunk, 0), behind)
+            for named in {key, behind.after}:  # not recipients, so the erasure does not conflict
+                await self._parts.erase_missing(named)
+            await self._show_failures(part)
+            return
+        if failed:
+            await self._postpone_failed(part)
         else:
-            behind = chunk.part_behind(1)
-            await self._commit(chunk, (), replace(behind, set_aside=(*part.set_aside, chunk.keys[0])))
+            is_alone = part.exhausted or not chunk.retried
+            await self._parts.postpone(part, CONTENDED_PAUSE if is_alone else timedelta())
+
+    async def _postpone_failed(self, part: ExpansionPart) -> None:
+        await self._parts.postpone(part, pause_after(part.failures))
+        await self._show_failures(part)
+
+    async def _show_failures(self, part: ExpansionPart) -> None:
+        if part.failures >= FAILURES_SHOWN:
+            await self._stores.expanding.mark_failing(part.send, failing=True)
+
+
+def _is_outage(error: Exception) -> bool:
+    """Return True if the store is unavailable."""
+    return isinstance(error, Unavailable) or (isinstance(error, PyMongoError) and is_outage(error))
 
 
 def _without_unreadable(chunk: _Chunk, keys: Collection[str]) -> _Chunk:

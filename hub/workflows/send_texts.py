@@ -9,6 +9,7 @@
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -85,13 +86,19 @@ class SendTexts(Struct, frozen=True):
 
 
 class RenderTime:
-    """The processor time of the renderings of one call for `users`. `field` is the path of the call's input."""
+    """The processor time of the renderings of one call for `users`. `field` is the path of the call's input. None: the
+    caller stops when `is_over`, which also counts the time that other tasks take."""
 
-    def __init__(self, users: int, field: str) -> None:
+    def __init__(self, users: int, field: str | None) -> None:
         self._users = users
         self._field = field
         self._spent_s = 0.0
         self._slice = CpuTimer()
+        self._ends_s = time.monotonic() + RENDER_MAX_S
+
+    @property
+    def is_over(self) -> bool:
+        return self._field is None and time.monotonic() >= self._ends_s
 
     async def run(self, render: Callable[[], T], *, slow: bool) -> T:
         """Return the result of `render`, which runs in a thread if it is slow. Let other tasks run if that takes long.
@@ -111,7 +118,7 @@ class RenderTime:
                 self._spent_s += self._slice.cpu_s
                 await asyncio.sleep(0)
                 self._slice = CpuTimer()
-        if self._spent_s > RENDER_MAX_S:
+        if self._field is not None and self._spent_s > RENDER_MAX_S:
             raise TooLarge(
                 f"Rendering this template for {self._users} users takes longer than {RENDER_MAX_S:g} s. "
                 "Simplify the template, or name fewer users per call.",
@@ -161,7 +168,7 @@ class SendTextRenderer:
         Raise NotFound if the template does not exist, BadUserInput if it cannot be rendered with this data, or TooLarge
         if rendering takes too long."""
         texts = await self.load(tenant_id, request, ids.created_at, field)
-        return replace(texts, bytes=await self._render_all(texts, tenant_id, request, ids, field))
+        return (await self._render(texts, tenant_id, request, ids, field))[0]
 
     async def load(self, tenant_id: str, request: SendRequest, created_at: datetime, field: str) -> SendTexts:
         """Return the texts of a send before any is rendered for a recipient. Raise NotFound or BadUserInput."""
@@ -177,19 +184,24 @@ class SendTextRenderer:
         title = await RenderTime(1, field).run(check, slow=texts.check_is_slow(main))
         return SendTexts(current.texts.version, current.layout_version, title, created_at, texts)
 
-    async def render_recorded(self, send: Send, request: SendRequest, ids: SendIds) -> SendTexts:
-        """Return the texts of recipients of an expansion, who are `request.users`, in the versions that the send
-        records. If the version of the template is gone, its current one is used. Raise TooLarge if rendering takes too
-        long."""
+    async def load_recorded(self, send: Send, request: SendRequest, created_at: datetime) -> SendTexts:
+        """Return the texts of an expansion in the versions that the send records, before any is rendered. If the
+        version of the template is gone, its current one is used."""
         assert request.template
         tenant = await self._tenants.get(send.tenant)
         found = await self._templates.at_version(send.tenant, request.template.key, send.template_version or 0)
         if not found:
             found = (await self._current.get((send.tenant, request.template.key))).texts
         data = merged_data(request.data, request.template.data)
-        recipient_texts = RecipientTexts(found, tenant, data, ids.created_at, self._limits)
-        texts = SendTexts(found.version, send.layout_version, send.template_title, ids.created_at, recipient_texts)
-        return replace(texts, bytes=await self._render_all(texts, send.tenant, request, ids, "input"))
+        recipient_texts = RecipientTexts(found, tenant, data, created_at, self._limits)
+        return SendTexts(found.version, send.layout_version, send.template_title, created_at, recipient_texts)
+
+    async def render_first(
+        self, texts: SendTexts, tenant_id: str, request: SendRequest, ids: SendIds
+    ) -> tuple[SendTexts, int]:
+        """Render the in-app texts of `request.users` in order, for RENDER_MAX_S, but at least one. Return the texts,
+        and the number of these users."""
+        return await self._render(texts, tenant_id, request, ids, None)
 
     def _main_channel(self, texts: RecipientTexts, tenant: Tenant, request: SendRequest, field: str) -> Channel:
         """Return the channel whose texts are checked. Raise BadUserInput if a channel has no text."""
@@ -214,16 +226,17 @@ class SendTextRenderer:
                 f"This template cannot be rendered with this data: {error}.", f"{field}.template.data"
             ) from None
 
-    async def _render_all(
-        self, texts: SendTexts, tenant_id: str, request: SendRequest, ids: SendIds, field: str
-    ) -> int:
-        """Render the in-app text of every recipient. Return the size of all texts."""
+    async def _render(
+        self, texts: SendTexts, tenant_id: str, request: SendRequest, ids: SendIds, field: str | None
+    ) -> tuple[SendTexts, int]:
+        """Render the in-app texts of the recipients: of all, unless `field` is None. Return them with their size, and
+        the number of recipients."""
         mailboxes = [mailbox_of(tenant_id, user) for user in request.users]
         same_for_all = texts.recipient_texts.same_for_all(Channel.IN_APP)
         users = {} if same_for_all else await self._users.get_many(mailboxes)
         sizes: dict[int, int] = {}  # by the identity of the rendered texts
-        total_bytes, render_time = 0, RenderTime(len(mailboxes), field)
-        for notification, mailbox in zip(ids.notifications, mailboxes, strict=True):
+        count, total_bytes, render_time = 0, 0, RenderTime(len(mailboxes), field)
+        for count, (notification, mailbox) in enumerate(zip(ids.notifications, mailboxes, strict=True), 1):  # noqa: B007
             user = users.get(mailbox) or unknown_user(mailbox, ids.created_at)
             render = partial(texts.recipient_texts.render, Channel.IN_APP, user, (notification, ids.created_at))
             rendered = await render_time.run(render, slow=texts.is_slow(user, notification))
@@ -232,8 +245,10 @@ class SendTextRenderer:
                     sizes[id(rendered)] = len(msgspec.json.encode(rendered))
                 total_bytes += sizes[id(rendered)]
             if same_for_all:
-                return total_bytes * len(mailboxes)
-        return total_bytes
+                return replace(texts, bytes=total_bytes * len(mailboxes)), len(mailboxes)
+            if render_time.is_over:
+                break
+        return replace(texts, bytes=total_bytes), count
 
 
 def template_error_text(error: TemplateError) -> str:

@@ -84,7 +84,12 @@ async def _notifications(
     return SendNotificationConnection(**sliced_page_fields(rows, size, after))
 
 
+EXPANSION_FAILS = "Some recipients fail and are tried again. The workers log `expansion_failed` with the error."
+
+
 def _reason(root: Parent[model.Send]) -> str | None:
+    if root.failing and root.status is model.SendStatus.EXPANDING:
+        return EXPANSION_FAILS
     return root.paused_reason if root.paused_by_guard else root.reason
 
 
@@ -107,7 +112,8 @@ class Send:
     reason: str | None = strawberry.field(
         resolver=_reason,
         metadata={PROJECTION: _reason},
-        description="The reason that the send is FAILED or CANCELLED, if known, or that the failure guard paused it.",
+        description="The reason that the send is FAILED or CANCELLED, if known, that the failure guard paused it, or "
+        "that its expansion is delayed.",
     )
     send_at: datetime | None = strawberry.field(
         description="The time for which the send was scheduled. Null if it was published immediately."
