@@ -200,19 +200,6 @@ async def test_every_option_of_the_form_reaches_the_hub(open_demo: Any) -> None:
     await expect(item).to_contain_text("Acknowledged")
 
 
-async def test_send_to_everyone_shows_its_recipients(open_demo: Any) -> None:
-    demo_page: DemoPage = await open_demo()
-    page = demo_page.page
-    await page.get_by_role("checkbox", name="everyone").check()
-    await expect(page.get_by_role("checkbox", name="alice")).not_to_be_checked()
-    await demo_page.press("Send")
-    await expect(page.get_by_text("Sent to everyone.")).to_be_visible()
-    progress = page.locator("demo-send-progress")
-    await expect(progress.get_by_role("status")).to_have_text("Accepted, 2 recipients. No delivery waits.")
-    await page.get_by_role("checkbox", name="bob").check()
-    await expect(page.get_by_role("checkbox", name="everyone")).not_to_be_checked()
-
-
 async def test_error_of_an_option_opens_its_group(open_demo: Any) -> None:
     demo_page: DemoPage = await open_demo()
     await open_options(demo_page, "Schedule")

@@ -40,7 +40,14 @@ export function textField(props: FieldProps, name: TextName, label: string, opti
   return field(props, name, label, control, hint);
 }
 
-export function textArea(props: FieldProps, name: TextName, label: string, rows: number, code = false): TemplateResult {
+interface AreaOptions {
+  rows: number;
+  /** True for JSON. */
+  code?: boolean;
+  hint?: string;
+}
+
+export function textArea(props: FieldProps, name: TextName, label: string, { rows, code = false, hint }: AreaOptions): TemplateResult {
   const control = html`<textarea
     id=${name}
     name=${name}
@@ -49,10 +56,10 @@ export function textArea(props: FieldProps, name: TextName, label: string, rows:
     maxlength=${code ? nothing : 4000}
     spellcheck=${code ? "false" : nothing}
     aria-invalid=${name in props.errors ? "true" : nothing}
-    aria-describedby=${describedBy(props, name)}
+    aria-describedby=${describedBy(props, name, hint)}
     .value=${live(props.fields[name])}
   ></textarea>`;
-  return field(props, name, label, control);
+  return field(props, name, label, control, hint);
 }
 
 /** `options` maps values to labels. */

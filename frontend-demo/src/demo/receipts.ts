@@ -21,6 +21,8 @@ interface Row {
   other: Set<string>;
 }
 
+/** The rows of a large send after these are not shown. */
+const ROWS_MAX = 200;
 const KINDS: Record<string, string> = {
   DELIVERY: "delivery",
   SEEN: "seen",
@@ -121,6 +123,7 @@ export class DemoReceipts extends LitElement {
     sends: { state: true },
     rows: { state: true },
     last: { state: true },
+    cut: { state: true },
     progress: { state: true },
     error: { state: true },
   };
@@ -131,6 +134,7 @@ export class DemoReceipts extends LitElement {
   declare private sends: Sent[];
   declare private rows: ReadonlyMap<string, Row>;
   declare private last: Receipt | undefined;
+  declare private cut: boolean; // true if rows are not shown
   declare private progress: SendProgress | undefined;
   declare private error: string;
   private stop = () => {};
@@ -141,6 +145,7 @@ export class DemoReceipts extends LitElement {
     this.send = "";
     this.sends = [];
     this.rows = new Map();
+    this.cut = false;
     this.error = "";
   }
 
@@ -169,6 +174,7 @@ export class DemoReceipts extends LitElement {
     this.receivedIds.clear();
     this.rows = new Map();
     this.last = this.progress = undefined;
+    this.cut = false;
     this.error = "";
     let after: string | null = null;
     const variables = {
@@ -188,10 +194,14 @@ export class DemoReceipts extends LitElement {
   }
 
   private addReceipt(receipt: Receipt): void {
-    if (this.receivedIds.has(receipt.id)) return;
-    this.receivedIds.add(receipt.id);
     const channel = receipt.channel ?? "IN_APP";
     const key = `${receipt.userId} ${channel}`;
+    if (this.rows.size >= ROWS_MAX && !this.rows.has(key)) {
+      this.cut = true;
+      return;
+    }
+    if (this.receivedIds.has(receipt.id)) return;
+    this.receivedIds.add(receipt.id);
     const row: Row = { user: receipt.userId, channel, other: new Set(), ...this.rows.get(key) };
     if (receipt.kind === "DELIVERY") {
       row.status = receipt.status ?? undefined;
@@ -221,7 +231,7 @@ export class DemoReceipts extends LitElement {
                   <select @change=${this.select}>
                     ${this.sends.map(
                       (sent) => html`<option value=${sent.id} ?selected=${sent.id === this.send}>
-                          ${sendLabel(sent, this.hub!.now())}
+                          ${sendLabel(sent.id === this.send ? { ...sent, ...this.progress } : sent, this.hub!.now())}
                         </option>`,
                     )}
                   </select>
@@ -249,6 +259,7 @@ export class DemoReceipts extends LitElement {
                   ${rows.map((row) => this.row(row))}
                 </tbody>
               </table>
+              ${this.cut ? html`<p class="small quiet">The first ${ROWS_MAX} rows are shown.</p>` : nothing}
             `
           : html`<p class="empty quiet">Nothing has been sent yet. Deliveries and receipts appear here live.</p>`}
       </section>
@@ -287,8 +298,9 @@ export class DemoReceipts extends LitElement {
   }
 }
 
-function sendLabel({ title, createdAt, sendAt, recipients }: Sent, now: number): string {
-  const users = recipients === 1 ? "1 user" : `${recipients} users`;
+function sendLabel({ title, createdAt, sendAt, recipients, status, total }: Sent, now: number): string {
+  const count = status === "EXPANDING" ? (total ?? recipients) : recipients;
+  const users = count === 1 ? "1 user" : `${count.toLocaleString("en")} users`;
   const at = sendAt && Date.parse(sendAt) > now ? `for ${date.format(new Date(sendAt))}` : clock.format(new Date(createdAt));
   return `${title ?? "Recalled"} · ${users} · ${at}`;
 }

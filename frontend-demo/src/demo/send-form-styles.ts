@@ -59,6 +59,17 @@ export const sendFormStyles = css`
   .result:empty {
     position: absolute;
   }
+  .recipients {
+    display: grid;
+    gap: 10px;
+    margin-top: 5px;
+  }
+  .recipients .empty {
+    margin: 0;
+    padding: 12px;
+    border: 1px dashed var(--edge);
+    border-radius: 9px;
+  }
   .hint {
     display: flex;
     align-items: center;
@@ -151,6 +162,9 @@ export const sendFormStyles = css`
     .check input {
       width: 20px;
       height: 20px;
+    }
+    .code {
+      font-size: 16px;
     }
   }
   .choices {

@@ -1,22 +1,37 @@
 /** A form that sends a notification or simulates the send, as a back end does. */
 import { LitElement, html, nothing, type PropertyValues } from "lit";
 import { HubError, type HubConnection } from "../client/connection";
+import type { DemoAudienceCount } from "./audience-count";
 import { checkbox, problem, selectField, textArea, textField, type FieldProps } from "./fields";
 import { channelLabel, codeLabel } from "./labels";
+import { recipientFields } from "./recipients";
 import {
   Categories,
+  SIMULATED,
   Send,
   Simulate,
   Templates,
+  Topics,
   type Category,
   type Channel,
   type SendInput,
   type Simulation,
   type Step,
+  type Topic,
 } from "./sender-api";
 import { sendFormStyles } from "./send-form-styles";
 import { sendOptions } from "./send-options";
-import { EVERYONE, EXAMPLES, InvalidField, USERS, toSendInput, valuesOf, type Example, type Fields, type SendValues } from "./send-values";
+import {
+  EXAMPLES,
+  InvalidField,
+  recipientsText,
+  toSendInput,
+  valuesOf,
+  type Example,
+  type Fields,
+  type RecipientKind,
+  type SendValues,
+} from "./send-values";
 import { sharedStyles } from "./shared-styles";
 import "./simulation";
 import { exampleData } from "./template-data";
@@ -34,6 +49,7 @@ export class DemoSendForm extends LitElement {
     hub: { attribute: false },
     categories: { state: true },
     templates: { state: true },
+    topics: { state: true },
     values: { state: true },
     busy: { state: true },
     simulations: { state: true },
@@ -44,6 +60,7 @@ export class DemoSendForm extends LitElement {
   declare hub: HubConnection | undefined;
   declare private categories: Category[];
   declare private templates: ReadonlyMap<string, readonly string[]>; // the variables of each key
+  declare private topics: readonly Topic[] | undefined;
   declare private values: SendValues;
   declare private busy: boolean;
   declare private simulations: Simulation[] | undefined;
@@ -107,7 +124,16 @@ export class DemoSendForm extends LitElement {
           ${selectField(props, "category", "Category", Object.fromEntries(this.categories.map(({ key, name }) => [key, name])))}
           ${selectField(props, "priority", "Priority", this.priorities)}
         </div>
-        ${this.recipientFields(props)} ${this.channelFields(props)}
+        ${recipientFields({
+          ...props,
+          hub: this.hub,
+          values: this.values,
+          topics: this.topics,
+          pick: this.pickRecipients,
+          toggle: (user) => this.set({ users: toggled(this.values.users, user) }),
+          refused: ({ detail }) => void this.showError(detail, false),
+        })}
+        ${this.channelFields(props)}
         ${sendOptions({ ...props, steps, channels: this.offered, changeSteps: this.changeSteps })}
         <div class="actions">
           ${this.errors.form ? html`<p class="error small" role="alert">${this.errors.form}</p>` : nothing}
@@ -151,7 +177,7 @@ export class DemoSendForm extends LitElement {
     return html`
       ${textField(props, "content.title", "Title", { required: true })}
       <div class="field">
-        ${textArea(props, "content.body", "Body", 2)} ${checkbox(props, "content.markdown", "Markdown")}
+        ${textArea(props, "content.body", "Body", { rows: 2 })} ${checkbox(props, "content.markdown", "Markdown")}
       </div>
       ${textField(props, "content.actionUrl", "Link", { placeholder: "/app/path or https://…" })}
     `;
@@ -168,26 +194,8 @@ export class DemoSendForm extends LitElement {
         </select>
         ${problem(props, "template.key")}
       </div>
-      ${textArea(props, "template.data", "Data (JSON)", 6, true)}
+      ${textArea(props, "template.data", "Data (JSON)", { rows: 6, code: true })}
     `;
-  }
-
-  private recipientFields(props: FieldProps) {
-    const { recipients } = this.values;
-    return html`<fieldset>
-      <legend class="name">Recipients</legend>
-      <div class="choices">
-        ${USERS.map((user) =>
-          this.choice(user, user, recipients.has(user), () =>
-            this.set({ recipients: toggled(recipients.has(EVERYONE) ? new Set() : recipients, user) }),
-          ),
-        )}
-        ${this.choice(EVERYONE, EVERYONE, recipients.has(EVERYONE), () =>
-          this.set({ recipients: new Set(recipients.has(EVERYONE) ? USERS : [EVERYONE]) }),
-        )}
-      </div>
-      ${problem(props, "to")}
-    </fieldset>`;
   }
 
   private channelFields(props: FieldProps) {
@@ -196,10 +204,15 @@ export class DemoSendForm extends LitElement {
     return html`<fieldset>
       <legend class="name">Channels</legend>
       <div class="choices">
-        ${this.offered.map((channel) =>
-          this.choice(channel, channelLabel(channel), chosen.has(channel), () =>
-            this.set({ channels: toggled(chosen, channel) }),
-          ),
+        ${this.offered.map(
+          (channel) => html`<label class="choice">
+            <input
+              type="checkbox"
+              value=${channel}
+              .checked=${chosen.has(channel)}
+              @change=${() => this.set({ channels: toggled(chosen, channel) })}
+            />${channelLabel(channel)}
+          </label>`,
         )}
       </div>
       <div class="hint small quiet">
@@ -215,12 +228,6 @@ export class DemoSendForm extends LitElement {
 
   private get offered(): Channel[] {
     return [...new Set([...IMPLEMENTED, ...this.categories.flatMap(({ defaultChannels }) => defaultChannels)])];
-  }
-
-  private choice(value: string, name: string, checked: boolean, pick: () => void) {
-    return html`<label class="choice">
-      <input type="checkbox" value=${value} .checked=${checked} @change=${pick} />${name}
-    </label>`;
   }
 
   /** Every change of a field. */
@@ -256,6 +263,19 @@ export class DemoSendForm extends LitElement {
       this.change({ "template.data": exampleData(template, this.templates.get(template) ?? []) });
   }
 
+  private readonly pickRecipients = (recipients: RecipientKind): void => {
+    this.set({ recipients });
+    if (recipients === "topic") void this.loadTopics();
+  };
+
+  private async loadTopics(): Promise<void> {
+    await this.attempt(async () => {
+      this.topics = (await this.hub!.query(Topics)).topics.nodes;
+      const chosen = this.values.fields["to.topic"];
+      if (!this.topics.some(({ key }) => key === chosen)) this.change({ "to.topic": this.topics[0]?.key ?? "" });
+    });
+  }
+
   private readonly changeSteps = ({ detail: steps }: CustomEvent<readonly Step[]>): void => {
     this.set({ steps });
     if (steps.some(({ unless }) => unless === "ACKNOWLEDGED")) this.change({ requireAck: true });
@@ -263,18 +283,27 @@ export class DemoSendForm extends LitElement {
 
   private async simulate(): Promise<void> {
     await this.withInput(async (hub, input) => {
-      this.simulations = [...(await hub.query(Simulate, { input })).simulate];
-      this.result = "Nothing was sent. This is what would happen:";
+      this.simulations = [...(await hub.query(Simulate, { input, first: SIMULATED })).simulate];
+      this.result = `Nothing was sent. ${this.simulated(this.simulations.length)}`;
+      void this.renderRoot.querySelector<DemoAudienceCount>("demo-audience-count")?.count();
       await this.updateComplete;
       this.renderRoot.querySelector("demo-simulation")?.scrollIntoView({ block: "nearest" });
     });
+  }
+
+  /** Return the heading of the decisions for `users` users. */
+  private simulated(users: number): string {
+    if (this.values.recipients === "users") return "This is what would happen:";
+    if (!users) return "Nobody would get it.";
+    const people = users === 1 ? "1 user" : users < SIMULATED ? `${users} users` : `the first ${users} users`;
+    return `This is what would happen to ${people}:`;
   }
 
   private async submit(event: SubmitEvent): Promise<void> {
     event.preventDefault();
     await this.withInput(async (hub, input) => {
       const { id } = (await hub.mutate(Send, { input })).send.send;
-      this.result = `${input.sendAt ? "Scheduled for" : "Sent to"} ${[...this.values.recipients].join(" and ")}.`;
+      this.result = `${input.sendAt ? "Scheduled for" : "Sent to"} ${recipientsText(this.values)}.`;
       this.dispatchEvent(new CustomEvent("sent", { detail: id }));
     });
   }
@@ -291,22 +320,24 @@ export class DemoSendForm extends LitElement {
     try {
       await step();
     } catch (error) {
-      await this.showError(error as Error);
+      await this.showError(error as Error, true);
     } finally {
       this.busy = false;
     }
   }
 
-  /** Show the error next to its field. */
-  private async showError(error: Error): Promise<void> {
+  /** Show the error next to its field. With `focus`, move the focus there. */
+  private async showError(error: Error, focus: boolean): Promise<void> {
     const field = this.fieldOf(error);
-    this.errors = { [field]: error.message };
+    const part = pathOf(error).slice(`${field}.`.length); // such as `and[1].locale` of a filter
+    this.errors = { [field]: field === "to.where" && part ? `${part}: ${error.message}` : error.message };
     await this.updateComplete;
     const message = this.renderRoot.querySelector(`[id="${field}-error"]`);
     if (!message) {
       this.errors = { form: error.message };
       return;
     }
+    if (!focus) return;
     const group = message.closest("details");
     if (group) group.open = true;
     this.renderRoot.querySelector<HTMLElement>(`[id="${field}"]`)?.focus();
@@ -315,11 +346,15 @@ export class DemoSendForm extends LitElement {
 
   /** Return the field of the path in the error, which may be a part of it: `steps` for `input.steps.0.after`. */
   private fieldOf(error: Error): string {
-    const path = error instanceof InvalidField || error instanceof HubError ? (error.field ?? "") : "";
-    const names = path.replace(/^input\./, "").split(".");
+    const names = pathOf(error).split(".");
     while (names.length && !(names.join(".") in this.values.fields || GROUPS.includes(names.join(".")))) names.pop();
     return names.join(".") || "form";
   }
+}
+
+function pathOf(error: Error): string {
+  const path = error instanceof InvalidField || error instanceof HubError ? error.field : undefined;
+  return path?.replace(/^input\./, "") ?? "";
 }
 
 function toggled<T>(set: ReadonlySet<T>, value: T): ReadonlySet<T> {

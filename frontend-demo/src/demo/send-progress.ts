@@ -188,7 +188,7 @@ export class DemoSendProgress extends LitElement {
           ${status === "RECALLED" ? "Recalled" : "Recall"}
         </button>
       </div>
-      ${status === "EXPANDING" && total
+      ${total && expands(progress)
         ? bar([
             { status: "SENT", count: recipients },
             { status: "", count: total - recipients },
@@ -285,8 +285,13 @@ function summary(progress: SendProgress): string {
   return parts.join(" ");
 }
 
-function recipientsText({ status, recipients, total }: SendProgress): string {
-  if (status === "EXPANDING" && total) return `${recipients.toLocaleString("en")} of ${total.toLocaleString("en")} recipients`;
+/** Return true if the send has not reached all its recipients. */
+const expands = ({ status, recipients, total }: SendProgress): boolean =>
+  status === "EXPANDING" || (total !== null && recipients < total);
+
+function recipientsText(progress: SendProgress): string {
+  const { recipients, total } = progress;
+  if (total && expands(progress)) return `${recipients.toLocaleString("en")} of ${total.toLocaleString("en")} recipients`;
   return recipients === 1 ? "1 recipient" : `${recipients.toLocaleString("en")} recipients`;
 }
 

@@ -1,7 +1,7 @@
 /** The values of the send form, examples for them, and their conversion to a `SendInput`. */
 import { CHANNEL_ORDER } from "./labels";
 import type { Category, Channel, SendInput, Step } from "./sender-api";
-import { dataOf } from "./template-data";
+import { objectOf } from "./template-data";
 
 export const USERS = ["alice", "bob"] as const;
 
@@ -12,6 +12,10 @@ export interface Fields {
   "content.markdown": boolean;
   "content.actionUrl": string;
   "template.data": string;
+  "to.topic": string;
+  "to.where": string;
+  /** Ids, separated by commas or spaces. */
+  except: string;
   category: string;
   priority: string;
   requireAck: boolean;
@@ -29,12 +33,14 @@ export interface Fields {
   "throttle.limit": string;
 }
 
-/** The recipient that stands for all users, alone in `recipients`. */
-export const EVERYONE = "everyone";
+/** How the recipients are chosen: the field of `to` and its name. */
+export const RECIPIENT_KINDS = { users: "Users", topic: "Topic", where: "Filter", everyone: "Everyone" } as const;
+export type RecipientKind = keyof typeof RECIPIENT_KINDS;
 
 export interface SendValues {
   fields: Fields;
-  recipients: ReadonlySet<string>;
+  recipients: RecipientKind;
+  users: ReadonlySet<string>;
   /** Undefined means the channels of the category. */
   channels: ReadonlySet<Channel> | undefined;
   /** The key of the template. Undefined means a title and a body. */
@@ -48,6 +54,9 @@ const EMPTY: Fields = {
   "content.markdown": false,
   "content.actionUrl": "",
   "template.data": "",
+  "to.topic": "",
+  "to.where": '{ "attributes.team": "payments" }',
+  except: "",
   category: "",
   priority: "",
   requireAck: false,
@@ -116,7 +125,8 @@ export const EXAMPLES: readonly Example[] = [
 
 export const valuesOf = ({ fields, channels, steps = [] }: Example): SendValues => ({
   fields: { ...EMPTY, ...fields },
-  recipients: new Set(USERS),
+  recipients: "users",
+  users: new Set(USERS),
   channels: channels && new Set(channels),
   template: undefined,
   steps,
@@ -133,16 +143,18 @@ export class InvalidField extends Error {
 }
 
 /** Return the input of `send`. Throws `InvalidField`. */
-export function toSendInput({ fields, recipients, channels, template, steps }: SendValues, categories: Category[]): SendInput {
-  if (!recipients.size) throw new InvalidField("to", "Choose at least one recipient.");
+export function toSendInput(values: SendValues, categories: Category[]): SendInput {
+  const { fields, channels, template, steps } = values;
+  const to = recipientsOf(values);
   if (channels?.size === 0) throw new InvalidField("channels", "Choose at least one channel.");
   const defaults = categories.find(({ key }) => key === fields.category)?.defaultChannels ?? [];
   // With steps and without channels, the steps would be the only deliveries.
   const chosen = channels ?? (steps.length ? new Set(defaults) : undefined);
   return {
-    to: recipients.has(EVERYONE) ? { everyone: true } : { users: [...recipients] },
+    to,
+    except: exceptionsOf(values),
     category: fields.category,
-    ...(template === undefined ? { content: contentOf(fields) } : { template: { key: template, data: templateData(fields) } }),
+    ...(template === undefined ? { content: contentOf(fields) } : { template: { key: template, data: jsonObject(fields, "template.data", "data") } }),
     priority: (fields.priority || null) as SendInput["priority"],
     channels: chosen ? (CHANNEL_ORDER as Channel[]).filter((channel) => chosen.has(channel)) : null,
     steps: steps.length ? [...steps] : null,
@@ -156,6 +168,31 @@ export function toSendInput({ fields, recipients, channels, template, steps }: S
   };
 }
 
+/** Return `to` of the input. Throws `InvalidField`. */
+export function recipientsOf({ fields, recipients, users }: SendValues): SendInput["to"] {
+  if (recipients === "everyone") return { everyone: true };
+  if (recipients === "where") return { where: jsonObject(fields, "to.where", "filter") };
+  if (recipients === "topic") {
+    if (!fields["to.topic"]) throw new InvalidField("to.topic", "Choose a topic.");
+    return { topic: fields["to.topic"] };
+  }
+  if (!users.size) throw new InvalidField("to", "Choose at least one recipient.");
+  return { users: [...users] };
+}
+
+/** Return the users who do not get the send. Named users are not named here. */
+export function exceptionsOf({ fields, recipients }: SendValues): string[] | null {
+  const ids = recipients === "users" ? [] : fields.except.split(/[\s,]+/).filter(Boolean);
+  return ids.length ? ids : null;
+}
+
+/** Return the recipients as a part of a sentence. */
+export function recipientsText({ fields, recipients, users }: SendValues): string {
+  if (recipients === "everyone") return "everyone";
+  if (recipients === "where") return "the users who match the filter";
+  return recipients === "topic" ? `the topic ${fields["to.topic"]}` : [...users].join(" and ");
+}
+
 function contentOf(fields: Fields): SendInput["content"] {
   return {
     title: fields["content.title"].trim(),
@@ -165,11 +202,11 @@ function contentOf(fields: Fields): SendInput["content"] {
   };
 }
 
-function templateData(fields: Fields): unknown {
+function jsonObject(fields: Fields, field: "template.data" | "to.where", name: string): object {
   try {
-    return dataOf(fields["template.data"]);
+    return objectOf(fields[field], name);
   } catch (error) {
-    throw new InvalidField("template.data", (error as Error).message);
+    throw new InvalidField(field, (error as Error).message);
   }
 }
 

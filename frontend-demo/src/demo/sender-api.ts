@@ -11,10 +11,21 @@ export const Templates = graphql(`
   query Templates { templates { key variables } }
 `);
 
+/** The number of users for whom a send is simulated. */
+export const SIMULATED = 10;
+
 export const Simulate = graphql(`
-  query Simulate($input: SendInput!) {
-    simulate(input: $input) { userId decisions { channel step unless outcome reason dueAt title } }
+  query Simulate($input: SendInput!, $first: Int!) {
+    simulate(input: $input, first: $first) { userId decisions { channel step unless outcome reason dueAt title } }
   }
+`);
+
+export const Topics = graphql(`
+  query Topics { topics(first: 100) { nodes { key name } } }
+`);
+
+export const CountAudience = graphql(`
+  query CountAudience($to: RecipientsInput!) { audience(to: $to) { recipients exact scans } }
 `);
 
 export const Send = graphql(`
@@ -34,7 +45,7 @@ export const Resume = graphql(`
 `);
 
 export const Sends = graphql(`
-  query Sends { sends(first: 20) { nodes { id status title createdAt sendAt recipients } } }
+  query Sends { sends(first: 20) { nodes { id status title createdAt sendAt recipients total } } }
 `);
 
 export const Progress = graphql(`
@@ -59,6 +70,8 @@ const SetPreferences = graphql(`
 
 export type Category = ResultOf<typeof Categories>["categories"][number];
 export type Simulation = ResultOf<typeof Simulate>["simulate"][number];
+export type Topic = ResultOf<typeof Topics>["topics"]["nodes"][number];
+export type Audience = ResultOf<typeof CountAudience>["audience"];
 export type Sent = ResultOf<typeof Sends>["sends"]["nodes"][number];
 export type SendProgress = ResultOf<typeof Progress>["send"];
 export type Receipt = ResultOf<typeof Receipts>["receipts"];

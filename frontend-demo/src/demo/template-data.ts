@@ -29,14 +29,14 @@ function outline(variables: readonly string[]): object {
   return data;
 }
 
-/** Parse the data, or throw an error that says what to change. */
-export function dataOf(json: string): unknown {
-  let data: unknown;
+/** Parse a JSON object, or throw an error that says what to change. `name`: what the object is. */
+export function objectOf(json: string, name: string): object {
+  let value: unknown;
   try {
-    data = JSON.parse(json || "{}");
+    value = JSON.parse(json.trim() || "{}");
   } catch (error) {
-    throw new Error(`The data is not valid JSON: ${(error as Error).message}`);
+    throw new Error(`The ${name} is not valid JSON: ${(error as Error).message}`);
   }
-  if (typeof data !== "object" || data === null || Array.isArray(data)) throw new Error("The data must be a JSON object.");
-  return data;
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Error(`The ${name} must be a JSON object.`);
+  return value;
 }
