@@ -138,3 +138,20 @@ async def test_invalid_duration_in_a_query_is_rejected_with_its_location(tenant:
     [error] = (await post(tenant, f"mutation {{ upsertCategory(input: {category}) {{ key }} }}"))["errors"]
     assert error["message"].startswith("Duration must have the format of ISO 8601")
     assert error["locations"] == [{"line": 1, "column": 93}]
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "input.retention"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ('input: {to: {everyone: "yes"}, category: "c"}', "input.to.everyone"),
+        ('input: {to: {users: ["a"], topic: "t"}, category: "c"}', "input.to"),
+        ('input: {to: {users: ["a"]}, category: "c", channels: [EMAIL, PIGEON]}', "input.channels.1"),
+        ('input: {to: {users: ["a"]}, category: "c", color: "red"}', "input.color"),
+        ('input: {to: {users: ["a"]}}', "input"),
+        ('input: {to: {users: ["a"]}, category: "c"}, dryRun: true', "dryRun"),
+    ],
+)
+async def test_invalid_value_in_a_query_is_rejected_with_its_field(tenant: Tenant, arguments: str, field: str) -> None:
+    [error] = (await post(tenant, f"mutation {{ send({arguments}) {{ duplicate }} }}"))["errors"]
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": field}

@@ -37,12 +37,13 @@ def nested(depth: int) -> Any:
 
 SENDS: list[tuple[Json, str, str | None]] = [
     (send_input(to={"users": []}), BAD_USER_INPUT, "input.to.users"),
+    (send_input(to={"users": ["a"], "topic": "t"}), BAD_USER_INPUT, "input.to"),
     (send_input(to={"users": [""]}), BAD_USER_INPUT, "input.to.users"),
     (send_input(to={"users": ["a\0"]}), BAD_USER_INPUT, "input.to.users"),
     (send_input(to={"users": ["a" * 257]}), BAD_USER_INPUT, "input.to.users"),
     (send_input(to={"users": [f"u{n}" for n in range(1001)]}), LARGE, None),
-    (send_input(to={}), BAD_USER_INPUT, None),
-    (send_input(to={"users": None}), BAD_USER_INPUT, None),
+    (send_input(to={}), BAD_USER_INPUT, "input.to"),
+    (send_input(to={"users": None}), BAD_USER_INPUT, "input.to"),
     (send_input(category=""), BAD_USER_INPUT, "input.category"),
     (send_input(category="c" * 257), BAD_USER_INPUT, "input.category"),
     (send_input(category="a\n"), BAD_USER_INPUT, "input.category"),

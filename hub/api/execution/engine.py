@@ -25,11 +25,11 @@ from hub.api.errors import format_error, format_errors, to_graphql_error
 from hub.api.execution.cooperative import CooperativeExecutor
 from hub.api.execution.fast_path.compiled import CompiledOperations, resolve_projected, single_root_field
 from hub.api.execution.fast_path.projection import Getter
+from hub.api.execution.input_errors import with_variable_fields
 from hub.api.execution.operation import Operation, Request, root_fields
 from hub.api.execution.persisted_queries import OperationAllowlist, read_manifest
 from hub.api.execution.query_cache import CACHE_SIZE, CACHED_TEXT_MAX, QueryCache
 from hub.api.execution.query_cost import Cost, QueryCosts
-from hub.api.execution.variable_errors import with_fields
 from hub.api.schema.inbox_stream import InboxStream
 from hub.api.schema.reader_language import reader_language
 from hub.errors import PersistedQueryNotFound
@@ -147,7 +147,7 @@ class Engine:
             operation_name=operation.request.operation_name,
             hide_suggestions=self._hide_suggestions,
         )
-        return with_fields(built, operation.node) if isinstance(built, list) else built
+        return with_variable_fields(built, operation.node) if isinstance(built, list) else built
 
 
 async def _execute_events(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from cachetools import LRUCache
 from graphql import DocumentNode, GraphQLError, GraphQLSchema, parse, validate
 
+from hub.api.execution.input_errors import with_literal_fields
 from hub.api.execution.query_limits import find_limit_error
 from hub.platform import metrics
 from hub.settings import Settings
@@ -50,7 +51,8 @@ class QueryCache:
             if error := find_limit_error(document, self._settings):
                 return [error]
             hide_suggestions = not self.introspection
-            return validate(self._schema, document, max_errors=10, hide_suggestions=hide_suggestions) or document
+            errors = validate(self._schema, document, max_errors=10, hide_suggestions=hide_suggestions)
+            return with_literal_fields(errors, document) or document
         except GraphQLError as error:
             if error.message.startswith(f"Syntax Error: Document contains more than {tokens_max} tokens."):
                 return [GraphQLError(f"The query has more than {tokens_max} tokens (HUB_QUERY_MAX_TOKENS).")]

@@ -4,7 +4,7 @@ import strawberry
 from strawberry import ID
 
 from hub.api.context import Info
-from hub.api.schema.recipients import RecipientsInput, is_set, to_filter
+from hub.api.schema.recipients import RecipientsInput, check_one_kind, is_set, to_filter
 from hub.api.schema.validation import valid_key, valid_users
 from hub.audience.audience_count import SAMPLE_IDS, AudienceCount
 from hub.errors import BadUserInput
@@ -32,6 +32,7 @@ class AudienceQuery:
         context = info.context
         services, id = context.services, context.require_service()
         counts = services.audience_counts
+        check_one_kind(to, "to")
         with context.reading():
             if is_set(to.everyone):
                 if not to.everyone:

@@ -78,10 +78,18 @@ def is_set(value: object) -> bool:
     return value is not strawberry.UNSET
 
 
+def check_one_kind(to: RecipientsInput, field: str) -> None:
+    """Raise BadUserInput unless exactly one field of `to` is set. `field` is its path."""
+    given = [value for value in (to.users, to.topic, to.everyone, to.where) if is_set(value)]
+    if len(given) != 1 or given[0] is None:
+        raise BadUserInput("Pass exactly one of users, topic, everyone, and where.", field)
+
+
 def to_recipients(
     to: RecipientsInput, except_: list[ID] | None, settings: Settings, field: str
 ) -> tuple[tuple[str, ...], model.SendAudience | None, tuple[str, ...]]:
     """Return the named users, the audience, and the excluded users. `field` is the path of the send's input."""
+    check_one_kind(to, f"{field}.to")
     if len(except_ or ()) > EXCEPT_MAX:
         raise BadUserInput(f"At most {EXCEPT_MAX} users are allowed.", f"{field}.except")
     excluded = tuple(dict.fromkeys(valid_user_id(user, f"{field}.except") for user in except_ or ()))
