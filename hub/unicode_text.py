@@ -1,8 +1,12 @@
-"""Rules for Unicode text: valid identifiers, single lines, blank texts, and case folding for searches."""
+"""Rules for Unicode text: identifiers, single lines, blank texts, case folding for searches, and similar names."""
 
 import re
 import unicodedata
+from collections.abc import Collection
+from difflib import get_close_matches
 
+SIMILARITY = 0.8  # of a name that is suggested, from 0 to 1
+SIMILAR_MAX_CHARS = 64  # longer names are not compared
 IDENTIFIER_MAX_CHARS = 256
 IDENTIFIER_RULE = (
     f"1 to {IDENTIFIER_MAX_CHARS} characters in Unicode form NFC, with no control, formatting or invisible characters, "
@@ -66,3 +70,10 @@ def needs_folding(text: str) -> bool:
         return False
     form = folded(text)
     return len(form) != len(text) or form != text.lower()
+
+
+def similar_names(name: str, names: Collection[str], count: int = 1) -> list[str]:
+    """Return up to `count` of `names` that are similar to a misspelled name, the most similar first."""
+    if len(name) > SIMILAR_MAX_CHARS:
+        return []
+    return get_close_matches(name, [one for one in names if len(one) <= SIMILAR_MAX_CHARS], count, SIMILARITY)

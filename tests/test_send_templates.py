@@ -162,8 +162,12 @@ async def test_exactly_one_of_content_and_template_is_required(tenant: Tenant) -
 async def test_unknown_deleted_and_unsuitable_templates_are_refused(tenant: Tenant) -> None:
     assert (await refusal(tenant, template_input("alice")))[:2] == ("NOT_FOUND", "input.template.key")
     await store_template(tenant, "order")
+    unknown = "The template 'ordre' does not exist."
+    misspelled = template_input("alice", key="ordre")
+    assert (await refusal(tenant, misspelled))[2] == f"{unknown} Did you mean 'order'?"
     await tenant.execute_as_admin(DELETE, key="order")
     assert (await refusal(tenant, template_input("alice")))[:2] == ("NOT_FOUND", "input.template.key")
+    assert (await refusal(tenant, misspelled))[2] == unknown
     await store_template(tenant, "mail", channel="EMAIL")
     await store_template(tenant, "german", locale="de")
     for key in ("mail", "german"):

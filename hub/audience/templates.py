@@ -23,6 +23,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.audience.optimistic_update import SerializedUpdates, try_transaction
 from hub.audience.tenants import COLLECTION as TENANTS
+from hub.decide.templates.built_in import PREFIX
 from hub.decide.templates.lookup import TemplateSet
 from hub.decide.templates.parts import StoredTemplate
 from hub.errors import NotFound, TooLarge
@@ -33,10 +34,12 @@ from hub.platform.connections import Database, Document, Indexes
 from hub.platform.shared_reads import SharedReads
 from hub.platform.tolerant_decoding import decode
 from hub.settings import Settings
+from hub.unicode_text import similar_names
 from hub.utc_time import Clock
 
 COLLECTION = "templates"
 TENANT_MAX_TEMPLATES = 1000
+SIMILAR_KEYS_MAX = 3  # of which the current ones are suggested
 KEY_MAX_BYTES = 8 << 20  # all current texts of a key, which are read and cached together
 LIST_MAX_BYTES = 8 << 20
 CACHE_MAX_BYTES = 64 << 20
@@ -138,6 +141,15 @@ class Templates:
         ids = [(doc["_id"]["tenant"], doc["_id"]["key"], int(doc["version"])) for doc in docs]
         sets = await asyncio.gather(*(self.at_version(*id) for id in ids))
         return {id[:2]: found for id, found in zip(ids, sets, strict=True) if found}
+
+    async def similar_key(self, tenant: str, key: str) -> str | None:
+        """Return the key of a current template that is most similar to a misspelled key, or None."""
+        stages: list[Document] = [{"$match": {"tenant": tenant}}, {"$group": {"_id": "$key"}}]
+        docs = await self._templates.aggregate([*stages, {"$limit": TENANT_MAX_TEMPLATES}], hint="version")
+        keys = [doc["_id"] async for doc in docs if not doc["_id"].startswith(PREFIX)]
+        similar = similar_names(key, keys, SIMILAR_KEYS_MAX)
+        current = await self.current_sets([tenant], similar)
+        return next((one for one in similar if (tenant, one) in current), None)
 
     async def get(
         self, tenant: str, key: str, locale: str, channel: Channel | None, version: int | None = None

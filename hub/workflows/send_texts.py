@@ -176,7 +176,9 @@ class SendTextRenderer:
         assert reference
         current = await self._current.get((tenant_id, reference.key))
         if not current.texts:
-            raise NotFound(f"The template {reference.key!r} does not exist.", field=f"{field}.template.key")
+            similar = await self._templates.similar_key(tenant_id, reference.key)
+            suggestion = f" Did you mean {similar!r}?" if similar else ""
+            raise NotFound(f"The template {reference.key!r} does not exist.{suggestion}", field=f"{field}.template.key")
         data = merged_data(request.data, reference.data)
         texts = RecipientTexts(current.texts, current.tenant, data, created_at, self._limits)
         main = self._main_channel(texts, current.tenant, request, field)

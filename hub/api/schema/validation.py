@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 from functools import cache
 from zoneinfo import available_timezones
 
@@ -14,7 +13,14 @@ from hub.errors import BadUserInput, TooLarge
 from hub.links import LINK_RULE, is_link
 from hub.platform.outbound_http import AddressNotAllowed, OutboundHTTP
 from hub.settings import Settings
-from hub.unicode_text import IDENTIFIER_MAX_CHARS, IDENTIFIER_RULE, is_blank, is_identifier, is_single_line
+from hub.unicode_text import (
+    IDENTIFIER_MAX_CHARS,
+    IDENTIFIER_RULE,
+    is_blank,
+    is_identifier,
+    is_single_line,
+    similar_names,
+)
 
 ID_MAX_CHARS = IDENTIFIER_MAX_CHARS
 LABEL_MAX_CHARS = 256
@@ -23,8 +29,6 @@ PROFILE_MAX_CHARS = 320  # the longest email address (RFC 5321)
 FILTER_MAX = 20  # maximum values of one filter field
 ID_CURSOR = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 LOCALE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*")
-CLOSE = 0.8  # similarity of a name that is suggested, from 0 to 1
-TIMEZONE_MAX_CHARS = 64  # longer names are not compared with the known ones
 INVALID_CURSOR = "`after` is not a cursor of this list. Pass a cursor that the hub returned, unchanged."
 
 
@@ -144,8 +148,8 @@ def valid_timezone(name: str | None, field: str) -> str | None:
     typed = name.casefold().replace(" ", "_")
     if zones.get(typed) == name:
         return name
-    close = get_close_matches(typed, zones, 1, CLOSE) if len(name) <= TIMEZONE_MAX_CHARS else []
-    example = f"Did you mean {zones[close[0]]}?" if close else "Pass a name such as Europe/Berlin."
+    similar = similar_names(typed, zones)
+    example = f"Did you mean {zones[similar[0]]}?" if similar else "Pass a name such as Europe/Berlin."
     raise BadUserInput(f"This is not an IANA time zone. {example}", field)
 
 
