@@ -54,7 +54,7 @@ def follow_id(command: str) -> str:
 
 
 async def test_follow_updates_a_terminal_in_place_and_reports_failures(servers: tuple[Mongod, Redis]) -> None:
-    """The API restarts while a terminal and a pipe follow the send."""
+    """The API restarts while a terminal and a pipe follow the send. Another terminal follows a broadcast."""
     mongod, redis = servers
     async with deployment_with_channels(mongod.url, redis.url, workers=1) as (deployment, tenant, fakes):
         await fakes.add_addresses(tenant, "alice", "bob", channels=["EMAIL"])
@@ -62,48 +62,85 @@ async def test_follow_updates_a_terminal_in_place_and_reports_failures(servers: 
         await deployment.workers[0].stop()
         id = (await tenant.send("alice", "bob", channels=["IN_APP", "EMAIL"]))["send"]["id"]
         fields = ["watch", "--send", id, *options(tenant, deployment)]
-        terminal, child = pty.openpty()
-        process = subprocess.Popen(  # noqa: ASYNC220 - the test waits for its end in a thread
-            [HUB, *fields], env=environment(jwt_secret=SECRET) | {"TERM": "xterm"}, stdout=child, stderr=child
-        )
-        os.close(child)
-        received = bytearray()
-        reading = asyncio.create_task(asyncio.to_thread(read_all, terminal, received))
-
-        async def shown() -> bool:
-            return b"ACCEPTED 2" in received
-
-        async def shown_again() -> bool:
-            return b"ACCEPTED 2" in received.partition(b"Reconnecting.")[2]
-
-        await eventually(shown, 30)
-        async with Command(*fields, jwt_secret=SECRET) as piped:
+        everyone = ["send", "Hi", "--everyone", "--channel", "in_app", "--follow", *options(tenant, deployment)]
+        async with (
+            Terminal(*fields) as terminal,
+            Terminal(*everyone) as broadcast,
+            Command(*fields, jwt_secret=SECRET) as piped,
+        ):
+            await terminal.wait_for_output("ACCEPTED 2")
             await piped.wait_for_output("EMAIL: ACCEPTED 2")
+            await check_bar_of_an_expansion(tenant, broadcast)
             await deployment.apis[0].stop()
             await piped.wait_for_output("is stopping or restarting. Reconnecting.")
             await deployment.apis[0].start()
-            await eventually(shown_again, 30)
+            await terminal.wait_for_output("(?s)Reconnecting.*ACCEPTED 2")
             await deployment.workers[0].start()
             assert await piped.wait(60) == 1
             assert piped.out.splitlines()[-1].startswith(f"2 deliveries FAILED. To send again: hub replay --send {id}")
-        assert await asyncio.to_thread(process.wait, 60) == 1
-        await reading
-    text = received.decode()
-    assert "EMAIL       [--------------------] 0 of 2  ACCEPTED 2" in text
-    assert "IN_APP      [####################] 2 of 2  DELIVERED 2" in text
+            assert await terminal.wait() == 1
+            assert await broadcast.wait() == 0
+    assert "EMAIL       [--------------------] 0 of 2  ACCEPTED 2" in terminal.output
+    assert "IN_APP      [####################] 2 of 2  DELIVERED 2" in terminal.output
     assert re.search(
-        r"\x1b\[3F\x1b\[JACCEPTED, 2 recipients\r\nEMAIL       \[####################\] 2 of 2  FAILED 2", text
+        r"\x1b\[3F\x1b\[JACCEPTED, 2 recipients\r\nEMAIL       \[####################\] 2 of 2  FAILED 2",
+        terminal.output,
     )
+    assert "ACCEPTED, 2 recipients\r\nIN_APP      [####################] 2 of 2  DELIVERED 2" in broadcast.output
 
 
-def read_all(terminal: int, received: bytearray) -> None:
-    """Append the output to `received` until the last process has closed the terminal."""
-    try:
-        while chunk := os.read(terminal, 4096):
-            received += chunk
-    except OSError:  # the other end is closed
-        pass
-    os.close(terminal)
+async def check_bar_of_an_expansion(tenant: Tenant, broadcast: "Terminal") -> None:
+    """The broadcast to two users has not begun. It is paused and resumed."""
+    bar = r", 0 of 2 recipients\r\nRecipients  \[-{20}\] 0 of 2\r\n"
+    await broadcast.wait_for_output(f"EXPANDING{bar}")
+    [id] = re.findall(r"(\S+) is being sent to 2 people\.", broadcast.output)
+    await tenant.execute("mutation ($id: ID!) { pauseSend(id: $id) { id } }", id=id)
+    await broadcast.wait_for_output(rf"PAUSED \(Paused by service\.\){bar}")
+    await tenant.execute("mutation ($id: ID!) { resumeSend(id: $id) { id } }", id=id)
+
+
+class Terminal:
+    """A command that runs in a terminal. `output` is what it has written."""
+
+    def __init__(self, *fields: str) -> None:
+        terminal, child = pty.openpty()
+        variables = environment(jwt_secret=SECRET) | {"TERM": "xterm"}
+        self._process = subprocess.Popen([HUB, *fields], env=variables, stdout=child, stderr=child)
+        os.close(child)
+        self._received = bytearray()
+        self._reading = asyncio.create_task(asyncio.to_thread(self._read_all, terminal))
+
+    async def __aenter__(self) -> "Terminal":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._process.kill()
+        await self.wait()
+
+    @property
+    def output(self) -> str:
+        return self._received.decode(errors="replace")
+
+    async def wait_for_output(self, pattern: str) -> None:
+        async def written() -> bool:
+            return bool(re.search(pattern, self.output))
+
+        await eventually(written, 30)
+
+    async def wait(self) -> int:
+        """Return the exit code."""
+        status = await asyncio.to_thread(self._process.wait, 60)
+        await self._reading
+        return status
+
+    def _read_all(self, terminal: int) -> None:
+        """Read until the last process has closed the terminal."""
+        try:
+            while chunk := os.read(terminal, 4096):
+                self._received += chunk
+        except OSError:  # the other end is closed
+            pass
+        os.close(terminal)
 
 
 @pytest.mark.parametrize(

@@ -51,9 +51,12 @@ async def test_send_command_sends_to_everyone_after_a_dry_run(tenant: Tenant, de
     simulated = run_command(*fields, "--dry-run", *target, jwt_secret=SECRET)
     assert simulated.returncode == 0, simulated.stderr
     lines = simulated.stdout.splitlines()
-    assert lines[:2] == ["13 users, without --except.", "user-00: IN_APP, EMAIL skipped (NOT_CONFIGURED)"]
+    assert lines[:2] == ["13 users, including those of --except.", "user-00: IN_APP, EMAIL skipped (NOT_CONFIGURED)"]
     assert [line.partition(":")[0] for line in lines[2:11]] == [f"user-{number:02}" for number in range(2, 11)]
-    assert lines[11:] == ["Nothing was sent, because of --dry-run."]
+    assert lines[11:] == [
+        "The category does not exist and would be created.",
+        "Nothing was sent, because of --dry-run.",
+    ]
     done = run_command(*fields, *target, jwt_secret=SECRET)
     assert done.stdout.endswith(" is being sent to 13 people.\n"), done.stderr
 
@@ -70,7 +73,15 @@ async def test_send_command_sends_to_the_users_who_match_a_filter(tenant: Tenant
     await create_users(tenant, ["ann"], locale="de")
     await create_users(tenant, ["bob"], locale="fr")
     target = ["--url", base_url(deployment), "--tenant", tenant.name]
-    done = run_command("send", "Hi", "--where", '{"locale": "de"}', *target, jwt_secret=SECRET)
+    fields = ["send", "Hi", "--where", '{"locale": "de"}', *target]
+    assert run_command(*fields, "--dry-run", jwt_secret=SECRET).stdout.splitlines() == [
+        "1 user.",
+        "No index serves the filter: a send reads all users of the tenant.",
+        "ann: IN_APP",
+        "The category does not exist and would be created.",
+        "Nothing was sent, because of --dry-run.",
+    ]
+    done = run_command(*fields, jwt_secret=SECRET)
     assert done.stdout.endswith(" is being sent to 1 person.\n"), done.stderr
 
     async def arrived() -> bool:

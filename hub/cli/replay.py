@@ -12,7 +12,7 @@ from msgspec import Struct
 from hub.cli.api_client import execute, read_time, run_or_exit
 from hub.cli.target_hub import DEFAULT_DATA, Data, TargetHub, Tenant, Token, Url, fail, resolve_hub
 from hub.cli.token import parse_duration
-from hub.model import Channel, Reason, Role
+from hub.model import Channel, Reason
 from hub.status.delivery_query import REPLAYABLE_STATUSES, WITHOUT_ADDRESS
 
 BATCH_SIZE = 500  # ids per call
@@ -153,7 +153,7 @@ def replay(
         if str(filter.get(name, "")).startswith("P")
     }
     hub = resolve_hub(url, token, data)
-    access_token = hub.token(user=None, role=Role.SERVICE, tenant=tenant)
+    access_token = hub.service_token(tenant)
     if ages_s:
         now = run_or_exit(read_time(hub.url, access_token), hub)
         filter |= {name: (now - timedelta(seconds=age_s)).isoformat() for name, age_s in ages_s.items()}

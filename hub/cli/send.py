@@ -15,7 +15,7 @@ from hub.cli.send_preview import preview
 from hub.cli.send_progress import follow_send, target_options
 from hub.cli.target_hub import DEFAULT_DATA, Data, TargetHub, Tenant, Token, Url, fail, resolve_hub
 from hub.cli.token import parse_duration
-from hub.model import Channel, DeliveryStatus, Priority, Role, SendStatus
+from hub.model import Channel, DeliveryStatus, Priority, SendStatus
 
 DURATION_START = re.compile("[Pp]|[0-9]+([A-Za-z]|$)")  # a time begins with digits and a hyphen
 SEND_MUTATION = """mutation ($input: SendInput!) {
@@ -99,7 +99,10 @@ NoGuard = Annotated[
     typer.Option("--no-guard", help="Send to all at once, and not to about 1 % first to see if the deliveries fail."),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print the first recipients and what would happen, and send nothing.")
+    bool,
+    typer.Option(
+        "--dry-run", help="Print how many recipients there are and what would happen to the first ten. Sends nothing."
+    ),
 ]
 
 
@@ -140,6 +143,8 @@ def send(
 
     Example: hub send "Build failed" "Two tests are red." --to alice --priority high --key build-1041
     """
+    hub = resolve_hub(url, token, data)
+    new_token = partial(hub.service_token, tenant)
     send_input: dict[str, Any] = {
         "to": _recipients(to or [], topic, where, everyone=everyone),
         "except": excluded,
@@ -153,10 +158,8 @@ def send(
         "collapseKey": collapse_key,
         "requireAck": ack,
         "guard": not no_guard,
+        **_times(at, expires, hub, new_token()),
     }
-    hub = resolve_hub(url, token, data)
-    new_token = partial(hub.token, user=None, role=Role.SERVICE, tenant=tenant)
-    send_input |= _times(at, expires, hub, new_token())
     if dry_run:
         preview(hub, new_token(), send_input)
     sent = run_or_exit(execute(hub.url, new_token(), SEND_MUTATION, input=send_input), hub)["send"]

@@ -1,6 +1,7 @@
-"""`hub send --dry-run`: the first recipients of a send, and what would happen."""
+"""`hub send --dry-run`: how many recipients a send has, and what would happen to the first of them."""
 
 import sys
+from collections import defaultdict
 from typing import Any, NoReturn
 
 from hub.cli.api_client import execute, run_or_exit
@@ -8,21 +9,29 @@ from hub.cli.target_hub import TargetHub
 from hub.model import DeliveryStatus, Reason
 
 SHOWN = 10  # recipients
-AUDIENCE = "query ($to: RecipientsInput!) { audience(to: $to) { recipients exact } }"
+AUDIENCE = "query ($to: RecipientsInput!) { audience(to: $to) { recipients exact scans } }"
 SIMULATE = """query ($input: SendInput!, $first: Int!) {
-  simulate(input: $input, first: $first) { userId decisions { channel step outcome reason dueAt } }
+  simulate(input: $input, first: $first) { userId decisions { channel step outcome reason dueAt note } }
 }"""
 
 
 def preview(hub: TargetHub, token: str, send_input: dict[str, Any]) -> NoReturn:
-    """Print the decisions for the first recipients, and exit. Nothing is sent."""
+    """Print the number of recipients and the decisions for the first of them, and exit. Nothing is sent."""
     audience = run_or_exit(execute(hub.url, token, AUDIENCE, to=send_input["to"]), hub)["audience"]
     found = run_or_exit(execute(hub.url, token, SIMULATE, input=send_input, first=SHOWN), hub)["simulate"]
     people = "1 user" if audience["recipients"] == 1 else f"{audience['recipients']:,} users"
-    print(f"{'' if audience['exact'] else 'About '}{people}, without --except.")
+    excluded = ", including those of --except" if send_input["except"] else ""
+    print(f"{'' if audience['exact'] else 'About '}{people}{excluded}.")
+    if audience["scans"]:
+        print("No index serves the filter: a send reads all users of the tenant.")
+    notes: defaultdict[str, list[str]] = defaultdict(list)
     for one in found:
         texts = [_decision(row) for row in one["decisions"] if row["reason"] != Reason.NOT_REQUESTED]
         print(f"{one['userId']}: {', '.join(texts)}")
+        for note in {row["note"] for row in one["decisions"]} - {None}:
+            notes[note].append(one["userId"])
+    for note, users in notes.items():
+        print(note if len(users) == len(found) else f"{', '.join(users)}: {note}")
     print("Nothing was sent, because of --dry-run.")
     sys.exit(0)
 

@@ -21,7 +21,9 @@ from hub.model import DeliveryStatus, SendStatus
 from hub.outbox.states import WAITING
 
 SUBSCRIPTION = """subscription ($id: ID!) {
-  send(id: $id) { id status reason pausedReason sendAt recipients total counts { channel status count } }
+  send(id: $id) {
+    id status reason pausedReason sendAt recipients total remaining counts { channel status count }
+  }
 }"""
 UNFINISHED = (*WAITING, DeliveryStatus.PROCESSING)
 BAR_CHARS = 20
@@ -126,13 +128,15 @@ def _heading(state: State) -> str:
     if _expands(state):
         recipients = f"{state['recipients']:,} of {state['total']:,} recipients"
     scheduled = f" for {state['sendAt']}" if state["status"] == SendStatus.SCHEDULED else ""
-    why = state["pausedReason"] or state["reason"]
-    reason = f" ({why})" if why else ""
-    return f"{state['status']}{scheduled}{reason}, {recipients}"
+    reason = state["pausedReason"] or state["reason"]
+    remaining = f", {state['remaining']:,} still to change" if state["remaining"] else ""
+    return f"{state['status']}{scheduled}{f' ({reason})' if reason else ''}, {recipients}{remaining}"
 
 
 def _expands(state: State) -> bool:
-    return state["status"] == SendStatus.EXPANDING and state["total"] is not None
+    """Return True if the send has not reached all its recipients."""
+    total = state["total"]
+    return total is not None and (state["status"] == SendStatus.EXPANDING or state["recipients"] < total)
 
 
 def _row(counts: dict[str, int]) -> str:

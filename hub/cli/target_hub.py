@@ -117,6 +117,10 @@ class TargetHub(Struct, frozen=True):
     def token(self, *, user: str | None, role: Role, tenant: str) -> str:
         return self.key.sign(user=user, role=role, tenant=tenant) if self.key else self.explicit_token
 
+    def service_token(self, tenant: str) -> str:
+        """Return a token with the role `service`."""
+        return self.token(user=None, role=Role.SERVICE, tenant=tenant)
+
     def format_error(self, error: HubError) -> str:
         """Return the error message with its code and the field or token that caused it."""
         field = error.extensions.get("field")

@@ -151,7 +151,7 @@ def list_templates(
     Example: hub templates list
     """
     hub = resolve_hub(url, token, data)
-    access_token = hub.token(user=None, role=Role.SERVICE, tenant=tenant)
+    access_token = hub.service_token(tenant)
     for template in run_or_exit(execute(hub.url, access_token, LIST, key=key), hub)["templates"]:
         print(f"{_row(template)}  {template['updatedAt']}  {template['updatedBy']}")
 

@@ -9,7 +9,6 @@ import typer
 
 from hub.cli.api_client import ApiError, HubUnreachable, execute, run_or_exit
 from hub.cli.target_hub import DEFAULT_DATA, Data, Tenant, Token, Url, fail, resolve_hub
-from hub.model import Role
 
 FIELDS = "key name description visible subscribers createdAt"
 LIST = f"""query ($search: String, $after: String) {{
@@ -146,7 +145,7 @@ class _Calls:
 
     def __init__(self, url: str, token: str, tenant: str, data: Path) -> None:
         self.hub = resolve_hub(url, token, data)
-        self._token = self.hub.token(user=None, role=Role.SERVICE, tenant=tenant)
+        self._token = self.hub.service_token(tenant)
 
     async def execute(self, query: str, **variables: Any) -> dict[str, Any]:
         return await execute(self.hub.url, self._token, query, **variables)

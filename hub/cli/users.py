@@ -41,7 +41,7 @@ def import_users(
     Example: hub users import users.csv
     """
     hub = resolve_hub(url, token, data)
-    access_token = hub.token(user=None, role=Role.SERVICE, tenant=tenant)
+    access_token = hub.service_token(tenant)
     started_s = time.monotonic()
     try:
         running = UserImport(file, hub.url, access_token, tenant)
