@@ -245,14 +245,19 @@ async def test_send_that_ends_before_its_expansion_reaches_nobody(
     assert (await get_send(tenant, send["id"]))["total"] == 0
 
 
+async def begun(tenant: Tenant, id: str) -> None:
+    """Wait until the expansion has reached a user."""
+
+    async def reached() -> int:
+        return int((await get_send(tenant, id))["recipients"])
+
+    await eventually(reached)
+
+
 async def test_recall_during_the_expansion_removes_what_exists_and_no_more_follows(tenant: Tenant) -> None:
     await create_users(tenant, USERS)
     send = await broadcast(tenant)
-
-    async def begun() -> int:
-        return int((await get_send(tenant, send["id"]))["recipients"])
-
-    await eventually(begun)
+    await begun(tenant, send["id"])
     recalled = (await tenant.execute(RECALL, id=send["id"]))["m"]
     reached = await count_recipients(tenant, send["id"])
     assert recalled == {"status": "RECALLED", "recipients": reached.total()}
@@ -267,11 +272,7 @@ async def test_paused_expansion_reaches_no_other_user_until_it_is_resumed(tenant
     for number in range(8):  # they take turns, so the next one is not complete soon
         await broadcast(tenant, str(number))
     send = await broadcast(tenant)
-
-    async def begun() -> int:
-        return int((await get_send(tenant, send["id"]))["recipients"])
-
-    await eventually(begun)
+    await begun(tenant, send["id"])
     paused = (await tenant.execute(PAUSE, id=send["id"]))["m"]
     reached = await count_recipients(tenant, send["id"])
     assert paused == {"status": "PAUSED", "recipients": reached.total()}

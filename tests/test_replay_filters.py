@@ -185,7 +185,8 @@ async def test_replay_command_counts_confirms_and_prints_ids(
     await eventually(removed, 20)
 
 
-async def test_every_filter_uses_an_index_in_its_order(store: Database, fast_deployment: Deployment) -> None:  # noqa: ARG001 - it creates the indexes
+@pytest.mark.usefixtures("fast_deployment")  # it creates the indexes
+async def test_every_filter_uses_an_index_in_its_order(store: Database) -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)
     for expected in (
         DeliveryQuery(),

@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 
 from hub.model import Role
 from hub.platform.embedded_servers import Mongod, Redis
-from tests.client import Json, Tenant, eventually
+from tests.client import SUBPROTOCOL, Json, Tenant, eventually
 from tests.processes import SECRET, Deployment
 
 ISSUER, AUDIENCE = "https://issuer.example", "hub"
@@ -55,7 +55,7 @@ async def by_http(http: aiohttp.ClientSession, url: str, token: str) -> tuple[in
 
 async def by_socket(url: str, token: str) -> Any:
     """Return `ack`, or the close code."""
-    async with connect(url.replace("http", "ws", 1), subprotocols=["graphql-transport-ws"]) as socket:  # type: ignore[list-item]
+    async with connect(url.replace("http", "ws", 1), subprotocols=[SUBPROTOCOL]) as socket:
         await socket.send(json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}}))
         try:
             return {"connection_ack": "ack"}[json.loads(await socket.recv())["type"]]
@@ -181,7 +181,7 @@ async def test_token_that_expires_between_requests_is_rejected(tenant: Tenant) -
 async def test_socket_is_closed_with_4403_when_its_token_expires(tenant: Tenant) -> None:
     expires_at = int(time.time()) + 2
     url = tenant.next_url().replace("http", "ws", 1)
-    async with connect(url, subprotocols=["graphql-transport-ws"]) as socket:  # type: ignore[list-item]
+    async with connect(url, subprotocols=[SUBPROTOCOL]) as socket:
         token = signed(tenant=tenant.name, exp=expires_at)
         await socket.send(json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}}))
         assert json.loads(await socket.recv())["type"] == "connection_ack"
@@ -216,7 +216,7 @@ async def test_socket_accepts_the_token_of_its_http_header(tenant: Tenant) -> No
     for token, expected in ((signed(), "connection_ack"), (signed(exp=1), None)):
         async with connect(
             tenant.next_url().replace("http", "ws", 1),
-            subprotocols=["graphql-transport-ws"],  # type: ignore[list-item]
+            subprotocols=[SUBPROTOCOL],
             additional_headers={"authorization": f"Bearer {token}"},
         ) as socket:
             await socket.send('{"type": "connection_init"}')

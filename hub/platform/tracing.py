@@ -37,10 +37,10 @@ def export_traces() -> Iterator[None]:
         yield
         return
     try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
-        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError:
         log.warning("traces_not_installed", install="notification-hub[otel]")
         yield
@@ -68,7 +68,7 @@ def current_traceparent() -> str | None:
     """Return the current `traceparent`, or None outside of a trace."""
     if _tracer is None:
         return None
-    from opentelemetry.trace import get_current_span  # noqa: PLC0415
+    from opentelemetry.trace import get_current_span
 
     return _traceparent(get_current_span())
 
@@ -84,8 +84,8 @@ def start_span(name: str, parent: str | None = None) -> "Span | None":
     """Start a span that is current until the task ends. Pass the span to `finish_span`."""
     if _tracer is None:
         return None
-    from opentelemetry.context import attach  # noqa: PLC0415
-    from opentelemetry.trace import set_span_in_context  # noqa: PLC0415
+    from opentelemetry.context import attach
+    from opentelemetry.trace import set_span_in_context
 
     span = _tracer.start_span(name, _parent_context(parent), _kind("SERVER"))
     attach(set_span_in_context(span))
@@ -94,7 +94,7 @@ def start_span(name: str, parent: str | None = None) -> "Span | None":
 
 def finish_span(span: "Span", name: str, *, failed: bool, **attributes: str) -> None:
     """End a span that `start_span` returned, and set its final name."""
-    from opentelemetry.trace import StatusCode  # noqa: PLC0415
+    from opentelemetry.trace import StatusCode
 
     span.update_name(name)
     span.set_attributes(attributes)
@@ -107,7 +107,7 @@ def record(name: str, parent: str | None, began_ns: int, kind: str = "INTERNAL",
     """Record a span from `began_ns` (`time.time_ns`) until now. Without `parent`, the span starts a new trace."""
     if _tracer is None:
         return
-    from opentelemetry.trace import Link, get_current_span  # noqa: PLC0415
+    from opentelemetry.trace import Link, get_current_span
 
     linked = [Link(get_current_span(_parent_context(link)).get_span_context()) for link in links]
     _tracer.start_span(name, _parent_context(parent), _kind(kind), links=linked, start_time=began_ns).end(
@@ -129,8 +129,8 @@ def _exporter_configured() -> bool:
 
 def _parent_context(parent: str | None) -> "Context":
     """Return the context of `parent`. An invalid traceparent is ignored."""
-    from opentelemetry.context import Context  # noqa: PLC0415
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415
+    from opentelemetry.context import Context
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     return TraceContextTextMapPropagator().extract({"traceparent": parent or ""}, Context())
 
@@ -143,6 +143,6 @@ def _traceparent(span: "Span") -> str | None:
 
 
 def _kind(name: str) -> Any:
-    from opentelemetry.trace import SpanKind  # noqa: PLC0415
+    from opentelemetry.trace import SpanKind
 
     return SpanKind[name]

@@ -46,25 +46,25 @@ class Desktop(ServiceInterface):
         self.ActionInvoked(id, buttons[button])
 
     @dbus_method()
-    def GetCapabilities(self) -> "as":  # type: ignore[valid-type]  # noqa: F722, N802 - D-Bus names and signatures
+    def GetCapabilities(self) -> "as":
         return ["actions", "body"]
 
     @dbus_method()
-    def GetServerInformation(self) -> "ssss":  # type: ignore[name-defined]  # noqa: F821, N802
+    def GetServerInformation(self) -> "ssss":
         return ["tests", "hub", "1", "1.2"]
 
     @dbus_method()
-    def Notify(  # noqa: N802
+    def Notify(
         self,
-        app: "s",  # type: ignore[name-defined]  # noqa: ARG002, F821
-        replaces: "u",  # type: ignore[name-defined]  # noqa: F821
-        icon: "s",  # type: ignore[name-defined]  # noqa: ARG002, F821
-        summary: "s",  # type: ignore[name-defined]  # noqa: F821
-        body: "s",  # type: ignore[name-defined]  # noqa: F821
-        actions: "as",  # type: ignore[valid-type]  # noqa: F722
-        hints: "a{sv}",  # type: ignore[valid-type]  # noqa: ARG002, F722
-        timeout: "i",  # type: ignore[name-defined]  # noqa: ARG002, F821
-    ) -> "u":  # type: ignore[name-defined]  # noqa: F821
+        app: "s",
+        replaces: "u",
+        icon: "s",
+        summary: "s",
+        body: "s",
+        actions: "as",
+        hints: "a{sv}",
+        timeout: "i",
+    ) -> "u":
         self.shown_count += 1
         keys, words = actions[::2], actions[1::2]
         buttons = dict(zip(words, keys, strict=True))
@@ -72,9 +72,9 @@ class Desktop(ServiceInterface):
         return replaces or self.shown_count
 
     @dbus_method()
-    def CloseNotification(self, id: "u") -> None:  # type: ignore[name-defined]  # noqa: F821, N802
+    def CloseNotification(self, id: "u") -> None:
         self.banners.pop(id, None)
 
     @dbus_signal()
-    def ActionInvoked(self, id: "u", key: "s") -> "us":  # type: ignore[name-defined]  # noqa: F821, N802
+    def ActionInvoked(self, id: "u", key: "s") -> "us":
         return [id, key]

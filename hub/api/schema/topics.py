@@ -129,6 +129,12 @@ class TopicQuery:
         return Connection(**sliced_page_fields(rows, size, after, _encode_cursor))
 
 
+def _subscription(info: Info, topic: str) -> tuple[str, str]:
+    """Return the id of a topic and the caller's mailbox."""
+    mailbox = info.context.mailbox
+    return topic_id(info.context.caller.tenant, valid_key(topic, "topic")), mailbox
+
+
 @strawberry.type
 class TopicMutation:
     @strawberry.mutation(
@@ -137,20 +143,14 @@ class TopicMutation:
         "it is forced. Requires the token of a user.",
     )
     async def leave_topic(self, info: Info, topic: TopicKey) -> TopicSubscription:
-        context = info.context
-        mailbox = context.mailbox
-        id = topic_id(context.caller.tenant, valid_key(topic, "topic"))
-        return TopicSubscription.of(*await context.services.topics.leave(id, mailbox))
+        return TopicSubscription.of(*await info.context.services.topics.leave(*_subscription(info, topic)))
 
     @strawberry.mutation(
         graphql_type=TopicSubscription,
         description="Come back to a visible topic that the caller left. Requires the token of a user.",
     )
     async def rejoin_topic(self, info: Info, topic: TopicKey) -> TopicSubscription:
-        context = info.context
-        mailbox = context.mailbox
-        id = topic_id(context.caller.tenant, valid_key(topic, "topic"))
-        return TopicSubscription.of(*await context.services.topics.rejoin(id, mailbox))
+        return TopicSubscription.of(*await info.context.services.topics.rejoin(*_subscription(info, topic)))
 
     @strawberry.mutation(
         graphql_type=Topic, description="Create or replace a topic. Requires the `service` or `admin` role."
