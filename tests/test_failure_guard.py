@@ -14,7 +14,7 @@ from pymongo import AsyncMongoClient
 
 from hub import utc_time
 from hub.decide.failure_guard import CALLED_MIN, CANARY_MIN, Canary, Result, canary_below, judge
-from hub.model import Channel, DeliveryStatus, Reason
+from hub.model import Channel, DeliveryStatus, Reason, mailbox_of
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.status.sends import PAUSE_FIELDS
@@ -126,6 +126,28 @@ async def test_refused_connections_pause_the_send_after_its_canary(running: Guar
         await follow.wait_for_output(r"PAUSED \(Paused by the failure guard: .+ must be tried again")
     assert (await change(acme, "cancelSend", id))["status"] == "CANCELLED"
     assert (await get_send(acme, id))["recipients"] == send["recipients"]
+
+
+async def test_recipients_of_the_canary_who_fail_do_not_stop_the_others(running: Guarded, acme: Tenant) -> None:
+    """They are tried again with the other parts."""
+    database, failing = running.database, USERS[40:42]
+    await create_users(acme, USERS)
+    rejected = {"mailbox": {"$nin": [mailbox_of(acme.name, user) for user in failing]}}
+    await database.command({"collMod": "notifications", "validator": rejected})
+    id = (await broadcast(acme, channels=UNREACHABLE))["id"]
+
+    async def others_reached() -> bool:
+        return bool((await get_send(acme, id))["recipients"] == len(USERS) - len(failing))
+
+    try:
+        await eventually(others_reached, 60)
+        assert (await get_send(acme, id))["status"] == "EXPANDING"
+    finally:
+        await database.command({"collMod": "notifications", "validator": {}})
+    waiting = {"send": id, "leased_until": {"$exists": True}}
+    await database.expansion_parts.update_many(waiting, {"$set": {"leased_until": utc_time.now()}})
+    assert (await expanded(acme, id, within_s=60))["status"] == "ACCEPTED"
+    assert await count_recipients(acme, id) == Counter(USERS)
 
 
 @pytest.mark.usefixtures("refusing")
