@@ -37,10 +37,12 @@ AFTER_PREFIX = "\x01"
 
 
 class RecipientParts(Struct, frozen=True):
-    """The expected number of recipients, and the boundaries of their parts: one more than there are parts."""
+    """The expected number of recipients, and the boundaries of their parts: one more than there are parts. `total_max`:
+    the number of users, if `total` is an estimate of those who match a filter. Otherwise the same as `total`."""
 
     total: int
     boundaries: list[str]
+    total_max: int
 
 
 class RecipientSlice(Struct, frozen=True):
@@ -124,7 +126,8 @@ class Recipients:
         tenant = await self._tenants.get(tenant_id)
         parts = await self._divide(tenant_id, SendAudience(everyone=True))
         matching = await self._counts.matching(tenant, to_node(audience.where), ESTIMATE_MAX_S)
-        return replace(parts, total=matching.recipients)
+        total = matching.recipients
+        return replace(parts, total=total, total_max=total if matching.exact else max(total, parts.total))
 
     async def _divide(self, tenant: str, audience: SendAudience) -> RecipientParts:
         first, last = bounds(tenant)
@@ -135,10 +138,11 @@ class Recipients:
         if sample is None:
             at = collection.find(match, {key: 1}, hint=source.index).sort(key, ASCENDING).skip(PART_SIZE - 1).limit(2)
             pair = [doc[key] async for doc in at]
-            return RecipientParts(total, [first, *_between(pair), last])
+            return RecipientParts(total, [first, *_between(pair), last], total)
         parts = min(PARTS_MAX, ceil(total / PART_SIZE), len(sample) // 2)
         chosen = [sample[len(sample) * part // parts - 1 :][:2] for part in range(1, parts)]
-        return RecipientParts(total, [first, *(boundary for pair in chosen for boundary in _between(pair)), last])
+        boundaries = [first, *(boundary for pair in chosen for boundary in _between(pair)), last]
+        return RecipientParts(total, boundaries, total)
 
     def _source(self, audience: SendAudience, after: str, end: str) -> KeyRange:
         """Return where the keys between `after` and `end` are read."""

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from enum import StrEnum
 from hashlib import blake2b
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -25,6 +26,10 @@ WAITING = (DeliveryStatus.ACCEPTED, DeliveryStatus.PROCESSING)
 HELD_BRIEFLY = (Reason.RATE_LIMITED, Reason.PAUSED)
 """The reasons of HELD deliveries that leave soon. A delivery that is held with PAUSED was not called since its send was
 resumed."""
+OWN_REASONS = (Reason.TEMPLATE_ERROR, Reason.POISON)
+"""The reasons of FAILED deliveries for which the recipient's address is not responsible."""
+
+Counts = Mapping[tuple[Channel, DeliveryStatus, str | None], int]
 
 
 class Canary(Struct, frozen=True):
@@ -53,12 +58,13 @@ class Result(StrEnum):
 
 class Verdict(Struct, frozen=True):
     """The result of the deliveries of a canary. `called`, `failed`: their numbers. `is_final`: enough deliveries were
-    called. `text`: the failures in words."""
+    called. `is_backlog`: too few were called, and enough wait to decide later. `text`: the failures in words."""
 
     result: Result
     called: int
     failed: int
     is_final: bool
+    is_backlog: bool
     text: str
 
 
@@ -72,43 +78,59 @@ class _Tally(Struct):
         self.failed += other.failed
         self.waiting += other.waiting
 
+    def move(self, count: int, *, has_failed: bool) -> None:
+        """Count deliveries as called that were counted as waiting."""
+        moved = min(count, self.waiting)
+        self.add(_Tally(called=moved, failed=moved if has_failed else 0, waiting=-moved))
+
 
 def judge(
-    counts: Mapping[tuple[Channel, DeliveryStatus, str | None], int], failures_max: int, down: Collection[Channel] = ()
+    counts: Counts,
+    failures_max: int,
+    down: Collection[Channel] = (),
+    retried: Counts = MappingProxyType({}),
 ) -> Verdict:
     """Judge the deliveries of a canary by channel, status, and reason. `failures_max`: the percentage of failures that
     is allowed, of all channels together and of each channel that has enough calls. `down`: the channels all of whose
-    providers have an open circuit breaker. A delivery on one of them fails the canary.
+    providers have an open circuit breaker. A delivery on one of them fails the canary. `retried`: how many of the
+    deliveries that wait have failed before.
 
     A delivery that an open circuit breaker holds has failed: its provider is down. Deliveries that wait for a time,
-    such as the end of quiet hours, do not count, nor do those that ended without a call."""
+    such as the end of quiet hours, do not count, nor do those that ended without a call. A call to an address that is
+    gone, or to a user's own webhook, has not failed, because the address is the cause. IN_APP is not a call, and counts
+    only as a channel of its own."""
     tallies: defaultdict[Channel, _Tally] = defaultdict(_Tally)
     for (channel, status, reason), count in counts.items():
-        tallies[channel].add(_tally(status, reason, count))
+        tallies[channel].add(_tally(channel, status, reason, count))
+    for (channel, _, _), count in retried.items():
+        tallies[channel].move(count, has_failed=channel is not Channel.WEBHOOK)
     whole = _Tally()
-    for tally in tallies.values():
-        whole.add(tally)
+    for channel, tally in tallies.items():
+        if channel is not Channel.IN_APP:
+            whole.add(tally)
     failing = [
         channel
         for channel, tally in sorted(tallies.items())
         if _has_failed(tally, failures_max) or (channel in down and tally.called + tally.waiting)
     ]
     if not failing and _has_failed(whole, failures_max):
-        failing = [channel for channel, tally in sorted(tallies.items()) if tally.failed]
+        failing = [channel for channel in sorted(tallies) if tallies[channel].failed and channel is not Channel.IN_APP]
     result = Result.PASSED if whole.called >= CALLED_MIN else Result.UNDECIDED
     return Verdict(
         result=Result.FAILED if failing else result,
         called=whole.called,
         failed=whole.failed,
         is_final=whole.called >= CALLED_SHARE * (whole.called + whole.waiting),
+        is_backlog=whole.called < CALLED_MIN <= whole.waiting,
         text=" and ".join(_text(channel, tallies[channel], channel in down) for channel in failing),
     )
 
 
-def _tally(status: DeliveryStatus, reason: str | None, count: int) -> _Tally:
+def _tally(channel: Channel, status: DeliveryStatus, reason: str | None, count: int) -> _Tally:
     held = status is DeliveryStatus.HELD
     if status in FAILED or (held and reason == Reason.PROVIDER_DOWN):
-        return _Tally(called=count, failed=count)
+        is_address = reason == Reason.ADDRESS_GONE or (channel is Channel.WEBHOOK and reason not in OWN_REASONS)
+        return _Tally(called=count, failed=0 if is_address else count)
     if status in SENT:
         return _Tally(called=count)
     if status in WAITING or (held and reason in HELD_BRIEFLY):
@@ -129,6 +151,7 @@ def paused_by_guard(verdict: Verdict, failures_max: int) -> str:
     """Return the reason of a pause by the guard."""
     return (
         f"Paused by the failure guard: {verdict.text} failed or must be tried again. At most {failures_max} % may fail "
-        "(HUB_GUARD_FAILURES). The other users have not got the send. Correct the cause and resume the send, or recall "
-        "it."
+        "(HUB_GUARD_FAILURES). The other users have not got the send. Correct the cause, such as the mail server, and "
+        "resume the send. It keeps the version of its template: if the template or content is wrong, recall it and "
+        "send again."
     )

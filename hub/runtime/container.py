@@ -330,7 +330,7 @@ def _build_scheduler(settings: Settings, stores: Stores, queue: _Queue, inbox: _
     due_sends = DueSends(ScheduledSends(stores.database), services.publish.send_due, queue.lanes, now)
     conversion = UserConversion(stores.database, SearchFields(settings.indexed_attributes))
     old_records = OldRecords(stores.database, queue.notifications, queue.lanes, settings, stores.server_clock.now)
-    guard = build_failure_guard(inbox.expansion, changes, queue.deliveries, services.health)
+    guard = build_failure_guard(inbox.expansion, changes, queue.deliveries, services.health, now)
     tasks = [
         PeriodicTask("due_notifications", notifications.tick, snooze_and_expiry.BATCH_SIZE),
         PeriodicTask("due_deliveries", deliveries.tick),

@@ -84,9 +84,6 @@ def expansion_tasks(
 
 
 def build_failure_guard(
-    components: ExpansionComponents, changes: SendChanges, deliveries: Deliveries, health: HealthReader
+    components: ExpansionComponents, changes: SendChanges, deliveries: Deliveries, health: HealthReader, clock: Clock
 ) -> FailureGuard:
-    stores, failures_max = components.chunk_stores, components.chunk_stores.settings.guard_failures
-    return FailureGuard(
-        components.guarded, changes, components.parts, deliveries, health, failures_max, stores.real_clock
-    )
+    return FailureGuard(components.guarded, changes, components.chunk_stores, deliveries, health, clock)

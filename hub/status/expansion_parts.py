@@ -21,9 +21,10 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.audience.users import COLLECTION as USERS
 from hub.ids import new_id
-from hub.model import Priority, Record, document, tenant_of
+from hub.model import Priority, Record, SendStatus, document, tenant_of
 from hub.platform.connections import Database, Document, Indexes
 from hub.platform.tolerant_decoding import decode
+from hub.status.sends import COLLECTION as SENDS
 from hub.utc_time import RealClock
 
 COLLECTION = "expansion_parts"
@@ -123,6 +124,7 @@ class ExpansionParts:
     def __init__(self, database: Database, real_clock: RealClock, lease: timedelta) -> None:
         self._parts = database[COLLECTION]
         self._users = database[USERS]
+        self._sends = database[SENDS]
         self._real_clock = real_clock
         self._lease = lease
 
@@ -174,11 +176,13 @@ class ExpansionParts:
 
     async def resume(self, send: str, *, guarded: bool) -> None:
         """Begin or continue the parts of a send that wait or were stopped. If it is `guarded`, only its canary
-        continues."""
+        continues. If the send is paused in the meantime, its parts are stopped."""
         now = self._real_clock()
         match: Document = {"send": send, "begin": {"$exists": True}, "turn_at": {"$exists": False}}
         match |= {"canary": True} if guarded else {}
         await self._parts.update_many(match, {"$set": {"turn_at": now, "leased_until": now}}, hint="send")
+        if await self._sends.find_one({"_id": send, "status": SendStatus.PAUSED}, {"_id": 1}):
+            await self.stop(send)
 
     async def count_recipients(self, sends: Collection[str]) -> dict[str, int]:
         """Return the number of recipients of each send so far."""

@@ -9,17 +9,23 @@ from datetime import datetime
 
 from pymongo import ASCENDING
 
-from hub.model import Send, SendStatus
-from hub.platform.connections import Database
+from hub.decide.failure_guard import HELD_BRIEFLY, WAITING
+from hub.model import DeliveryStatus, Send, SendStatus
+from hub.platform.connections import Database, Document
 from hub.platform.tolerant_decoding import decode_page
-from hub.status.sends import COLLECTION
+from hub.status.deliveries import COLLECTION as DELIVERIES
+from hub.status.sends import COLLECTION, Counts, counts_by_send
 
 BATCH_SIZE = 10
+EXAMINED_MAX = 10_000  # deliveries that wait, per look
+UNFINISHED = (*WAITING, DeliveryStatus.HELD)
+FAILED_BEFORE = {"$or": [{"tries": {"$gte": 1}}, {"lease_expirations": {"$gte": 1}}]}
 
 
 class GuardedSends:
     def __init__(self, database: Database) -> None:
         self._sends = database[COLLECTION]
+        self._deliveries = database[DELIVERIES]
 
     async def list_due(self, now: datetime, left_out: list[str]) -> list[Send]:
         """Return a batch of sends at whose canary the guard looks now, first due first, except those in `left_out`."""
@@ -31,6 +37,18 @@ class GuardedSends:
         """Postpone the next look. Return False if another process was faster."""
         match = {"_id": send.id, "guard_due_at": send.guard_due_at}
         return bool((await self._sends.update_one(match, {"$set": {"guard_due_at": next_at}})).modified_count)
+
+    async def count_retried(self, id: str) -> Counts:
+        """Count the deliveries of a send that leave soon and have failed before: a call, or the preparation of one. Of
+        many that wait, the first EXAMINED_MAX are examined."""
+        reasons = [None, *HELD_BRIEFLY]
+        stages: list[Document] = [
+            {"$match": {"send": id, "status": {"$in": UNFINISHED}, "reason": {"$in": reasons}}},
+            {"$limit": EXAMINED_MAX},
+            {"$match": FAILED_BEFORE},
+            {"$group": {"_id": {"send": "$send", "k": "$channel", "v": "$status"}, "count": {"$sum": 1}}},
+        ]
+        return (await counts_by_send(await self._deliveries.aggregate(stages, hint="send"), [id]))[id]
 
     async def mark_passed(self, id: str) -> bool:
         """Record that the other users get the send. Return False if the guard has decided before."""

@@ -5,8 +5,10 @@ Every worker may run the task. A look is claimed by postponing the next one, and
 an operator resumed the send, all its parts continue.
 """
 
+from collections import Counter
 from datetime import timedelta
 
+import msgspec
 import structlog
 
 from hub.decide.failure_guard import Result, Verdict, judge, paused_by_guard
@@ -14,14 +16,15 @@ from hub.model import Channel, Send
 from hub.platform import metrics
 from hub.platform.failing_entries import FailingEntries
 from hub.status.deliveries import Deliveries
-from hub.status.expansion_parts import ExpansionParts
 from hub.status.guarded_sends import GuardedSends
 from hub.status.send_changes import SendChanges
-from hub.utc_time import RealClock
-from hub.workflows.expansion_chunk import GUARD_WAIT_MAX
+from hub.utc_time import Clock
+from hub.workflows.expansion_chunk import GUARD_WAIT_MAX, ChunkStores
 from hub.workflows.health import HealthReader
+from hub.workflows.send_request import SendRequest
 
 INTERVAL = timedelta(seconds=2)  # between two looks at a canary
+BACKLOG_WAIT = timedelta(minutes=50)  # after GUARD_WAIT_MAX, while the calls wait behind others
 
 log = structlog.get_logger(__name__)
 
@@ -31,19 +34,19 @@ class FailureGuard:
         self,
         guarded: GuardedSends,
         changes: SendChanges,
-        parts: ExpansionParts,
+        stores: ChunkStores,
         deliveries: Deliveries,
         health: HealthReader,
-        failures_max: int,
-        real_clock: RealClock,
+        clock: Clock,
     ) -> None:
         self._guarded = guarded
         self._changes = changes
-        self._parts = parts
+        self._stores = stores
         self._deliveries = deliveries
         self._health = health
-        self._failures_max = failures_max
-        self._real_clock = real_clock
+        self._failures_max = stores.settings.guard_failures
+        self._clock = clock
+        self._real_clock = stores.real_clock
         self._failing = FailingEntries("failure_guard")
 
     async def tick(self) -> int:
@@ -57,24 +60,39 @@ class FailureGuard:
 
     async def _look(self, send: Send) -> None:
         if send.guarded:
-            counts = await self._deliveries.counts([send.id])
-            if not (judge(counts[send.id], self._failures_max).is_final or self._has_waited(send)):
+            decided = self._guarded.mark_passed(send.id) if await self._has_expired(send) else self._judge(send)
+            if not await decided:
                 return
-            verdict = judge(counts[send.id], self._failures_max, await self._list_down())
-            if not await self._decide(send, verdict):
-                return
-        await self._parts.resume(send.id, guarded=False)
+        await self._stores.parts.resume(send.id, guarded=False)
         await self._guarded.finish(send.id)
+
+    async def _judge(self, send: Send) -> bool:
+        """Return True if the guard decides now that the other users get the send."""
+        counts = (await self._deliveries.counts([send.id]))[send.id]
+        retried = await self._guarded.count_retried(send.id)
+        verdict = judge(counts, self._failures_max, retried=retried)
+        if not (verdict.is_final or self._has_waited(send, verdict)):
+            return False
+        stored = (await self._stores.sends.counts([send.id]))[send.id]  # failed texts in inboxes
+        counts = Counter(counts) + Counter(stored)
+        return await self._decide(send, judge(counts, self._failures_max, await self._list_down(), retried))
+
+    async def _has_expired(self, send: Send) -> bool:
+        """Return True if the other parts end at once, because the send has expired."""
+        of = await self._stores.expanding.get(send.id)
+        request = msgspec.json.decode(of.scheduled.request, type=SendRequest) if of else None
+        return bool(request and request.expires_at and request.expires_at <= self._clock())
 
     async def _list_down(self) -> set[Channel]:
         """Return the channels all of whose providers have an open circuit breaker."""
         providers = await self._health.providers()
         return {one.channel for one in providers} - {one.channel for one in providers if not one.open}
 
-    def _has_waited(self, send: Send) -> bool:
+    def _has_waited(self, send: Send, verdict: Verdict) -> bool:
         now = self._real_clock()
         resumed_until = send.resumed_at + GUARD_WAIT_MAX if send.resumed_at else now
-        return now >= max(send.guard_until or now, resumed_until)
+        until = max(send.guard_until or now, resumed_until)
+        return now >= (until + BACKLOG_WAIT if verdict.is_backlog else until)
 
     async def _decide(self, send: Send, verdict: Verdict) -> bool:
         """Return True if the other users get the send."""

@@ -125,7 +125,8 @@ class StartExpansionWork(WorkDefaults):
             total=self._parts.total,
             parts_left=len(parts),
             guarded=guarded,
-            canary_below=canary_below(self._parts.total) if guarded else None,
+            # a large send whose number is underestimated has at least the canary of the smallest guarded one
+            canary_below=canary_below(max(self._parts.total, start.settings.guard_recipients + 1)) if guarded else None,
             recipient_ids=None,
         )
         if new.due:
@@ -135,8 +136,8 @@ class StartExpansionWork(WorkDefaults):
         return send
 
     def _is_guarded(self, category: Category) -> bool:
-        """Return True if the send is large, and has a channel on which the first calls may fail."""
+        """Return True if the send is large or may be, and has a channel on which the first calls may fail."""
         request, settings = self._new.request, self._start.settings
         leaving = settings.configured.intersection(request.requested.channels_in(category)) - {Channel.IN_APP}
         urgent = (request.priority or category.priority) is Priority.CRITICAL
-        return request.guard and not urgent and bool(leaving) and self._parts.total > settings.guard_recipients
+        return request.guard and not urgent and bool(leaving) and self._parts.total_max > settings.guard_recipients
