@@ -5,6 +5,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -13,11 +14,13 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from hub import utc_time
-from hub.decide.failure_guard import CALLED_MIN, CANARY_MIN, Canary, Result, canary_below, judge
-from hub.model import Channel, DeliveryStatus, Reason, mailbox_of
+from hub.decide.failure_guard import CALLED_MIN, CANARY_MIN, Canary
+from hub.model import mailbox_of
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
+from hub.status.expansion_parts import ExpansionParts
 from hub.status.sends import PAUSE_FIELDS
+from hub.workflows.failure_guard import INTERVAL
 from tests.broadcasts import broadcast, count_recipients, create_users, expanded, get_send
 from tests.channel_setup import UPSERT_USERS, FakeChannels, deployment_with_channels
 from tests.cli_commands import Command, base_url
@@ -42,7 +45,6 @@ MEMBERS: dict[str, Json] = {
 }
 SUBSCRIBE = 'mutation ($users: [ID!]!) { subscribeToTopic(topic: "releases", users: $users) }'
 DELETE_USER = "mutation ($id: ID!) { deleteUser(id: $id) }"
-DELIVERED, FAILED, HELD = DeliveryStatus.DELIVERED, DeliveryStatus.FAILED, DeliveryStatus.HELD
 
 
 class Guarded(NamedTuple):
@@ -213,6 +215,29 @@ async def test_send_whose_deliveries_are_all_held_continues(acme: Tenant) -> Non
     assert (ended["status"], ended["recipients"]) == ("ACCEPTED", len(USERS))
 
 
+@pytest.mark.usefixtures("refusing")
+async def test_send_that_expires_while_the_guard_waits_is_complete(running: Guarded, acme: Tenant) -> None:
+    """The request of a paused send gets an earlier end."""
+    database, now = running.database, utc_time.now()
+    await create_readers(acme, USERS)
+    id = (await broadcast(acme, expiresAt=(now + timedelta(hours=1)).isoformat()))["id"]
+    await paused(acme, id)
+    reached = await count_recipients(acme, id)
+    stored = await database.sends.find_one({"_id": id})
+    assert stored
+    request = orjson.loads(stored["scheduled"]["request"]) | {"expires_at": now.isoformat()}
+    look = {
+        "status": "EXPANDING",
+        "guarded": True,
+        "guard_due_at": now,
+        "scheduled.request": orjson.dumps(request).decode(),
+    }
+    await database.sends.update_one({"_id": id}, {"$set": look, "$unset": dict.fromkeys(PAUSE_FIELDS, "")})
+    ended = await expanded(acme, id)
+    assert (ended["status"], ended["recipients"]) == ("ACCEPTED", len(reached))
+    assert await count_recipients(acme, id) == reached
+
+
 async def test_guard_is_part_of_the_idempotent_request(acme: Tenant) -> None:
     first = await broadcast(acme, idempotencyKey="k")
     assert (await broadcast(acme, idempotencyKey="k", guard=True))["id"] == first["id"]
@@ -234,6 +259,8 @@ async def test_guard_remains_although_the_send_was_paused_and_resumed_before(run
     id = (await broadcast(acme, channels=UNREACHABLE))["id"]
     assert await turns(database, id) == {True: 1}
     await change(acme, "pauseSend", id)
+    assert await turns(database, id) == {}
+    await ExpansionParts(database, utc_time.now, INTERVAL).resume(id, guarded=False)  # began before the pause
     assert await turns(database, id) == {}
     await change(acme, "resumeSend", id)
     assert await turns(database, id) == {True: 1}
@@ -266,47 +293,54 @@ async def test_guarded_send_reaches_everyone_once_although_workers_are_killed(ru
         assert await count_recipients(acme, id) == Counter(USERS)
 
 
-def verdict(*counts: tuple[Channel, DeliveryStatus, str | None, int]) -> tuple[Result, bool]:
-    found = judge({(channel, status, reason): count for channel, status, reason, count in counts}, 20)
-    return found.result, found.is_final
+@pytest.mark.usefixtures("refusing")
+async def test_guard_waits_for_a_backlog_and_counts_deliveries_that_could_not_be_prepared(
+    running: Guarded, acme: Tenant
+) -> None:
+    """The deliveries of a paused send get the states that they have behind another broadcast."""
+    database, now = running.database, utc_time.now()
+    await create_readers(acme, USERS)
+    id = (await broadcast(acme))["id"]
+    await paused(acme, id)
+    waiting = {"status": "ACCEPTED", "due_at": now + timedelta(hours=1)}
+    others = ("reason", "tries", "lease_expirations", "enqueue_count", "claim", "leased_until")
+    await database.deliveries.update_many({"send": id}, {"$set": waiting, "$unset": dict.fromkeys(others, "")})
+    look = {"status": "EXPANDING", "guarded": True, "guard_due_at": now, "guard_until": now - timedelta(minutes=1)}
+    await database.sends.update_one({"_id": id}, {"$set": look, "$unset": dict.fromkeys(PAUSE_FIELDS, "")})
+
+    async def was_looked_at() -> Json | None:
+        return await database.sends.find_one({"_id": id, "guard_due_at": {"$gt": utc_time.now() + INTERVAL / 2}})
+
+    async def looked_twice() -> Json | None:
+        later = {"guard_due_at": {"$gt": first["guard_due_at"] + INTERVAL / 2}}
+        return await database.sends.find_one({"_id": id, "$or": [later, {"guarded": {"$exists": False}}]})
+
+    first = await eventually(was_looked_at)
+    assert (await eventually(looked_twice))["guarded"]
+    await database.deliveries.update_many({"send": id}, {"$set": {"lease_expirations": 1}})
+    assert "EMAIL deliveries" in (await paused(acme, id))["reason"]
 
 
-EMAIL, PUSH = Channel.EMAIL, Channel.WEB_PUSH
-ACCEPTED, SENT, RETRYING = DeliveryStatus.ACCEPTED, DeliveryStatus.SENT, DeliveryStatus.RETRYING
+async def test_recipient_of_a_canary_whose_inbox_is_busy_gets_the_send_with_the_others(
+    running: Guarded, acme: Tenant
+) -> None:
+    """A transaction of the test holds the mailbox, so each transaction with this user conflicts."""
+    database, [worker] = running.database, running.deployment.workers
+    await create_readers(acme, USERS)
+    worker.kill()
+    id = (await broadcast(acme, channels=UNREACHABLE))["id"]
+    stored = await database.sends.find_one({"_id": id})
+    assert stored
+    canary = Canary(id, stored["canary_below"])
+    key = next(key for user in USERS if canary.includes(key := f"{acme.name}/{user}"))
+    async with database.client.start_session() as session, await session.start_transaction():
+        await database.mailboxes.update_one({"_id": key}, {"$inc": {"locks": 1}}, upsert=True, session=session)
+        await worker.start()
 
+        async def all_others() -> bool:
+            return bool((await get_send(acme, id))["recipients"] == len(USERS) - 1)
 
-@pytest.mark.parametrize(
-    ("counts", "expected"),
-    [
-        ([], (Result.UNDECIDED, True)),
-        ([(EMAIL, SENT, None, 19), (EMAIL, SENT, None, 0)], (Result.UNDECIDED, True)),
-        ([(EMAIL, FAILED, Reason.REFUSED, 19)], (Result.UNDECIDED, True)),
-        ([(EMAIL, SENT, None, 80), (EMAIL, FAILED, Reason.REFUSED, 20)], (Result.PASSED, True)),
-        ([(EMAIL, SENT, None, 79), (EMAIL, RETRYING, None, 21)], (Result.FAILED, True)),
-        ([(EMAIL, SENT, None, 89), (EMAIL, ACCEPTED, None, 11)], (Result.PASSED, False)),
-        ([(EMAIL, SENT, None, 90), (EMAIL, HELD, Reason.RATE_LIMITED, 10)], (Result.PASSED, True)),
-        ([(EMAIL, SENT, None, 20), (EMAIL, HELD, Reason.QUIET_HOURS, 80)], (Result.PASSED, True)),
-        ([(EMAIL, RETRYING, None, 10), (EMAIL, HELD, Reason.PROVIDER_DOWN, 90)], (Result.FAILED, True)),
-        ([(EMAIL, SENT, None, 900), (PUSH, FAILED, Reason.ADDRESS_GONE, 20)], (Result.FAILED, True)),
-        ([(EMAIL, FAILED, None, 10), (PUSH, FAILED, None, 10)], (Result.FAILED, True)),
-        ([(EMAIL, SENT, None, 30), (EMAIL, DeliveryStatus.SKIPPED, Reason.ALREADY_READ, 70)], (Result.PASSED, True)),
-    ],
-)
-def test_verdict_of_a_canary(counts: Sequence[Any], expected: tuple[Result, bool]) -> None:
-    assert verdict(*counts) == expected
-
-
-def test_channel_that_is_down_fails_the_canary_only_if_it_has_deliveries() -> None:
-    counts: dict[tuple[Channel, DeliveryStatus, str | None], int]
-    counts = {(EMAIL, RETRYING, None): 3, (PUSH, SENT, None): 90}
-    assert judge(counts, 20).result is Result.PASSED
-    assert judge(counts, 20, {EMAIL}).result is Result.FAILED
-    assert judge(counts, 20, {Channel.MOBILE_PUSH}).result is Result.PASSED
-
-
-@pytest.mark.parametrize("total", [1, 50, 101, 10_000, 50_000])
-def test_canary_is_one_percent_or_a_hundred_users(total: int) -> None:
-    canary = Canary("0190b2a3-0000-7000-8000-000000000000", canary_below(total))
-    size = sum(canary.includes(f"acme/user-{number}") for number in range(total))
-    expected = min(total, max(CANARY_MIN, total // 100))
-    assert abs(size - expected) < 0.3 * expected
+        await eventually(all_others, 30)
+        await session.abort_transaction()
+    assert (await expanded(acme, id))["status"] == "ACCEPTED"
+    assert await count_recipients(acme, id) == Counter(USERS)

@@ -10,14 +10,16 @@ from hypothesis import example, given, settings
 from msgspec import Struct
 from pymongo import AsyncMongoClient
 
-from hub.audience import audience_count, key_counts, topics, user_selection, users
+from hub.audience import audience_count, key_counts, recipients, topics, user_selection, users
 from hub.audience.audience_count import AudienceCounts
 from hub.audience.filters import mongo_query, parse
+from hub.audience.recipients import Recipients
 from hub.audience.search_fields import SearchFields
+from hub.audience.tenants import Tenants
 from hub.audience.topics import Topics
 from hub.audience.user_selection import UserSelection
 from hub.audience.users import ProfileUpdate, Users
-from hub.model import Tenant, mailbox_of, topic_id, user_of
+from hub.model import SendAudience, Tenant, mailbox_of, topic_id, user_of
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.settings import Settings
@@ -248,3 +250,14 @@ async def test_everyone_is_counted_up_to_a_limit_and_estimated_beyond_it(
     monkeypatch.setattr(audience_count, "USERS_MAX", 100)
     everyone = await population.counts.everyone(TENANT.id)
     assert (everyone.recipients, everyone.exact) == (COUNT, False)
+
+
+async def test_number_of_recipients_that_is_an_estimate_has_an_upper_bound(
+    population: Population, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The matches may be where the samples do not look."""
+    monkeypatch.setattr(recipients, "ESTIMATE_MAX_S", 0)
+    tenants = Tenants(population.database, 10, 5.0)
+    found = Recipients(population.database, tenants, population.selection, population.counts)
+    parts = await found.divide(TENANT.id, SendAudience(where='{"timezone": "Asia/Tokyo"}'))
+    assert (parts.total, parts.total_max) == (0, COUNT)

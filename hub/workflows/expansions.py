@@ -251,7 +251,7 @@ class Expansions:
             part = replace(part, failures=part.failures + 1)
             traceback = not isinstance(error, PyMongoError)
             log.warning("expansion_failed", part=part.id, failures=part.failures, error=error, exc_info=traceback)
-        skipped = failed and part.canary  # another part has this recipient, too
+        skipped = part.canary  # another part has this recipient, too
         if chunk.retried and not skipped:
             part = replace(part, set_aside=(*part.set_aside[1:], part.set_aside[0]))
         elif skipped or len(part.set_aside) < SET_ASIDE_MAX:
