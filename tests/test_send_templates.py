@@ -10,6 +10,8 @@ from babel.dates import format_datetime
 
 from hub.platform.connections import Database
 from tests.client import GraphQLErrors, Json, Tenant
+from tests.processes import Deployment
+from tests.template_calls import error, render
 from tests.template_sends import (
     DELETE,
     LOCALES,
@@ -118,6 +120,26 @@ async def test_template_that_is_too_slow_is_refused_at_the_call(tenant: Tenant) 
         assert "more than 20000 nodes" in message
     assert (await tenant.inbox("alice"))["nodes"] == []
     assert (await tenant.execute("{ sends { nodes { id } } }"))["sends"]["nodes"] == []
+
+
+async def test_template_that_was_stopped_three_times_is_refused_until_it_changes(
+    tenant: Tenant, deployment: Deployment
+) -> None:
+    """Each process counts, so all calls go to one. For previews, the templates of a tenant count together."""
+    loop = "{% for i in (1..999) %}{% endfor %}" * 40
+    draft = {"key": "draft", "locale": "en", "title": "Draft", "body": loop}
+    async with Tenant(tenant.name, deployment.urls[:1]) as one:
+        await store_template(one, "slow", body="Hello{% if slow %}" + loop + "{% endif %}")
+        slow = template_input("alice", key="slow", data={"slow": True})
+        for expected in ["more than 20000 nodes"] * 3 + ["The last 3 renderings were stopped"]:
+            assert expected in (await refusal(one, slow))[2]
+        await store_template(one, "other", body="Hello")
+        await send_template(one, "alice", key="other")
+        await store_template(one, "slow", body="Quick")
+        await send_template(one, "alice", key="slow")
+        for expected in ["more than 20000 nodes"] * 3 + ["The last 3 renderings were stopped"]:
+            assert expected in (await error(render(one, "draft", draft=draft)))[2]
+        assert "The last 3" in (await error(render(one, "other")))[2]
 
 
 async def test_missing_value_is_looked_for_in_the_locale_of_the_tenant(tenant: Tenant) -> None:

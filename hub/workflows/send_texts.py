@@ -25,7 +25,7 @@ from hub.audience.templates import Templates
 from hub.audience.tenants import Tenants, default_category
 from hub.audience.users import Users, unknown_user
 from hub.decide.templates.built_in import LAYOUT
-from hub.decide.templates.errors import TemplateError
+from hub.decide.templates.errors import RenderStopped, TemplateError
 from hub.decide.templates.lookup import TemplateSet
 from hub.decide.templates.parts import Rendered, TextLimits
 from hub.decide.templates.recipient_texts import RecipientTexts
@@ -39,6 +39,7 @@ from hub.platform.shared_reads import SharedReads
 from hub.settings import Settings
 from hub.unicode_text import single_line
 from hub.workflows.send_request import SendRequest
+from hub.workflows.stopped_renderings import StoppedRenderings
 
 RENDER_SLICE_S = 0.005  # processor time after which other tasks run
 ERROR_MAX_CHARS = 200
@@ -144,6 +145,7 @@ class SendTextRenderer:
         self._tenants = tenants
         self._templates = templates
         self._deadline_s = settings.commit_deadline_s
+        self._stopped = StoppedRenderings()
 
         async def read_template(id: tuple[str, str]) -> _CurrentTemplate:
             tenant, key = id
@@ -182,8 +184,14 @@ class SendTextRenderer:
         data = merged_data(request.data, reference.data)
         texts = RecipientTexts(current.texts, current.tenant, data, created_at, self._limits)
         main = self._main_channel(texts, current.tenant, request, field)
-        check = partial(self._check, texts, main, field)
-        title = await RenderTime(1, field).run(check, slow=texts.check_is_slow(main))
+        self._stopped.check((tenant_id, reference.key, current.texts.version), f"{field}.template.key")
+        try:
+            title = await RenderTime(1, field).run(partial(texts.check, main), slow=texts.check_is_slow(main))
+        except TemplateError as error:
+            self._record(tenant_id, reference.key, current.texts.version, error)
+            raise BadUserInput(
+                f"This template cannot be rendered with this data: {error}.", f"{field}.template.data"
+            ) from None
         return SendTexts(current.texts.version, current.layout_version, title, created_at, texts)
 
     async def load_recorded(self, send: Send, request: SendRequest, created_at: datetime) -> SendTexts:
@@ -219,14 +227,8 @@ class SendTextRenderer:
             )
         return channels[0] if texts.missing([Channel.IN_APP]) else Channel.IN_APP
 
-    def _check(self, texts: RecipientTexts, channel: Channel, field: str) -> str | None:
-        """Return the title. Raise BadUserInput if a value is missing."""
-        try:
-            return texts.check(channel)
-        except TemplateError as error:
-            raise BadUserInput(
-                f"This template cannot be rendered with this data: {error}.", f"{field}.template.data"
-            ) from None
+    def _record(self, tenant: str, key: str, version: int, result: Rendered | TemplateError) -> None:
+        self._stopped.record((tenant, key, version), stopped=isinstance(result, RenderStopped))
 
     async def _render(
         self, texts: SendTexts, tenant_id: str, request: SendRequest, ids: SendIds, field: str | None
@@ -237,11 +239,13 @@ class SendTextRenderer:
         same_for_all = texts.recipient_texts.same_for_all(Channel.IN_APP)
         users = {} if same_for_all else await self._users.get_many(mailboxes)
         sizes: dict[int, int] = {}  # by the identity of the rendered texts
+        assert request.template
         count, total_bytes, render_time = 0, 0, RenderTime(len(mailboxes), field)
         for count, (notification, mailbox) in enumerate(zip(ids.notifications, mailboxes, strict=True), 1):  # noqa: B007
             user = users.get(mailbox) or unknown_user(mailbox, ids.created_at)
             render = partial(texts.recipient_texts.render, Channel.IN_APP, user, (notification, ids.created_at))
             rendered = await render_time.run(render, slow=texts.is_slow(user, notification))
+            self._record(tenant_id, request.template.key, texts.version, rendered)
             if isinstance(rendered, Rendered):
                 if id(rendered) not in sizes:
                     sizes[id(rendered)] = len(msgspec.json.encode(rendered))

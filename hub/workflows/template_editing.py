@@ -15,7 +15,7 @@ from hub.audience.tenants import Tenants
 from hub.audience.users import Users
 from hub.decide.templates import TemplateError, built_in
 from hub.decide.templates.digest_texts import DigestInput, built_in_texts, sample_input
-from hub.decide.templates.errors import MissingValue
+from hub.decide.templates.errors import MissingValue, RenderStopped
 from hub.decide.templates.lookup import TemplateSet, locale_chain
 from hub.decide.templates.parts import (
     Rendered,
@@ -33,6 +33,7 @@ from hub.model import ITEMS_SHOWN, Channel, Template, TemplateTexts, Tenant, Use
 from hub.platform.translations import language
 from hub.settings import Settings
 from hub.utc_time import Clock
+from hub.workflows.stopped_renderings import StoppedRenderings
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +48,7 @@ class TemplateEditing:
         self._users = users
         self._limits = TextLimits(settings.notification_title_max_chars, settings.notification_body_max_bytes)
         self._clock = clock
+        self._stopped = StoppedRenderings()
 
     async def store(
         self, tenant_id: str, texts: TemplateTexts, sample: str | None, note: str | None, by: str
@@ -112,7 +114,13 @@ class TemplateEditing:
                 unstored = StoredTemplate(await loop.run_in_executor(_compiler, compiled, draft))
             except TemplateError as error:
                 raise _input_error(error, "draft") from error
-        rendered = await loop.run_in_executor(_previews, self._rendered, stored, unstored, chain, channel, given)
+        self._stopped.check((tenant_id,), "template" if draft is None else "draft")
+        try:
+            rendered = await loop.run_in_executor(_previews, self._rendered, stored, unstored, chain, channel, given)
+        except BadUserInput as error:
+            self._stopped.record((tenant_id,), stopped=isinstance(error.__cause__, RenderStopped))
+            raise
+        self._stopped.record((tenant_id,), stopped=False)
         if rendered is None and digest:
             title, body = built_in_texts(key, digest, language(chain[0]))
             rendered = Rendered(title=title, subject=title if channel is Channel.EMAIL else None, body=body)

@@ -26,8 +26,16 @@ class MissingValue(TemplateError):
     """The template prints a value that is missing."""
 
 
-class RenderTimeError(TemplateError):
+class RenderStopped(TemplateError):
+    """Rendering was stopped: the template renders too many nodes, or takes too long."""
+
+
+class RenderTimeError(RenderStopped):
     """Rendering takes too long."""
+
+
+class NodeLimitError(ResourceLimitError):
+    """Becomes RenderStopped."""
 
 
 class TimeLimitError(ResourceLimitError):
@@ -41,4 +49,6 @@ def from_liquid(error: LiquidError) -> TemplateError:
     line = token.source.count("\n", 0, token.start_index) + 1 if token and token.start_index >= 0 else None
     if isinstance(error, UndefinedError):
         return MissingValue(re.sub(r"^'(.*)' is undefined$|^(.*) is undefined$", r"\1\2 has no value", reason), line)
-    return (RenderTimeError if isinstance(error, TimeLimitError) else TemplateError)(reason, line)
+    if isinstance(error, TimeLimitError):
+        return RenderTimeError(reason, line)
+    return (RenderStopped if isinstance(error, NodeLimitError) else TemplateError)(reason, line)

@@ -25,13 +25,13 @@ from liquid.builtin.tags.cycle_tag import CycleNode, CycleTag
 from liquid.builtin.tags.echo_tag import EchoTag
 from liquid.builtin.tags.for_tag import ForNode, ForTag
 from liquid.builtin.tags.tablerow_tag import TablerowNode, TablerowTag
-from liquid.exceptions import LiquidError, ResourceLimitError
+from liquid.exceptions import LiquidError
 from liquid.tag import Tag
 from liquid.undefined import FalsyStrictUndefined
 from liquid.utils import ReadOnlyChainMap
 from markupsafe import Markup, escape
 
-from hub.decide.templates.errors import TemplateError, TimeLimitError, from_liquid
+from hub.decide.templates.errors import NodeLimitError, TemplateError, TimeLimitError, from_liquid
 from hub.decide.templates.filters import FILTERS, HTML_FILTERS
 from hub.decide.templates.locale_filters import LOCALE_FILTERS, TIMEZONE_FILTERS, context_values
 from hub.decide.templates.render_input import StandIn
@@ -72,7 +72,7 @@ class _Budget(list[str]):
     def __bool__(self) -> bool:
         self._nodes += 1
         if self._nodes > RENDER_MAX_NODES:
-            raise ResourceLimitError(f"the template renders more than {RENDER_MAX_NODES} nodes", token=None)
+            raise NodeLimitError(f"the template renders more than {RENDER_MAX_NODES} nodes", token=None)
         if self._nodes % CLOCK_EVERY_NODES == 0:
             self.check_time()
         return False
