@@ -101,7 +101,7 @@ def create_deliveries(mongo_url: str, database: str, count: int, url: str) -> li
         target = client.get_database(database, write_concern=WriteConcern(1, j=False))
         queued: list[tuple[str, str]] = []
         mailboxes = [mailbox_of(f"tenant-{n % TENANTS}", f"user-{n}") for n in range(USERS)]
-        target.users.insert_many([document(_user_with_webhook(mailbox, url, now)) for mailbox in mailboxes])
+        target.users.insert_many([_user_with_webhook(mailbox, url, now) for mailbox in mailboxes])
         target.mailboxes.insert_many([document(Mailbox(id=mailbox, epoch="0")) for mailbox in mailboxes])
         for start in range(0, count, BATCH_SIZE):
             pairs = [_pending_delivery(mailboxes[n % USERS], now) for n in range(start, min(start + BATCH_SIZE, count))]
@@ -123,9 +123,8 @@ def create_digests(
     try:
         target = client.get_database(database, write_concern=WriteConcern(1, j=False))
         opened = [_open_digest(mailbox_of(f"tenant-{n % TENANTS}", f"user-{n}"), now) for n in range(digests)]
-        users = [_user_with_webhook(digest.mailbox, url, now) for digest in opened]
-        target.users.insert_many([document(user) for user in users])
-        target.mailboxes.insert_many([document(Mailbox(id=user.id, epoch="0")) for user in users])
+        target.users.insert_many([_user_with_webhook(digest.mailbox, url, now) for digest in opened])
+        target.mailboxes.insert_many([document(Mailbox(id=digest.mailbox, epoch="0")) for digest in opened])
         joined = dict.fromkeys((digest.id for digest in opened), 0)
         for start in range(0, items, BATCH_SIZE):
             into = [opened[n % digests] for n in range(start, min(start + BATCH_SIZE, items))]
@@ -176,10 +175,12 @@ def _waiting_item(digest: Delivery, now: datetime) -> tuple[Notification, Delive
     return n, held
 
 
-def _user_with_webhook(mailbox: str, url: str, now: datetime) -> User:
+def _user_with_webhook(mailbox: str, url: str, now: datetime) -> dict[str, Any]:
     key = f"whsec_{b64encode(bytes(24)).decode()}"
     device = Device(id=DEVICE, kind=DeviceKind.WEBHOOK, key=mailbox, created_at=now, url=url, secret=key)
-    return User(id=mailbox, created_at=now, updated_at=now, devices=(device,))
+    user = User(id=mailbox, created_at=now, updated_at=now, devices=(device,))
+    # with the search fields, so the hub does not convert the user during the measurement
+    return {**document(user), "tenant": tenant_of(mailbox), "search_version": SearchFields(()).version}
 
 
 def _pending_delivery(mailbox: str, now: datetime) -> tuple[Notification, Delivery]:

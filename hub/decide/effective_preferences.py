@@ -44,6 +44,8 @@ class EffectivePreferences(Struct, frozen=True):
 
     def for_category(self, category: str) -> CategoryPreference:
         """Return the preference for one category, without considering `channels`."""
+        if not self.defaults.categories:
+            return self.own.for_category(category)
         return self.own.for_category(category).with_defaults(self.defaults.for_category(category))
 
     def for_categories(self, categories: Sequence[str]) -> list[CategoryPreference]:
