@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from tests.broadcasts import broadcast, count_recipients, get_send
+from tests.broadcasts import UPSERTED_AT_ONCE, broadcast, count_recipients, get_send
 from tests.channel_setup import list_all_deliveries
 from tests.client import Tenant, eventually
 from tests.conftest import scaled
@@ -116,7 +116,8 @@ async def kill_soon(process: Process | None) -> None:
 async def test_stopped_sends_reach_nobody_else_and_leave_the_inboxes(running: Running, acme: Tenant) -> None:
     """At each moment, four sends are stopped in different ways, and a process is killed."""
     deployment, fakes, _ = running
-    await fakes.add_addresses(acme, *USERS, channels=["EMAIL"])
+    for start in range(0, len(USERS), UPSERTED_AT_ONCE):
+        await fakes.add_addresses(acme, *USERS[start : start + UPSERTED_AT_ONCE], channels=["EMAIL"])
     fakes.set_delay(0.05)
     for _ in range(MOMENTS):
         sends = []
