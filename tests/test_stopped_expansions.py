@@ -9,11 +9,13 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from hub import utc_time
+from hub.inbox.notification_lookup import Notifications
 from hub.model import Category, document, mailbox_of
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.status.expanding_sends import ExpandingSends
 from hub.status.scheduled_sends import ScheduledSends
+from hub.status.sends import Sends
 from tests.broadcasts import broadcast, create_users, expanded, get_send
 from tests.channel_setup import deployment_with_channels
 from tests.client import Json, Tenant, eventually
@@ -90,6 +92,9 @@ async def test_resolution_ends_a_paused_expansion(idle: Idle) -> None:
     assert (ended["status"], ended["reason"], ended["recipients"]) == ("CANCELLED", "RESOLVED", 0)
     assert "ended_at" in await only_part(idle, id)
     assert not await idle.database.sends.find_one({"_id": id, "parts_left": {"$exists": True}})
+    stores: Any = Sends(idle.database, Notifications(idle.database))
+    reasons = await stores.find_stopped([id]), (await stores.find_for_deliveries([id]))[0]
+    assert reasons == ({id: "RESOLVED"}, {id: "RESOLVED"}), "workers cancel its emails with this reason"
 
 
 async def test_resolution_ends_scheduled_broadcasts_and_expansions_in_separate_steps(idle: Idle) -> None:

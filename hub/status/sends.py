@@ -23,7 +23,7 @@ from hub.platform.connections import Database, Document, Indexes
 from hub.platform.tolerant_decoding import decode, decode_page
 
 COLLECTION = "sends"
-STOP_REASONS = {
+STOP_REASONS: Mapping[str, Reason] = {
     SendStatus.CANCELLED: Reason.CANCELLED,
     SendStatus.RECALLED: Reason.RECALLED,
     SendStatus.PAUSED: Reason.PAUSED,
@@ -118,6 +118,13 @@ class Notifications(Protocol):
     async def count_statuses(self, sends: Collection[str]) -> AsyncIterable[Document]: ...
 
 
+def stop_reason(status: str, reason: str | None) -> Reason | None:
+    """Return the reason of deliveries that are not sent because of the status and reason of their send."""
+    if status == SendStatus.CANCELLED and reason == Reason.RESOLVED:
+        return Reason.RESOLVED
+    return STOP_REASONS.get(status)
+
+
 class Sends:
     def __init__(self, database: Database, notifications: Notifications) -> None:
         self._database = database
@@ -131,8 +138,8 @@ class Sends:
     async def find_stopped(self, ids: Collection[str]) -> dict[str, Reason]:
         """Return the ids of the sends that are cancelled, recalled, or paused, with the reason."""
         match = {"_id": {"$in": list(ids)}, "status": {"$in": list(STOP_REASONS)}}
-        docs = self._database[COLLECTION].find(match, {"status": 1})
-        return {doc["_id"]: STOP_REASONS[SendStatus(doc["status"])] async for doc in docs}
+        docs = self._database[COLLECTION].find(match, {"status": 1, "reason": 1})
+        return {doc["_id"]: reason async for doc in docs if (reason := stop_reason(doc["status"], doc.get("reason")))}
 
     async def has_paused(self, tenants: Collection[str]) -> bool:
         """Return True if one of these tenants has a paused send."""
@@ -144,7 +151,7 @@ class Sends:
         send that cannot be decoded is None."""
         special: Document = {"$or": [{"status": {"$in": list(STOP_REASONS)}}, {"template": {"$exists": True}}]}
         docs = await self._database[COLLECTION].find({"_id": {"$in": list(ids)}} | special, {"content": 0}).to_list()
-        stopped = {doc["_id"]: reason for doc in docs if (reason := STOP_REASONS.get(doc["status"]))}
+        stopped = {doc["_id"]: reason for doc in docs if (reason := stop_reason(doc["status"], doc.get("reason")))}
         return stopped, {doc["_id"]: decode(doc, Send) for doc in docs if "template" in doc}
 
     async def list_of_category(

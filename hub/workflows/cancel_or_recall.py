@@ -11,9 +11,9 @@ import structlog
 
 from hub.errors import NotFound
 from hub.inbox.notification_lookup import Notifications
-from hub.model import Reason, Send, SendStatus
+from hub.model import Send, SendStatus
 from hub.status.deliveries import Deliveries
-from hub.status.sends import STOP_REASONS, Sends
+from hub.status.sends import Sends, stop_reason
 from hub.utc_time import RealClock
 from hub.workflows.inbox_actions import InboxActions
 from hub.workflows.send_change_rounds import CANCELLED_STATUSES, ROUND_SIZE, Round, SendChangeRounds
@@ -55,8 +55,8 @@ class SendCancellation:
     async def run_round(self, send: Send) -> Round:
         """Cancel deliveries, and then remove notifications from inboxes, up to ROUND_SIZE."""
         await self._stop_expansion.end(send)
-        is_resolved = send.status is SendStatus.CANCELLED and send.reason == Reason.RESOLVED
-        reason = Reason.RESOLVED if is_resolved else STOP_REASONS[send.status]
+        reason = stop_reason(send.status, send.reason)
+        assert reason
         changed = await self._deliveries.cancel(send.id, reason, ROUND_SIZE)
         if changed >= ROUND_SIZE:
             return Round(changed, self._real_clock(), recalled_to=send.recalled_to)
