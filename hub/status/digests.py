@@ -132,17 +132,17 @@ class Digests:
         briefings = [one.id for one in digests if one.digest_kind is DigestKind.BRIEFING]
         others = {one.id: one for one in digests if one.digest_kind is not DigestKind.BRIEFING}
         kinds = await self._find_kinds(briefings, not_paused, session) if briefings else {}
-        if others:
-            match = _match_waiting(others) | not_paused  # without paused sends, the index alone answers
-            stages: list[Document] = [{"$match": match}, {"$group": {"_id": "$digest_id"}}]
-            async for doc in await self._deliveries.aggregate(stages, session=session, hint="items"):
-                digest = others[doc["_id"]]
-                kinds[digest.id] = [(digest.priority, digest.category)]
+        for id in await self._find_waiting(others, not_paused, session) if others else ():
+            kinds[id] = [(others[id].priority, others[id].category)]
         return kinds
 
-    async def find_item_sends(self, digests: Collection[str], session: AsyncClientSession) -> list[str]:
-        """Return the sends of the items that wait in digests, read in a transaction."""
-        stages: list[Document] = [{"$match": _match_waiting(digests)}, {"$group": {"_id": "$send"}}]
+    async def _find_waiting(self, ids: Collection[str], not_paused: Document, session: AsyncClientSession) -> list[str]:
+        """Return the digests that have such items. Without paused sends, the index alone answers."""
+        if not_paused:
+            matches = [_match_waiting([id]) | not_paused for id in ids]
+            items = [await self._deliveries.find_one(one, session=session, hint="items") for one in matches]
+            return [item["digest_id"] for item in items if item]
+        stages: list[Document] = [{"$match": _match_waiting(ids)}, {"$group": {"_id": "$digest_id"}}]
         return [doc["_id"] async for doc in await self._deliveries.aggregate(stages, session=session, hint="items")]
 
     async def _find_kinds(

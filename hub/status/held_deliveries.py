@@ -139,7 +139,7 @@ def accepted_update(after: Delivery) -> UpdateOne:
     )
 
 
-def held_update(id: str, reason: Reason | None, due_at: datetime | None, revision: int, now: datetime) -> UpdateOne:
+def held_update(id: str, reason: str | None, due_at: datetime | None, revision: int, now: datetime) -> UpdateOne:
     """Return the update that holds a delivery longer. `revision` is that of the preferences that decided."""
     values = {"reason": reason, "due_at": due_at, "revision": revision, "updated_at": now}
     return UpdateOne({"_id": id}, {"$set": values})

@@ -36,6 +36,7 @@ UNSCHEDULED = dict.fromkeys(("due_at", "expires_at", "scheduled", "canary_below"
 PAUSE_FIELDS = ("paused_reason", "paused_by_guard", "paused_from")  # of a paused send
 CLOCK_SKEW_MAX = timedelta(minutes=1)  # between two processes
 USERS_SHOWN = 100  # in `Send.to`
+PAUSED_MAX = 1000  # paused sends whose items stay in a digest
 SMALL_SEND_MAX_RECIPIENTS = 100  # a send to more recipients keeps its content when they are erased
 
 Counts = dict[tuple[Channel, DeliveryStatus, str | None], int]
@@ -141,10 +142,11 @@ class Sends:
         docs = self._database[COLLECTION].find(match, {"status": 1, "reason": 1})
         return {doc["_id"]: reason async for doc in docs if (reason := stop_reason(doc["status"], doc.get("reason")))}
 
-    async def has_paused(self, tenants: Collection[str]) -> bool:
-        """Return True if one of these tenants has a paused send."""
+    async def list_paused(self, tenants: Collection[str]) -> list[str]:
+        """Return the ids of the paused sends of these tenants, at most PAUSED_MAX."""
         match = {"tenant": {"$in": list(tenants)}, "status": SendStatus.PAUSED}
-        return await self._database[COLLECTION].find_one(match, {"_id": 1}, hint="status") is not None
+        docs = self._database[COLLECTION].find(match, {"_id": 1}, hint="status").limit(PAUSED_MAX)
+        return [doc["_id"] async for doc in docs]
 
     async def find_for_deliveries(self, ids: Collection[str]) -> tuple[dict[str, Reason], dict[str, Send | None]]:
         """Return the sends that are cancelled, recalled, or paused, with the reason, and the sends with a template. A

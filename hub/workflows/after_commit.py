@@ -31,7 +31,6 @@ from hub.model import (
     MailboxChange,
     Notification,
     PendingReceipt,
-    Reason,
     StepStop,
     tenant_of,
 )
@@ -100,13 +99,11 @@ class AfterCommit:
     ) -> Mapping[str, Collection[ItemKind]]:
         """Return the kinds of the items that may leave with their digests. Digests without items that wait are left
         out."""
-        kinds = await self._digests.find_item_kinds(digests, session)
-        if not kinds or not await self._sends.has_paused({one.tenant for one in digests}):
-            return kinds
-        stopped = await self._sends.find_stopped(await self._digests.find_item_sends(kinds, session))
-        paused = [id for id, reason in stopped.items() if reason is Reason.PAUSED]
-        leaving = await self._digests.find_item_kinds(digests, session, paused)
-        return {id: leaving.get(id, []) for id in kinds}
+        paused = await self._sends.list_paused({one.tenant for one in digests})
+        kinds = await self._digests.find_item_kinds(digests, session, paused)
+        if paused and (others := [one for one in digests if one.id not in kinds]):
+            kinds |= {id: [] for id in await self._digests.find_item_kinds(others, session)}
+        return kinds
 
     async def load_digests(self, mailboxes: Mapping[str, Collection[str]], session: AsyncClientSession) -> DigestJoins:
         """Return the open digests of mailboxes by digest key."""

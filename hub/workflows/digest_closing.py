@@ -1,7 +1,7 @@
 """The closing of a digest that is due."""
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 from pymongo import UpdateOne
@@ -25,6 +25,8 @@ from hub.model.mailboxes import tenant_of
 from hub.status import deliveries, held_deliveries
 from hub.status.digests import ItemKind, end_values
 
+PAUSED_INTERVAL = timedelta(seconds=60)  # at which an open digest whose items are all paused is decided again
+
 TemplateSets = Mapping[tuple[str, str], TemplateSet]
 """The current texts of the templates of digests, by tenant and key."""
 
@@ -45,7 +47,8 @@ def close_digest(
     """Close a digest, so no item can join, and record the versions of its templates. It becomes ACCEPTED, or ends if it
     has no items or the daily limit is reached. In quiet hours, it stays as it is until they end, and after a change of
     the user's choice until then. `items`: the kinds of the items that may leave, or None if no item waits. If the sends
-    of all items are paused, nothing is counted: the worker takes them out.
+    of all items are paused, the digest stays open and is decided again later. If it was tried before, the worker holds
+    it instead.
 
     The mailbox is written because joins also write it."""
     now, user = unit.now, unit.decision_data.users.get(digest.mailbox)
@@ -54,6 +57,10 @@ def close_digest(
         return
     tenant = unit.decision_data.tenants[digest.tenant]
     if user and _leaves_later(unit, digest, user, tenant):
+        return
+    if user and not items and not digest.attempts:
+        update = held_deliveries.held_update(digest.id, digest.reason, _next_look(digest, now), digest.revision, now)
+        unit.update(deliveries.COLLECTION, digest.id, update)
         return
     if user and items and digest.channel in INTERRUPTING:
         availability = availability_of(user, tenant)
@@ -89,6 +96,13 @@ def _questions(digest: Delivery, items: Collection[ItemKind], tenant: Tenant) ->
         Question(digest.mailbox, priority, (tenant.category(category) or default_category(category)).required)
         for priority, category in items
     ]
+
+
+def _next_look(digest: Delivery, now: datetime) -> datetime:
+    """Return when a digest whose items are paused is decided again. Digests that were due together stay together, so
+    they remain one interruption."""
+    due_at = digest.due_at or now
+    return due_at + ((now - due_at) // PAUSED_INTERVAL + 1) * PAUSED_INTERVAL
 
 
 def _interruption(digest: Delivery) -> str:

@@ -24,7 +24,7 @@ async def make_due(running: Running, tenant: Tenant, **match: Any) -> None:
     assert (await running.database.deliveries.update_many(digests, due)).modified_count == 1
 
 
-async def test_digest_with_nothing_but_paused_items_does_not_count_against_the_daily_limit(
+async def test_digest_with_nothing_but_paused_items_stays_open_and_is_counted_when_it_leaves(
     running: Running, acme: Tenant
 ) -> None:
     await running.fakes.add_addresses(acme, "dee", channels=["WEB_PUSH"])
@@ -32,10 +32,17 @@ async def test_digest_with_nothing_but_paused_items_does_not_count_against_the_d
     paused = await send_item(acme, "dee", "WEB_PUSH", digest=HOUR)
     await change(acme, "pauseSend", paused)
     await make_due(running, acme, open=True)
-    await wait_for_states(acme, paused, {PAUSED: 1})
+
+    async def decided_again() -> bool:
+        later = {"tenant": acme.name, "open": True, "due_at": {"$gt": utc_time.now()}}
+        return await running.database.deliveries.find_one(later) is not None
+
+    await eventually(decided_again)
+    await wait_for_states(acme, paused, {("HELD", "DIGEST"): 1})
     other = await send_item(acme, "dee", "WEB_PUSH")
     await wait_for_states(acme, other, {SENT: 1})
     await change(acme, "resumeSend", paused)
+    await make_due(running, acme, open=True)
     await wait_for_states(acme, paused, {("SKIPPED", "DAILY_LIMIT"): 1})
 
 
