@@ -117,7 +117,8 @@ def subscribe(
     ids = _read_ids(users, file)
     calls = _Calls(url, token, tenant, data)
     changed = run_or_exit(calls.in_batches(SUBSCRIBE, key, ids, force=force), calls.hub)
-    print(f"{changed:,} of {_count(len(ids), 'user')} subscribed; the others were, or have left the topic.")
+    rest = "" if changed == len(ids) else " The others were subscribed before, or have left the topic."
+    print(f"{changed:,} of {_count(len(ids), 'user')} subscribed.{rest}")
 
 
 @app.command()
@@ -137,7 +138,8 @@ def unsubscribe(
     ids = _read_ids(users, file)
     calls = _Calls(url, token, tenant, data)
     changed = run_or_exit(calls.in_batches(UNSUBSCRIBE, key, ids), calls.hub)
-    print(f"{changed:,} of {_count(len(ids), 'user')} unsubscribed; the others were not subscribed.")
+    rest = "" if changed == len(ids) else " The others were not subscribed."
+    print(f"{changed:,} of {_count(len(ids), 'user')} unsubscribed.{rest}")
 
 
 class _Calls:

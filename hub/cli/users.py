@@ -60,7 +60,8 @@ def import_users(
         fail(_stopped(running), 130)
     seconds = max(time.monotonic() - started_s, 0.001)
     done = running.done
-    print(f"{done.imported:,} users imported in {seconds:.1f} s ({(done.imported - before) / seconds:,.0f}/s).")
+    users = "1 user" if done.imported == 1 else f"{done.imported:,} users"
+    print(f"{users} imported in {seconds:.1f} s ({(done.imported - before) / seconds:,.0f}/s).")
     if done.rejected:
         rows = "1 row was" if done.rejected == 1 else f"{done.rejected:,} rows were"
         fail(f"{rows} rejected. Correct and import: {running.rejected_path}")
