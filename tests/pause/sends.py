@@ -101,5 +101,5 @@ async def wait_until_quiet(tenant: Tenant, id: str, within_s: float = 30) -> lis
     try:
         await eventually(quiet, within_s)
     except AssertionError:
-        assert moving() == []
+        assert not moving(), Counter((one["status"], one["reason"]) for one in moving())
     return found

@@ -15,7 +15,7 @@ from tests.processes import Process
 
 USERS = [f"user-{number:04}" for number in range(scaled(250, 1500))]
 MOMENTS = scaled(1, 50)
-WITHIN_S = 120
+WITHIN_S = scaled(120, 600)
 RESOLVE = "mutation ($key: String!) { resolve(collapseKey: $key) }"
 STARTED = {"PROCESSING", "SENT"}
 ENDS = {
