@@ -29,6 +29,7 @@ from tests.conftest import scaled
 from tests.pause.sends import change, get
 from tests.processes import SECRET, Deployment
 from tests.quiet_hours.times import quiet_now, set_default_times
+from tests.template_sends import store_template
 from tests.webhook_data import create_endpoint
 
 GUARDED = 110  # recipients
@@ -213,6 +214,14 @@ async def test_send_whose_deliveries_are_all_held_continues(acme: Tenant) -> Non
     digest = {"key": "k", "window": "PT1H"}
     ended = await expanded(acme, (await broadcast(acme, digest=digest))["id"])
     assert (ended["status"], ended["recipients"]) == ("ACCEPTED", len(USERS))
+
+
+async def test_texts_that_fail_in_the_inbox_pause_the_send_although_its_emails_arrive(acme: Tenant) -> None:
+    await create_readers(acme, USERS)
+    await store_template(acme, "order", body="{{ user.attributes.plan }}")
+    await store_template(acme, "order", channel="EMAIL", body="In the mail")
+    shown = await paused(acme, (await broadcast(acme, content=None, template={"key": "order"}))["id"])
+    assert re.search(r": (\d+) of the first \1 IN_APP deliveries failed", shown["reason"])
 
 
 @pytest.mark.usefixtures("refusing")

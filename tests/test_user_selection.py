@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from uuid import uuid4
 
+import orjson
 import pytest
 from hypothesis import example, given, settings
 from msgspec import Struct
@@ -13,12 +14,13 @@ from pymongo import AsyncMongoClient
 from hub.audience import audience_count, key_counts, recipients, topics, user_selection, users
 from hub.audience.audience_count import AudienceCounts
 from hub.audience.filters import mongo_query, parse
-from hub.audience.recipients import Recipients
+from hub.audience.recipients import Recipients, bounds
 from hub.audience.search_fields import SearchFields
 from hub.audience.tenants import Tenants
 from hub.audience.topics import Topics
 from hub.audience.user_selection import UserSelection
 from hub.audience.users import ProfileUpdate, Users
+from hub.decide.failure_guard import HASHES, Canary
 from hub.model import SendAudience, Tenant, mailbox_of, topic_id, user_of
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
@@ -252,12 +254,32 @@ async def test_everyone_is_counted_up_to_a_limit_and_estimated_beyond_it(
     assert (everyone.recipients, everyone.exact) == (COUNT, False)
 
 
+def recipients_of(population: Population) -> Recipients:
+    tenants = Tenants(population.database, 10, 5.0)
+    return Recipients(population.database, tenants, population.selection, population.counts)
+
+
+@pytest.mark.parametrize("where", [{"topics": "releases"}, {"not": {"topics": "releases"}}])
+async def test_canary_of_a_filter_is_read_from_the_index_that_finds_its_users(
+    population: Population, where: Json
+) -> None:
+    canary, [position, end] = Canary("send", HASHES // 2), bounds(TENANT.id)
+    population.commands.sent.clear()
+    keys: list[str] = []
+    while position:
+        audience = SendAudience(where=orjson.dumps(where).decode())
+        found = await recipients_of(population).list_canary(audience, canary, position, end, 10)
+        keys, position = keys + found.keys, found.position or ""
+    assert keys == [key for user in population.matching(where) if canary.includes(key := mailbox_of(TENANT.id, user))]
+    assert len(keys) > 10
+    hints = {command.get("hint") for command in population.commands.sent}
+    assert ("subscribers" in hints) == ("topics" in where)
+
+
 async def test_number_of_recipients_that_is_an_estimate_has_an_upper_bound(
     population: Population, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The matches may be where the samples do not look."""
     monkeypatch.setattr(recipients, "ESTIMATE_MAX_S", 0)
-    tenants = Tenants(population.database, 10, 5.0)
-    found = Recipients(population.database, tenants, population.selection, population.counts)
-    parts = await found.divide(TENANT.id, SendAudience(where='{"timezone": "Asia/Tokyo"}'))
+    parts = await recipients_of(population).divide(TENANT.id, SendAudience(where='{"timezone": "Asia/Tokyo"}'))
     assert (parts.total, parts.total_max) == (0, COUNT)

@@ -30,8 +30,8 @@ PART_SIZE = COUNT_MAX // 2  # recipients
 PARTS_MAX = 16
 ESTIMATE_MAX_S = 0.25  # for reading the users who match a filter from the beginning, and for samples
 FIRST_SLICES_MAX = 10
-CANARY_SLICE = 5000  # users of whom only the ids are read
-CANARY_SLICES_MAX = 4  # per call
+CANARY_SLICE = 2000  # users of whom only the ids are read; hashing them blocks the event loop
+CANARY_SLICES_MAX = 10  # per call
 AFTER_PREFIX = "\x01"
 """A boundary is the beginning of a key and this character, which no id contains. It names no user."""
 
@@ -80,9 +80,11 @@ class Recipients:
     async def list_canary(
         self, audience: SendAudience, canary: Canary, after: str, end: str, limit: int
     ) -> RecipientSlice:
-        """Return the first keys of recipients in a canary, like `list_slice`. Of the other users, only ids are read."""
-        where = audience.where
-        source = audience if where is None else SendAudience(everyone=True)
+        """Return the first keys of recipients in a canary, like `list_slice`. Of the other users, only ids are read,
+        unless an index finds those who match a filter."""
+        node = None if audience.where is None else to_node(audience.where)
+        scans = node is not None and (await self._selection.plan(node)).scans
+        source = SendAudience(everyone=True) if scans else audience
         keys: list[str] = []
         position: str | None = after
         for _ in range(CANARY_SLICES_MAX):
@@ -93,10 +95,10 @@ class Recipients:
                 break
         if len(keys) > limit:
             keys, position = keys[:limit], keys[limit - 1]
-        if where is None or not keys:
+        if node is None or not scans or not keys:
             return RecipientSlice(keys, position)
         ids = In(Field(FieldName.ID), frozenset((str, user_of(key)) for key in keys))
-        matching = await self._list_matching(And((ids, to_node(where))), after, end, limit)
+        matching = await self._list_matching(And((ids, node)), after, end, limit)
         return matching if matching.position is not None else replace(matching, position=position)
 
     async def _list_matching(self, node: Node, after: str, end: str, limit: int) -> RecipientSlice:

@@ -66,7 +66,7 @@ def indexes(settings: Settings) -> Indexes:
             # `get_page` filtered by category or tag
             _page_index("page_by_category", "category"),
             _page_index("page_by_tag", "tags"),
-            # `backlog`: the change feed after a position; `find_recipients`: the newest notifications of mailboxes
+            # `backlog`: the change feed after a position; `find_recipients`: notifications of a few mailboxes by id
             IndexModel([("mailbox", ASCENDING), ("modseq", ASCENDING), ("_id", ASCENDING)], name="feed"),
             # all notifications of one send, oldest first
             IndexModel([("send", ASCENDING), ("_id", ASCENDING)], name="send"),

@@ -49,7 +49,9 @@ class Notifications:
         return users
 
     async def find_recipients(self, send: str, since: str, mailboxes: Collection[str]) -> set[str]:
-        """Return those of `mailboxes` that have a notification of the send with an id greater than `since`."""
+        """Return those of `mailboxes` that have a notification of the send with an id greater than `since`.
+
+        The index keys of all their notifications are read, and the documents of those with greater ids."""
         newer = {"mailbox": {"$in": list(mailboxes)}, "_id": {"$gt": since}, "send": send}
         return {doc["mailbox"] async for doc in self._notifications.find(newer, {"mailbox": 1}, hint="feed")}
 

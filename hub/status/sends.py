@@ -34,7 +34,7 @@ GUARD_FIELDS = ("guarded", "guard_due_at", "guard_until")
 UNSCHEDULED = dict.fromkeys(("due_at", "expires_at", "scheduled", "canary_below", *GUARD_FIELDS), "")
 """Deletes the fields of a send that is no longer scheduled or being expanded."""
 PAUSE_FIELDS = ("paused_reason", "paused_by_guard", "paused_from")  # of a paused send
-CLOCK_SKEW_MAX = timedelta(minutes=1)  # between two processes
+CLOCK_SKEW_MAX = timedelta(hours=1)  # between two processes
 USERS_SHOWN = 100  # in `Send.to`
 PAUSED_MAX = 1000  # paused sends whose items stay in a digest
 SMALL_SEND_MAX_RECIPIENTS = 100  # a send to more recipients keeps its content when they are erased
@@ -191,7 +191,7 @@ class Sends:
 
     async def find_recipients(self, send: Send, mailboxes: Collection[str]) -> set[str]:
         """Return those of `mailboxes` that have a notification of the send."""
-        since = first_id_at(send.created_at - CLOCK_SKEW_MAX)
+        since = first_id_at((send.send_at or send.created_at) - CLOCK_SKEW_MAX)
         return await self._notifications.find_recipients(send.id, since, mailboxes)
 
     async def erase_recipient(self, user: str, ids: Collection[str], session: AsyncClientSession) -> None:
