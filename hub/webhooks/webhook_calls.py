@@ -161,19 +161,19 @@ def match_user(mailbox: str) -> Document:
     return {"tenant": tenant_of(mailbox), "payload": {"$regex": re.escape(_user_json(mailbox))}}
 
 
-def erase_user_update(mailbox: str) -> list[Document]:
-    """Return the update that removes the user id from calls, including waiting calls."""
-    return _replace_update(_user_json(mailbox), '"userId":null')
+def match_user_or_pause(mailbox: str, reason: str) -> Document:
+    """Return the match of calls about a user, and of those about the tenant's pauses with this reason."""
+    about_pause = {"event": SEND_PAUSED, "payload": {"$regex": re.escape(_reason_json(reason))}}
+    return {"tenant": tenant_of(mailbox), "$or": [match_user(mailbox), about_pause]}
 
 
-def match_pause(tenant: str, reason: str) -> Document:
-    """Return the match of calls about pauses with this reason. No index serves the query either."""
-    return {"tenant": tenant, "event": SEND_PAUSED, "payload": {"$regex": re.escape(_reason_json(reason))}}
-
-
-def replace_reason_update(reason: str, replacement: str) -> list[Document]:
-    """Return the update that replaces the reason in calls about pauses."""
-    return _replace_update(_reason_json(reason), _reason_json(replacement))
+def erase_update(mailbox: str, reason: str, replacement: str) -> list[Document]:
+    """Return the update that removes the user id from calls, including waiting calls, and replaces the reason of
+    pauses."""
+    return [
+        *_replace_update(_user_json(mailbox), '"userId":null'),
+        *_replace_update(_reason_json(reason), _reason_json(replacement)),
+    ]
 
 
 def _replace_update(json: str, replacement: str) -> list[Document]:

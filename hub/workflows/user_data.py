@@ -127,21 +127,19 @@ class UserData:
         with pymongo.timeout(SCAN_TIMEOUT_S):
             kept = await self._inbox_data.list_ids(mailbox, self._chunk)
             await self._receipts.erase(tenant_of(mailbox), user_of(mailbox), erased.at, kept)
-            calls = webhook_calls.match_user(mailbox) | {"created_at": {"$lte": erased.at}}
-            await self._database[webhook_calls.COLLECTION].update_many(calls, webhook_calls.erase_user_update(mailbox))
-            await self._erase_copies(mailbox)
+            await self._erase_copies(mailbox, erased.at)
         return existed
 
-    async def _erase_copies(self, mailbox: str) -> None:
-        """Erase stored responses about the user, counts, the user as author of templates and pauses, and, in
-        development, captured messages."""
+    async def _erase_copies(self, mailbox: str, erased_at: datetime) -> None:
+        """Erase the user from webhook calls, stored responses about the user, counts, the user as author of templates
+        and pauses, and, in development, captured messages."""
         tenant, user = tenant_of(mailbox), user_of(mailbox)
         await self._templates.erase_author(tenant, user)
         reason, replacement = paused_by(user), paused_by(ERASED_AUTHOR)
         await self._send_changes.replace_reason(tenant, reason, replacement)
-        await self._database[webhook_calls.COLLECTION].update_many(
-            webhook_calls.match_pause(tenant, reason), webhook_calls.replace_reason_update(reason, replacement)
-        )
+        calls = webhook_calls.match_user_or_pause(mailbox, reason) | {"created_at": {"$lte": erased_at}}
+        update = webhook_calls.erase_update(mailbox, reason, replacement)
+        await self._database[webhook_calls.COLLECTION].update_many(calls, update)
         records = self._database[idempotency_records.COLLECTION]
         await records.update_many({"mailboxes": mailbox}, idempotency_records.DELETE_RESPONSE)
         await self._database[window_counts.COLLECTION].delete_many(window_counts.match_mailbox(mailbox))
