@@ -3,6 +3,8 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -12,6 +14,7 @@ from hub import utc_time
 from hub.model import mailbox_of
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
+from hub.workflows.expansions import SET_ASIDE_MAX
 from tests.broadcasts import broadcast, count_recipients, create_users, expanded
 from tests.channel_setup import deployment_with_channels
 from tests.client import GraphQLErrors, Json, Tenant, eventually
@@ -69,6 +72,90 @@ async def test_recipient_who_fails_is_tried_again_and_the_others_are_reached(run
     assert (await expanded(acme, id))["recipients"] == len(users)
     assert (await acme.execute(REASON, id=id))["send"]["reason"] is None
     assert await count_recipients(acme, id) == Counter(users)
+
+
+async def test_others_are_reached_although_no_more_recipients_can_be_set_aside(running: Running, acme: Tenant) -> None:
+    """The recipients that were set aside can be reached now. The next one still fails."""
+    database = running[1]
+    users = USERS[: SET_ASIDE_MAX + 2]
+    await create_users(acme, users)
+    id = await _failing(running, acme, users)
+    keys = [mailbox_of(acme.name, user) for user in users]
+    await _reject(database, keys[SET_ASIDE_MAX])
+    full = {"set_aside": keys[:SET_ASIDE_MAX], "after": keys[SET_ASIDE_MAX - 1], "failures": 8}
+    await database.expansion_parts.update_one({"send": id}, {"$set": full})
+    await _end_pause(database, id)
+
+    async def last_is_reached() -> bool:
+        long = {"send": id, "leased_until": {"$gt": utc_time.now() + timedelta(minutes=1)}}
+        await database.expansion_parts.update_one(long, {"$set": {"leased_until": utc_time.now()}})
+        return users[-1] in await count_recipients(acme, id)
+
+    await eventually(last_is_reached, 30)
+    await _reject(database)
+
+
+async def test_slices_without_recipients_do_not_wait_after_failures(running: Running, acme: Tenant) -> None:
+    """Between the recipients who fail and the last one are other users, who do not match the filter."""
+    database = running[1]
+    users = [f"user-{number:04}" for number in range(1000)]
+    await create_users(acme, users)
+    recipients = [*users[:2], users[-1]]
+    await create_users(acme, recipients, locale="de")
+    id = await _failing(running, acme, users[:2], to={"where": {"id": {"in": users}, "locale": "de"}})
+    behind = {"failures": 8, "after": mailbox_of(acme.name, users[1])}
+    await database.expansion_parts.update_one({"send": id}, {"$set": behind})
+    await _end_pause(database, id)
+
+    async def last_is_reached() -> bool:
+        return await count_recipients(acme, id) == Counter(recipients[2:])
+
+    await eventually(last_is_reached, 30)
+    await _reject(database)
+    await _end_pause(database, id)
+    assert (await expanded(acme, id))["recipients"] == len(recipients)
+
+
+async def test_mark_that_a_killed_worker_left_is_removed(running: Running, acme: Tenant) -> None:
+    database = running[1]
+    users = USERS[:4]
+    await create_users(acme, users)
+    id = await _failing(running, acme, users)
+    await _reject(database, mailbox_of(acme.name, users[3]))
+    left = {"failures": 0, "set_aside": [], "after": mailbox_of(acme.name, "user-")}
+    await database.expansion_parts.update_one({"send": id}, {"$set": left})
+    await _end_pause(database, id)
+
+    async def unmarked() -> bool:
+        send = (await acme.execute(REASON, id=id))["send"]
+        return (send["recipients"], send["reason"]) == (3, None)
+
+    await eventually(unmarked, 30)
+    await _reject(database)
+    await _end_pause(database, id)
+    assert (await expanded(acme, id))["recipients"] == len(users)
+
+
+async def _reject(database: Database, *keys: str) -> None:
+    """Reject the notifications of these mailboxes, and of no others."""
+    validator = {"mailbox": {"$nin": keys}} if keys else {}
+    await database.command({"collMod": "notifications", "validator": validator})
+
+
+async def _end_pause(database: Database, send: str) -> None:
+    await database.expansion_parts.update_one({"send": send}, {"$set": {"leased_until": utc_time.now()}})
+
+
+async def _failing(running: Running, acme: Tenant, users: list[str], **more: Any) -> str:
+    """Return the id of a send that is marked because these users cannot be reached. Its part is paused."""
+    await _reject(running[1], *(mailbox_of(acme.name, user) for user in users))
+    id: str = (await broadcast(acme, **more))["id"]
+
+    async def marked() -> bool:
+        return bool((await acme.execute(REASON, id=id))["send"]["reason"])
+
+    await eventually(marked, 30)
+    return id
 
 
 async def test_expansion_with_a_slow_template_is_completed(acme: Tenant) -> None:

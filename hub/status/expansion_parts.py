@@ -163,6 +163,11 @@ class ExpansionParts:
         }
         await self._parts.update_one({"_id": part.id, "token": part.token}, {"$set": values})
 
+    async def are_failing(self, send: str, failures: int) -> bool:
+        """Return True if a part of a send has failed at least `failures` times since it reached a recipient."""
+        match = {"send": send, "failures": {"$gte": failures}}
+        return await self._parts.find_one(match, {"_id": 1}, hint="send") is not None
+
     async def stop(self, send: str) -> None:
         """Take the parts of a send from their workers. After this, no chunk is committed that was not committed before,
         until `resume` is called."""
@@ -236,11 +241,11 @@ def pause_after(failures: int) -> timedelta:
     return FAILED_PAUSE * 2 ** min(failures - 2, DOUBLINGS_MAX) if failures > 1 else timedelta()
 
 
-def checkpoint_update(part: ExpansionPart, now: datetime) -> UpdateOne:
-    """Return the update that stores the checkpoint of a claimed part and releases it."""
+def checkpoint_update(part: ExpansionPart, leased_until: datetime) -> UpdateOne:
+    """Return the update that stores the checkpoint of a claimed part, which is claimed again from `leased_until`."""
     values = document(part)
     names = ("after", "recipients", "exhausted", "set_aside", "failures")
-    update = {"after": part.after, "leased_until": now + pause_after(part.failures)}
+    update = {"after": part.after, "leased_until": leased_until}
     update |= {name: values[name] for name in names if name in values}
     unset = {"token": ""} | {name: "" for name in ("set_aside", "failures") if name not in values}
     return UpdateOne({"_id": part.id, "token": part.token}, {"$set": update, "$unset": unset})

@@ -62,8 +62,8 @@ class ChunkStores(Struct, frozen=True):
 class ExpansionChunk(RecipientsWork):
     """The recipients of a chunk are `request.users`. `after`: the part with the checkpoint behind the chunk, and
     without its new recipients. `named`: the key of a user whom the checkpoint names and who is not a recipient of the
-    chunk. The transaction conflicts with the erasure of this user, too. `is_last`: the part is complete with this
-    chunk."""
+    chunk. The transaction conflicts with the erasure of this user, too. `pause`: the time until the next chunk of the
+    part. `is_last`: the part is complete with this chunk."""
 
     low = True
     creates_category = False  # the start of the expansion has created it, or the tenant has too many
@@ -78,6 +78,7 @@ class ExpansionChunk(RecipientsWork):
         after: ExpansionPart,
         named: str | None,
         *,
+        pause: timedelta,
         is_last: bool,
     ) -> None:
         resolved = frozenset(of.scheduled.resolved)
@@ -87,6 +88,7 @@ class ExpansionChunk(RecipientsWork):
         self._stores = stores
         self._part = replace(after, recipients=after.recipients + len(self.mailboxes))
         self._named = named
+        self._pause = pause
         self._is_last = is_last
         self.is_divisible = bool(self.mailboxes)
         self.exclusive = is_last  # another part of the send that ends in the same transaction would not conflict
@@ -110,7 +112,7 @@ class ExpansionChunk(RecipientsWork):
             self._store(unit)
             unit.required_users.update(self.mailboxes)
         if left is None:
-            update = expansion_parts.checkpoint_update(part, stores.real_clock())
+            update = expansion_parts.checkpoint_update(part, stores.real_clock() + self._pause)
             unit.update(expansion_parts.COLLECTION, part.id, update)
             return
         await self._complete(unit, left, session)
@@ -135,8 +137,8 @@ class ExpansionChunk(RecipientsWork):
         status = SendStatus.EXPIRED if expired else SendStatus.ACCEPTED
         unit.update(sends.COLLECTION, part.send, expanded_update(part.send, recipients, status))
         send = replace(self._send, status=status, recipients=recipients)
-        endpoints = stores.tenants.cached(send.tenant).endpoints
-        for call in webhook_calls.calls_for_expanded(send, endpoints, unit.now):
+        tenant = await stores.tenants.get(send.tenant)  # an endpoint may be new
+        for call in webhook_calls.calls_for_expanded(send, tenant.endpoints, unit.now):
             unit.insert(webhook_calls.COLLECTION, call)
 
     def check_estimate(self) -> None:

@@ -192,7 +192,8 @@ class Expansions:
         request = msgspec.json.decode(of.scheduled.request, type=SendRequest)
         if request.expires_at and request.expires_at <= self._clock():
             return _Chunk(of, request, replace(part, set_aside=()), (), part.after, exhausted=True)
-        is_turn = random.random() < SET_ASIDE_SHARE and not part.failures  # noqa: S311 - not a secret
+        may_retry = not part.failures or len(part.set_aside) >= SET_ASIDE_MAX
+        is_turn = may_retry and random.random() < SET_ASIDE_SHARE  # noqa: S311 - not a secret
         if part.set_aside and (part.exhausted or is_turn):
             return _Chunk(of, request, part, part.set_aside[:1], part.after, part.exhausted, retried=True)
         found = await self._list_recipients(part, of.send, request)
@@ -223,7 +224,8 @@ class Expansions:
         behind = replace(chunk.part_behind(count), failures=0 if count else part.failures)
         named = behind.after if behind.after not in (*chunk.keys[:count], part.after) else None
         await self._submit(chunk, request, ids, rendered, behind, named)
-        if count and part.failures:
+        is_marked = part.failures or chunk.of.send.failing
+        if count and is_marked and not await self._parts.are_failing(part.send, FAILURES_SHOWN):
             await self._stores.expanding.mark_failing(part.send, failing=False)
 
     async def _submit(
@@ -234,11 +236,12 @@ class Expansions:
         texts: SendTexts | None,
         behind: ExpansionPart,
         named: str | None = None,
+        pause: timedelta = timedelta(),
     ) -> None:
         send = chunk.of.send
         await self._stores.tenants.get(send.tenant)  # the work uses the cached tenant
         is_last = behind.exhausted and not behind.set_aside
-        work = ExpansionChunk(self._stores, chunk.of, request, ids, texts, behind, named, is_last=is_last)
+        work = ExpansionChunk(self._stores, chunk.of, request, ids, texts, behind, named, pause=pause, is_last=is_last)
         await self._committer.submit(work)
         if is_last:
             await self._stores.sends.record_users([send.id])  # of a small send that is complete
@@ -259,7 +262,8 @@ class Expansions:
             behind = replace(chunk.part_behind(1), failures=part.failures)
             if not skipped:
                 behind = replace(behind, set_aside=(*part.set_aside, key))
-            await self._submit(chunk, *await texts.render(chunk, 0), behind)
+            pause = pause_after(part.failures) if failed else timedelta()
+            await self._submit(chunk, *await texts.render(chunk, 0), behind, pause=pause)
             for named in {key, behind.after}:  # not recipients, so the erasure does not conflict
                 await self._parts.erase_missing(named)
             await self._show_failures(part)
