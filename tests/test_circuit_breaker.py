@@ -72,7 +72,9 @@ async def test_two_processes_share_a_breaker_and_one_probe_closes_it(two_breaker
     assert 0 < await wait_s(other) <= OPEN_S
     assert await wait_s(other, "ses") < 0, "the others are not affected"
     assert set(await one.list_open()) == {"smtp"}
+    assert await other.find_open(["smtp", "ses"]) == {"smtp"}
     await asyncio.sleep(OPEN_S)
+    assert await other.find_open(["smtp", "ses"]) == set()
     requested = await asyncio.gather(*(wait_s(breakers) for breakers in two_breakers * 10))
     assert requested.count(0) == 1, "one of all callers"
     assert min(wait for wait in requested if wait) > 0

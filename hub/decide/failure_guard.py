@@ -92,7 +92,7 @@ def judge(
 ) -> Verdict:
     """Judge the deliveries of a canary by channel, status, and reason. `failures_max`: the percentage of failures that
     is allowed, of all channels together and of each channel that has enough calls. `down`: the channels all of whose
-    providers have an open circuit breaker. A delivery on one of them fails the canary. `retried`: how many of the
+    providers have an open circuit breaker. A failure on one of them fails the canary. `retried`: how many of the
     deliveries that wait have failed before.
 
     A delivery that an open circuit breaker holds has failed: its provider is down. Deliveries that wait for a time,
@@ -111,7 +111,7 @@ def judge(
     failing = [
         channel
         for channel, tally in sorted(tallies.items())
-        if _has_failed(tally, failures_max) or (channel in down and tally.called + tally.waiting)
+        if _has_failed(tally, failures_max) or (channel in down and tally.failed)
     ]
     if not failing and _has_failed(whole, failures_max):
         failing = [channel for channel in sorted(tallies) if tallies[channel].failed and channel is not Channel.IN_APP]

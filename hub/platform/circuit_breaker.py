@@ -28,6 +28,7 @@ WINDOW = 10
 FAILURE_THRESHOLD = 7
 OPEN_MAX_S = 600
 PROBE_TIMEOUT_S = 60  # a probe without a result for this long is lost
+PROBE_DUE_S = 0.1  # the wait of a caller that would otherwise get a probe, as in `CHECK_SCRIPT`
 PROBE_RETRY_S = 2  # wait while another worker's probe is in progress
 KEY_TTL_S = 3600
 SEPARATOR = "/"  # in the names of URLs and hosts. Provider names do not contain it.
@@ -127,6 +128,11 @@ class Breakers:
         except REDIS_ERRORS:
             return dict.fromkeys(listed, -1.0)
         return {name: wait / 1000 if wait > 0 else float(wait) for name, wait in zip(listed, waits_ms, strict=True)}
+
+    async def find_open(self, names: Collection[str]) -> set[str]:
+        """Return the names of breakers that allow neither calls nor a probe now."""
+        waits = await self.check(names, probing=())
+        return {name for name, wait_s in waits.items() if wait_s > PROBE_DUE_S}
 
     async def record(self, results: Mapping[str, Sequence[bool]]) -> None:
         """Record the results of calls by name. True means that the provider works."""

@@ -323,14 +323,14 @@ def _build_services(
 
 
 def _build_scheduler(settings: Settings, stores: Stores, queue: _Queue, inbox: _Inbox, services: Services) -> Scheduler:
-    now, changes = stores.hub_clock.now, inbox.pause.rounds.changes
+    now = stores.hub_clock.now
     notifications = DueNotifications(inbox.inboxes, inbox.actions, now)
     deliveries = DueJobs("deliveries", queue.delivery_claims, queue.lanes, now, settings)
     webhook_calls = DueJobs("webhook_calls", queue.webhook_claims, queue.lanes, now, settings)
     due_sends = DueSends(ScheduledSends(stores.database), services.publish.send_due, queue.lanes, now)
     conversion = UserConversion(stores.database, SearchFields(settings.indexed_attributes))
     old_records = OldRecords(stores.database, queue.notifications, queue.lanes, settings, stores.server_clock.now)
-    guard = build_failure_guard(inbox.expansion, changes, queue.deliveries, services.health, now)
+    guard = build_failure_guard(inbox.expansion, inbox.pause, queue.deliveries, services.health, now)
     tasks = [
         PeriodicTask("due_notifications", notifications.tick, snooze_and_expiry.BATCH_SIZE),
         PeriodicTask("due_deliveries", deliveries.tick),

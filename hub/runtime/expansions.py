@@ -18,13 +18,13 @@ from hub.status.deliveries import Deliveries
 from hub.status.expanding_sends import ExpandingSends
 from hub.status.expansion_parts import ExpansionParts
 from hub.status.guarded_sends import GuardedSends
-from hub.status.send_changes import SendChanges
 from hub.status.sends import Sends
 from hub.utc_time import Clock, RealClock
 from hub.workflows.expansion_chunk import ChunkStores
 from hub.workflows.expansions import LEASE_DEADLINES, PARTS_AT_ONCE, Expansions
 from hub.workflows.failure_guard import FailureGuard
 from hub.workflows.health import HealthReader
+from hub.workflows.pause_or_resume import SendPause
 from hub.workflows.scheduler import PeriodicTask
 from hub.workflows.send_texts import RENDER_MAX_S, SendTextRenderer
 from hub.workflows.start_expansion import StartExpansion
@@ -84,6 +84,6 @@ def expansion_tasks(
 
 
 def build_failure_guard(
-    components: ExpansionComponents, changes: SendChanges, deliveries: Deliveries, health: HealthReader, clock: Clock
+    components: ExpansionComponents, pause: SendPause, deliveries: Deliveries, health: HealthReader, clock: Clock
 ) -> FailureGuard:
-    return FailureGuard(components.guarded, changes, components.chunk_stores, deliveries, health, clock)
+    return FailureGuard(components.guarded, pause, components.chunk_stores, deliveries, health, clock)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from pymongo import DeleteOne, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from hub.model import Channel, Delivery, DeliveryStatus, Priority, Reason, Send, document
+from hub.model import Delivery, DeliveryStatus, Priority, Reason, Send, document
 from hub.outbox.lanes import SCHEDULER_LANES, lane_of, scheduler_lane
 from hub.outbox.retry_delay import DUE
 from hub.platform.connections import Database, Document
@@ -80,14 +80,14 @@ class HeldDeliveries:
             await self._deliveries.update_many(later, {"$set": {"due_at": now}})
         return len(ids)
 
-    async def lock_due_in_app(self, send: Send, now: datetime) -> None:
-        """Change the due IN_APP deliveries of a send that may be in a transaction that releases them, so it conflicts
+    async def lock_due(self, send: Send, now: datetime) -> None:
+        """Change the due deliveries of a send that may be in a transaction that releases them, so it conflicts
         and reads the send again."""
         for priority in Priority:
             match = {"lane": scheduler_lane(priority, send.tenant), "due_at": {"$lte": now}}
-            docs = self._deliveries.find(match, {"send": 1, "channel": 1}, hint="due").sort(DUE).limit(DUE_AT_ONCE)
+            docs = self._deliveries.find(match, {"send": 1}, hint="due").sort(DUE).limit(DUE_AT_ONCE)
             found = await docs.to_list()
-            if ids := [one["_id"] for one in found if (one.get("send"), one["channel"]) == (send.id, Channel.IN_APP)]:
+            if ids := [one["_id"] for one in found if one.get("send") == send.id]:
                 await self._deliveries.update_many({"_id": {"$in": ids}}, {"$inc": {"locks": 1}})
 
     async def keep_running(self, send: str) -> None:

@@ -12,15 +12,15 @@ import msgspec
 import structlog
 
 from hub.decide.failure_guard import Result, Verdict, judge, paused_by_guard
-from hub.model import Channel, Send
+from hub.model import Send
 from hub.platform import metrics
 from hub.platform.failing_entries import FailingEntries
 from hub.status.deliveries import Deliveries
 from hub.status.guarded_sends import GuardedSends
-from hub.status.send_changes import SendChanges
 from hub.utc_time import Clock
 from hub.workflows.expansion_chunk import GUARD_WAIT_MAX, ChunkStores
 from hub.workflows.health import HealthReader
+from hub.workflows.pause_or_resume import SendPause
 from hub.workflows.send_request import SendRequest
 
 INTERVAL = timedelta(seconds=2)  # between two looks at a canary
@@ -33,14 +33,14 @@ class FailureGuard:
     def __init__(
         self,
         guarded: GuardedSends,
-        changes: SendChanges,
+        pause: SendPause,
         stores: ChunkStores,
         deliveries: Deliveries,
         health: HealthReader,
         clock: Clock,
     ) -> None:
         self._guarded = guarded
-        self._changes = changes
+        self._pause = pause
         self._stores = stores
         self._deliveries = deliveries
         self._health = health
@@ -75,18 +75,13 @@ class FailureGuard:
             return False
         stored = (await self._stores.sends.counts([send.id]))[send.id]  # failed texts in inboxes
         counts = Counter(counts) + Counter(stored)
-        return await self._decide(send, judge(counts, self._failures_max, await self._list_down(), retried))
+        return await self._decide(send, judge(counts, self._failures_max, await self._health.list_down(), retried))
 
     async def _has_expired(self, send: Send) -> bool:
         """Return True if the other parts end at once, because the send has expired."""
         of = await self._stores.expanding.get(send.id)
         request = msgspec.json.decode(of.scheduled.request, type=SendRequest) if of else None
         return bool(request and request.expires_at and request.expires_at <= self._clock())
-
-    async def _list_down(self) -> set[Channel]:
-        """Return the channels all of whose providers have an open circuit breaker."""
-        providers = await self._health.providers()
-        return {one.channel for one in providers} - {one.channel for one in providers if not one.open}
 
     def _has_waited(self, send: Send, verdict: Verdict) -> bool:
         now = self._real_clock()
@@ -98,7 +93,7 @@ class FailureGuard:
         """Return True if the other users get the send."""
         if verdict.result is Result.FAILED:
             reason = paused_by_guard(verdict, self._failures_max)
-            decided = await self._changes.mark_paused(send.tenant, send.id, reason, by_guard=True) is not None
+            decided = await self._pause.pause_by_guard(send, reason)
         else:
             decided = await self._guarded.mark_passed(send.id)
         if decided:

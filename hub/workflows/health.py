@@ -16,7 +16,7 @@ from hub.platform.circuit_breaker import Breakers
 from hub.platform.redis_errors import REDIS_ERRORS
 from hub.status.undelivered_counts import COUNTED_MAX, DeadLetters, UndeliveredCounts
 from hub.status.workers import WINDOW_MINUTES, ProviderName, Worker, Workers, alive, recent_calls
-from hub.utc_time import Clock, RealClock, elapsed
+from hub.utc_time import Clock, RealClock, RealTime, elapsed
 from hub.webhooks.webhook_calls import LANE
 
 DELIVERY_CHANNELS = tuple(channel for channel in Channel if channel is not Channel.IN_APP)
@@ -125,6 +125,14 @@ class HealthReader:
         """Return the providers of the workers. Without Redis, every circuit breaker is reported as closed."""
         return (await self._providers(await self._workers.recent()))[0]
 
+    async def list_down(self) -> set[Channel]:
+        """Return the channels on which nothing can be sent now: all circuit breakers of all their providers are open,
+        and none allows a probe. Without Redis, there are none."""
+        names = _provider_names(await self._workers.recent(), self._real_clock())
+        found = await self._breakers.find_open({key for name in names for key in _breakers(name)})
+        up = {name.channel for name in names if not _breakers(name) or not found.issuperset(_breakers(name))}
+        return {Channel(name.channel) for name in names if name.channel not in up}
+
     async def queues(self, tenant: str) -> list[QueueState]:
         """Return the queues of a tenant. Without Redis, only overdue deliveries are counted."""
         return (await self._queues(tenant))[0]
@@ -132,12 +140,7 @@ class HealthReader:
     async def _providers(self, workers: Sequence[Worker]) -> tuple[list[ProviderState], bool]:
         now = self._real_clock()
         calls = recent_calls(workers, now)
-        names = {
-            name
-            for worker in alive(workers, now)
-            for name in worker.providers
-            if name.channel in Channel.__members__  # neither webhook calls nor channels of another version
-        }
+        names = _provider_names(workers, now)
         unavailable = False
         try:
             opened = await self._breakers.open_since(sorted({key for name in names for key in _breakers(name)}))
@@ -182,6 +185,15 @@ class HealthReader:
                 oldest_s = max([elapsed(at, now).total_seconds() for at in times], default=0.0)
                 queues.append(QueueState(channel, priority, waiting, max(0.0, oldest_s)))
         return queues, unavailable
+
+
+def _provider_names(workers: Sequence[Worker], now: RealTime) -> set[ProviderName]:
+    return {
+        name
+        for worker in alive(workers, now)
+        for name in worker.providers
+        if name.channel in Channel.__members__  # neither webhook calls nor channels of another version
+    }
 
 
 def _breakers(name: ProviderName) -> tuple[str, ...]:

@@ -3,8 +3,8 @@
 - A pause only marks the send. From then on, no call for it starts: the check right before each call, and the release of
   what waits for a time, hold the deliveries with the reason PAUSED and without `due_at`. A scheduled send is not
   published, and an expansion reaches no other recipient. Notifications that are in inboxes stay.
-- A release that read the send as running may show the notification of an IN_APP step. Therefore a pause also changes
-  the deliveries of such steps that are due, so the release conflicts and reads the send again.
+- A release that read the send as running may show its notification: an IN_APP step, or a step over the daily limit.
+  Therefore a pause also changes the deliveries that are due, so the release conflicts and reads the send again.
 - A resumption gives the send the status that it had. Then it makes what is held with PAUSED due, so the scheduler
   decides each delivery again. Calls that a worker prepares at this time are not held.
 - A release that read the send as paused may be committed until its deadline, so the last round, which must find
@@ -63,8 +63,15 @@ class SendPause:
         if paused.status is SendStatus.PAUSED:
             if paused.parts_left is not None:
                 await self._parts.stop(id)
-            await self._held.lock_due_in_app(paused, self._clock())
+            await self._held.lock_due(paused, self._clock())
         return paused
+
+    async def pause_by_guard(self, send: Send, reason: str) -> bool:
+        """Stop the calls of a send whose canary failed. Return False if the failure guard has decided before."""
+        paused = await self.rounds.changes.mark_paused(send.tenant, send.id, reason, by_guard=True)
+        if paused:
+            await self._held.lock_due(paused, self._clock())
+        return paused is not None
 
     async def resume(self, tenant: str, id: str) -> Send:
         """Continue a send in the status that it had. If it is not paused, return it unchanged. Raise NotFound, or

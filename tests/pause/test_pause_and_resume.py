@@ -262,13 +262,15 @@ async def test_commands_pause_resume_cancel_and_recall(running: Running, acme: T
 
 
 async def test_release_that_read_the_send_before_a_pause_conflicts(running: Running, acme: Tenant) -> None:
-    """Otherwise it would show an IN_APP step after the pause, because the release decides by the status that it read."""
+    """Otherwise it would show an IN_APP step, or a step over the daily limit, after the pause."""
     for worker in running.deployment.workers:
         worker.kill()
-    id = await send(acme, "ira", channels=["WEBHOOK"], steps=[{"channels": ["IN_APP"], "after": "P1D"}])
-    step = {"send": id, "channel": "IN_APP"}
+    await running.fakes.add_addresses(acme, "ira", channels=["EMAIL"])
+    id = await send(acme, "ira", channels=["WEBHOOK"], steps=[{"channels": ["IN_APP", "EMAIL"], "after": "P1D"}])
+    step = {"send": id, "channel": "EMAIL"}
     deliveries = running.database.deliveries
-    assert (await deliveries.update_one(step, {"$set": {"due_at": utc_time.now()}})).modified_count == 1
+    due = {"$set": {"due_at": utc_time.now()}}
+    assert (await deliveries.update_many({"send": id, "status": "HELD"}, due)).modified_count == 2
     async with running.database.client.start_session() as session:
         await session.start_transaction()
         assert await deliveries.find_one(step, session=session)
@@ -278,7 +280,7 @@ async def test_release_that_read_the_send_before_a_pause_conflicts(running: Runn
         assert conflict.value.has_error_label("TransientTransactionError")
         await session.abort_transaction()
     await asyncio.gather(*(worker.start() for worker in running.deployment.workers))
-    await wait_for_states(acme, id, {PAUSED: 1})
+    await wait_for_states(acme, id, {PAUSED: 2})
     assert (await acme.inbox("ira"))["nodes"] == []
 
 
