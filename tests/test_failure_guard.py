@@ -12,6 +12,7 @@ from uuid import uuid4
 import orjson
 import pytest
 from pymongo import AsyncMongoClient
+from redis.asyncio import Redis as RedisClient
 
 from hub import utc_time
 from hub.decide.failure_guard import CALLED_MIN, CANARY_MIN, Canary
@@ -63,6 +64,7 @@ async def running(servers: tuple[Mongod, Redis]) -> AsyncIterator[Guarded]:
         "guard_recipients": str(GUARDED),
         "retry_schedule": "5s,5s,5s,5s,5s",
         "mongo_database": name,
+        "redis_prefix": f"{name}:",
     }
     async with (
         deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (deployment, _, fakes),
@@ -82,11 +84,14 @@ async def acme(running: Guarded) -> AsyncIterator[Tenant]:
 
 
 @pytest.fixture
-async def refusing(running: Guarded) -> AsyncIterator[None]:
-    """The mail server refuses connections."""
+async def refusing(running: Guarded, servers: tuple[Mongod, Redis]) -> AsyncIterator[None]:
+    """The mail server refuses connections. At the end, its circuit breaker is closed."""
     await running.fakes.mail.close()
     yield
     await running.fakes.mail.reopen()
+    async with RedisClient.from_url(servers[1].url) as client:
+        breaker = f"{running.database.name}:breaker:smtp"
+        await client.delete(breaker, f"{breaker}:results", f"{breaker}:probe")
 
 
 async def create_readers(tenant: Tenant, users: Sequence[str]) -> None:
