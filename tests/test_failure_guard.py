@@ -27,7 +27,7 @@ from tests.channel_setup import UPSERT_USERS, FakeChannels, deployment_with_chan
 from tests.cli_commands import Command, base_url
 from tests.client import GraphQLErrors, Json, Tenant, eventually
 from tests.conftest import scaled
-from tests.pause.sends import change, get
+from tests.pause.sends import States, change, email_counts, get
 from tests.processes import SECRET, Deployment
 from tests.quiet_hours.times import quiet_now, set_default_times
 from tests.template_sends import store_template
@@ -103,6 +103,17 @@ async def create_readers(tenant: Tenant, users: Sequence[str]) -> None:
     await tenant.execute(SUBSCRIBE, users=users[:1000])
 
 
+async def is_down(tenant: Tenant, id: str) -> bool:
+    """Wait until the emails of a send wait for another try. Return True if a circuit breaker holds them."""
+
+    async def found() -> States:
+        states = await email_counts(tenant, id)
+        return Counter() if {"ACCEPTED", "PROCESSING"} & {status for status, _ in states} else states
+
+    states: States = await eventually(found, 30)
+    return ("HELD", "PROVIDER_DOWN") in states
+
+
 async def paused(tenant: Tenant, id: str) -> Json:
     """Wait until a send is PAUSED."""
 
@@ -160,8 +171,11 @@ async def test_recipients_of_the_canary_who_fail_do_not_stop_the_others(running:
 
 @pytest.mark.usefixtures("refusing")
 async def test_provider_that_is_down_pauses_the_send_although_few_users_have_an_address(acme: Tenant) -> None:
+    readers = USERS[: CALLED_MIN - 1]
     await create_users(acme, USERS)
-    await create_readers(acme, USERS[: CALLED_MIN - 1])
+    await create_readers(acme, readers)
+    while not await is_down(acme, (await acme.send(*readers, channels=["IN_APP", "EMAIL"]))["send"]["id"]):
+        pass
     shown = await paused(acme, (await broadcast(acme))["id"])
     assert "EMAIL deliveries (the provider is down) failed or must be tried again" in shown["reason"]
 
