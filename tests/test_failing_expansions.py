@@ -1,4 +1,4 @@
-"""Expansions with recipients who fail, with slow templates, and beside other transactions."""
+"""Expansions with failing recipients, slow templates, and concurrent transactions."""
 
 import asyncio
 from collections import Counter

@@ -16,7 +16,7 @@ from tests.test_receipts import open_receipts, send_id
 
 
 class StandaloneMongod(Mongod):
-    """A server that is no replica set, so the oplog may be changed."""
+    """A MongoDB server without replication. Entries of its oplog can be deleted."""
 
     def _arguments(self) -> list[str]:
         arguments = super()._arguments()

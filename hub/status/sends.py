@@ -32,7 +32,7 @@ STOP_REASONS: Mapping[str, Reason] = {
 INDEXED_STATUSES = [status.value for status in SendStatus if status is not SendStatus.ACCEPTED]
 GUARD_FIELDS = ("guarded", "guard_due_at", "guard_until")
 UNSCHEDULED = dict.fromkeys(("due_at", "expires_at", "scheduled", "canary_below", *GUARD_FIELDS), "")
-"""Deletes the fields of a send that is no longer scheduled or being expanded."""
+"""Deletes the fields that only scheduled sends and sends with the status EXPANDING have."""
 PAUSE_FIELDS = ("paused_reason", "paused_by_guard", "paused_from")  # of a paused send
 CLOCK_SKEW_MAX = timedelta(hours=1)  # between two processes
 USERS_SHOWN = 100  # in `Send.to`

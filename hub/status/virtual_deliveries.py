@@ -34,7 +34,7 @@ def virtual_deliveries(n: Notification) -> list[Delivery]:
 
 
 def deleted_email(n: Notification, id: str) -> Delivery | None:
-    """Return the delivery with this id as it was sent, which is no longer stored. Return None if it was no email."""
+    """Return a deleted email delivery as it was when it was sent. Return None if the delivery was not an email."""
     if not id.startswith(delivery_id(n.id, Channel.EMAIL, None, 0)):
         return None
     return replace(_delivery(n, Channel.EMAIL, DeliveryStatus.SENT, None), id=id)
