@@ -20,6 +20,7 @@ OWNERS = {
     "users": "audience/users.py",
     "tenants": "audience/tenants.py",
     "templates": "audience/templates.py",
+    "service_keys": "audience/service_keys.py",
     "tenant_topics": "audience/topics.py",
     "topic_subscriptions": "audience/topics.py",
     "deliveries": "status/deliveries.py",

@@ -25,6 +25,7 @@ from hub.api.public.probes import probe_routes
 from hub.api.public.ses_events import provider_routes
 from hub.api.public.static_files import FrontendFiles
 from hub.api.public_responses import TEMPLATES
+from hub.api.schema.access import enforce_access
 from hub.api.schema.resolver_metrics import time_resolvers
 from hub.api.schema.root import make_schema
 from hub.api.transport.http import METHODS, GraphQLOverHTTP
@@ -53,6 +54,7 @@ def make_app(
     schema = make_schema()._schema
     if services.settings.fast_execution:
         install_direct_resolvers(schema)
+    enforce_access(schema)
     time_resolvers(schema)
     engine = Engine(schema, services.settings, services.persisted_queries)
     user_max_connections = KeyedLimiter(services.settings.user_max_connections)  # WebSockets and event streams together

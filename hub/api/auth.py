@@ -1,4 +1,5 @@
-"""Authentication by JSON Web Tokens: HS256 with the secrets of the hub, or signed by an issuer with a JWKS.
+"""Authentication by service keys and JSON Web Tokens, which are signed with the secrets of the hub (HS256) or by an
+issuer with a JWKS.
 
 Every invalid token is rejected as UNAUTHENTICATED. Algorithms are pinned, so a token cannot choose the algorithm that
 verifies it.
@@ -15,6 +16,8 @@ from joserfc import jwt
 from joserfc.errors import ExpiredTokenError, InvalidClaimError, JoseError
 from joserfc.jwk import JWKRegistry, KeySet, OctKey
 
+from hub.api.client_address import address_limit_key
+from hub.api.service_key_authenticator import ServiceKeyAuthenticator, is_service_key
 from hub.errors import Unauthenticated, Unavailable
 from hub.model import Principal, Role
 from hub.platform.outbound_http import OutboundHTTP, OutboundHTTPError
@@ -72,7 +75,10 @@ def sign_token_for(settings: Settings, user: str | None, role: Role, expires_in_
 
 
 class Authenticator:
-    def __init__(self, settings: Settings, outbound_http: OutboundHTTP) -> None:
+    """Authenticates the callers of all transports."""
+
+    def __init__(self, settings: Settings, outbound_http: OutboundHTTP, service_keys: ServiceKeyAuthenticator) -> None:
+        self.service_keys = service_keys
         self._keys = [OctKey.import_key(secret.get_secret_value()) for secret in settings.jwt_secret]
         self._jwks_url = settings.jwks_url
         self._outbound_http = outbound_http
@@ -88,14 +94,19 @@ class Authenticator:
         self._registry = _ClaimsRegistry(now=time.time, leeway=settings.jwt_leeway_s, **required)  # type: ignore[arg-type]
         self._skipped: frozenset[str] = frozenset()
 
-    async def authenticate(self, authorization: str | None) -> Principal:
-        """Return the caller that an `Authorization` header identifies. Raise Unauthenticated for an invalid token."""
+    async def authenticate(self, authorization: str | None, client: tuple[str, int] | None) -> Principal:
+        """Return the caller that an `Authorization` header identifies. `client` is that of the ASGI scope.
+
+        Raise Unauthenticated for an invalid token or service key. Raise RateLimited if there were too many unknown
+        service keys from this client. Raise Unavailable if the token or key cannot be verified now."""
         scheme, _, token = (authorization or "").partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("The access token is missing. Send `Authorization: Bearer <token>`.")
         if len(token) > TOKEN_MAX_CHARS:
             raise Unauthenticated(f"The access token has more than {TOKEN_MAX_CHARS} characters.")
+        if is_service_key(token):
+            return await self.service_keys.authenticate(token, address_limit_key(client[0] if client else ""))
         cached = self._cached.get(token)
         if cached and cached[1] > time.time():
             return cached[0]

@@ -16,6 +16,7 @@ from hub.api.rate_limits import RateLimits
 from hub.audience.audience_count import AudienceCounts
 from hub.audience.devices import Devices
 from hub.audience.recipients import Recipients
+from hub.audience.service_keys import ServiceKeys
 from hub.audience.templates import Templates
 from hub.audience.tenants import Tenants
 from hub.audience.topics import Topics
@@ -23,6 +24,7 @@ from hub.audience.users import Users
 from hub.errors import Forbidden
 from hub.inbox.inbox_reader import Inboxes
 from hub.inbox.window_counts import WindowCounts
+from hub.live.key_revocations import KeyRevocations
 from hub.live.subscriptions import SubscriptionHub
 from hub.model import Delivery, Notification, Principal, Role, Send, Tenant
 from hub.platform.hub_clock import HubClock
@@ -75,6 +77,8 @@ class Services:
     inbox_actions: InboxActions
     inboxes: Inboxes
     subscriptions: SubscriptionHub
+    service_keys: ServiceKeys
+    key_revocations: KeyRevocations
     sends: Sends
     send_counts: SendCounts
     expansion_parts: ExpansionParts

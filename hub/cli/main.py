@@ -16,6 +16,7 @@ MODULES = {
     "replay": "replay",
     "clock": "clock",
     "token": "token",
+    "keys": "keys",
     "vapid": "vapid",
     "doctor": "doctor",
     "serve": "serve_and_work",

@@ -22,6 +22,7 @@ from hub.model.principals import Principal, Role
 from hub.model.receipts import PendingReceipt, Receipt, ReceiptKind
 from hub.model.record import Record, document
 from hub.model.sends import ERASED_SEND_FIELDS, SEND_CONTENT_FIELDS, Send, SendAudience
+from hub.model.service_keys import KeyRole, Scope, ServiceKey
 from hub.model.statuses import DeliveryStatus, Reason, SendStatus
 from hub.model.steps import Step, StepStop
 from hub.model.templates import CURRENT_UNTIL, Template, TemplateTexts
@@ -62,6 +63,7 @@ __all__ = (
     "InboxState",
     "InboxView",
     "Interruptions",
+    "KeyRole",
     "Mailbox",
     "MailboxChange",
     "Notification",
@@ -76,9 +78,11 @@ __all__ = (
     "ReceiptKind",
     "Record",
     "Role",
+    "Scope",
     "Send",
     "SendAudience",
     "SendStatus",
+    "ServiceKey",
     "Step",
     "StepStop",
     "SubscriptionState",

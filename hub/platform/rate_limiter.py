@@ -101,6 +101,13 @@ class RateLimiter:
             self._dirty.add(key)
         return min(results, key=lambda result: result.remaining)
 
+    def refund(self, *keys: tuple[Limit, str]) -> None:
+        """Take back one request for each key, which `check` has counted."""
+        now = self._now()
+        for key in keys:
+            self._count(key, now).unsent -= 1
+            self._dirty.add(key)
+
     async def run(self) -> None:
         """Synchronize with Redis every SYNC_S until cancelled."""
         while not is_cancelling():

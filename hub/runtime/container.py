@@ -16,6 +16,7 @@ from hub.api.rate_limits import RateLimits
 from hub.audience import user_conversion
 from hub.audience.devices import Devices
 from hub.audience.search_fields import SearchFields
+from hub.audience.service_keys import ServiceKeys
 from hub.audience.templates import Templates
 from hub.audience.tenants import Tenants
 from hub.audience.topics import Topics
@@ -28,13 +29,11 @@ from hub.inbox.resolutions import Resolutions
 from hub.inbox.retention_sweeps import RetentionSweeps
 from hub.inbox.window_counts import WindowCounts
 from hub.live.publisher import Publisher
-from hub.live.pubsub import PubSubConnection
-from hub.live.subscriptions import SubscriptionHub
 from hub.model import Delivery, WebhookCall
 from hub.outbox.claims import Claims, NoReceipts
 from hub.outbox.enqueuer import Enqueuer
 from hub.outbox.lanes import Lanes
-from hub.platform import connections, tracing
+from hub.platform import tracing
 from hub.platform.cancel_safe_mongo import PoolWatchdog
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.connections import Database
@@ -51,6 +50,7 @@ from hub.runtime.expansions import (
 )
 from hub.runtime.gauges import register_gauges
 from hub.runtime.health_reader import health_reader
+from hub.runtime.live import LiveComponents, build_live_components
 from hub.runtime.queue_metrics import QueueMetrics
 from hub.runtime.stores import Stores, connect
 from hub.settings import Settings
@@ -150,11 +150,12 @@ async def build_components(settings: Settings) -> AsyncIterator[Components]:
         queue = _build_queue(settings, stores)
         inbox = _build_inbox(settings, stores, queue)
         rate_limiter = RateLimiter(stores.redis, settings.redis_prefix, lambda: stores.server_clock.now().timestamp())
-        services = _build_services(settings, stores, queue, inbox, rate_limiter)
+        live = build_live_components(settings, stores, inbox.inboxes, rate_limiter)
+        services = _build_services(settings, stores, queue, inbox, live, rate_limiter)
         stack.push_async_callback(services.receipts.close)
         stack.push_async_callback(_flush_writers, inbox, queue)
         register_gauges(inbox.committer, inbox.publisher, services.subscriptions)
-        yield _assemble(settings, stores, queue, inbox, services, rate_limiter)
+        yield _assemble(settings, stores, queue, inbox, live, services, rate_limiter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,25 +245,17 @@ def _build_inbox(settings: Settings, stores: Stores, queue: _Queue) -> _Inbox:
     return _Inbox(users, inboxes, sends, publisher, committer, *actors)
 
 
-def _build_subscriptions(settings: Settings, stores: Stores, inboxes: Inboxes) -> SubscriptionHub:
-    prefix = settings.redis_prefix
-
-    def connect(subscriptions: SubscriptionHub) -> PubSubConnection:
-        client = functools.partial(connections.pubsub_client, settings)
-        return PubSubConnection(client, stores.redis, prefix, subscriptions.on_message, subscriptions.reconcile)
-
-    return SubscriptionHub(inboxes, connect, prefix)
-
-
-def _build_user_data(settings: Settings, database: Database, queue: _Queue, inbox: _Inbox, topics: Topics) -> UserData:
+def _build_user_data(
+    settings: Settings, database: Database, queue: _Queue, inbox: _Inbox, keys: ServiceKeys, topics: Topics
+) -> UserData:
     parts, changes, sends = inbox.expansion.parts, inbox.pause.rounds.changes, inbox.sends
     return UserData(
-        database, queue.templates, topics, inbox.committer, inbox.publisher, sends, changes, parts, settings
+        database, queue.templates, keys, topics, inbox.committer, inbox.publisher, sends, changes, parts, settings
     )
 
 
 def _build_services(
-    settings: Settings, stores: Stores, queue: _Queue, inbox: _Inbox, rate_limiter: RateLimiter
+    settings: Settings, stores: Stores, queue: _Queue, inbox: _Inbox, live: LiveComponents, rate_limiter: RateLimiter
 ) -> Services:
     database, now, start = stores.database, stores.hub_clock.now, inbox.expansion.start
     scheduled, texts = ScheduledSends(database), SendTextRenderer(queue.templates, queue.tenants, inbox.users, settings)
@@ -277,7 +270,9 @@ def _build_services(
         send_texts=texts,
         inbox_actions=inbox.actions,
         inboxes=inbox.inboxes,
-        subscriptions=_build_subscriptions(settings, stores, inbox.inboxes),
+        subscriptions=live.subscriptions,
+        service_keys=live.service_keys,
+        key_revocations=live.key_revocations,
         sends=inbox.sends,
         send_counts=send_counts,
         expansion_parts=inbox.expansion.parts,
@@ -289,7 +284,7 @@ def _build_services(
         topics=topics,
         audience_counts=inbox.expansion.counts,
         template_editing=TemplateEditing(queue.templates, queue.tenants, inbox.users, settings, now),
-        user_data=_build_user_data(settings, database, queue, inbox, topics),
+        user_data=_build_user_data(settings, database, queue, inbox, live.service_keys, topics),
         deliveries=queue.deliveries,
         digests=queue.digests,
         send_cancellation=inbox.cancellation,
@@ -353,7 +348,13 @@ def _build_scheduler(settings: Settings, stores: Stores, queue: _Queue, inbox: _
 
 
 def _assemble(
-    settings: Settings, stores: Stores, queue: _Queue, inbox: _Inbox, services: Services, rate_limiter: RateLimiter
+    settings: Settings,
+    stores: Stores,
+    queue: _Queue,
+    inbox: _Inbox,
+    live: LiveComponents,
+    services: Services,
+    rate_limiter: RateLimiter,
 ) -> Components:
     real_now = stores.server_clock.now
     breakers = Breakers(stores.redis, settings.redis_prefix, settings.circuit_breaker_open_s)
@@ -361,7 +362,7 @@ def _assemble(
     return Components(
         database=stores.database,
         services=services,
-        auth=Authenticator(settings, stores.outbound_http),
+        auth=Authenticator(settings, stores.outbound_http, live.key_authenticator),
         scheduler=_build_scheduler(settings, stores, queue, inbox, services),
         count_check=CountCheck(inbox.inboxes),
         publisher=inbox.publisher,

@@ -1,6 +1,6 @@
 """The indexes of all collections."""
 
-from hub.audience import templates, tenants, topics, users
+from hub.audience import service_keys, templates, tenants, topics, users
 from hub.inbox import inbox_reader, window_counts
 from hub.platform import signed_links
 from hub.platform.connections import Indexes
@@ -20,6 +20,7 @@ def indexes(settings: Settings) -> list[Indexes]:
         users.indexes(),
         tenants.indexes(),
         templates.indexes(settings),
+        service_keys.indexes(),
         topics.indexes(),
         deliveries.indexes(),
         webhook_calls.indexes(settings),

@@ -66,7 +66,12 @@ async def serve(
         server = _Server(_uvicorn_config(hub, settings, start_again, tls), ready, hub.services.shutting_down, deadline)
         dispatchers = await build_dispatchers(hub, settings, load_channels(), stack) if with_worker else []
         tune_interpreter()
-        loops = [*hub.common_loops(), hub.services.subscriptions.run()]
+        loops = [
+            *hub.common_loops(),
+            hub.services.subscriptions.run(),
+            hub.services.key_revocations.run(),
+            hub.auth.service_keys.run(),
+        ]
         if with_worker:
             loops += hub.worker_loops()
         async with run_background(loops), run_dispatchers(dispatchers, settings.shutdown_timeout_s):

@@ -22,6 +22,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub import iso_duration
 from hub.audience import search_fields, users
+from hub.audience.service_keys import ServiceKeys
 from hub.audience.templates import ERASED_AUTHOR, Templates
 from hub.audience.topics import Topics
 from hub.inbox import idempotency_records, window_counts
@@ -62,6 +63,7 @@ class UserData:
         self,
         database: Database,
         templates: Templates,
+        service_keys: ServiceKeys,
         topics: Topics,
         committer: Committer,
         publisher: Publisher,
@@ -72,6 +74,7 @@ class UserData:
     ) -> None:
         self._database = database
         self._templates = templates
+        self._service_keys = service_keys
         self._topics = topics
         self._inbox_data = InboxUserData(database)
         self._scheduled = ScheduledSends(database)
@@ -131,10 +134,11 @@ class UserData:
         return existed
 
     async def _erase_copies(self, mailbox: str, erased_at: datetime) -> None:
-        """Erase the user from webhook calls, stored responses about the user, counts, the user as author of templates
-        and pauses, and, in development, captured messages."""
+        """Erase the user from webhook calls, stored responses about the user, counts, the user as author of templates,
+        service keys, and pauses, and, in development, captured messages."""
         tenant, user = tenant_of(mailbox), user_of(mailbox)
         await self._templates.erase_author(tenant, user)
+        await self._service_keys.erase_author(tenant, user)
         reason, replacement = paused_by(user), paused_by(ERASED_AUTHOR)
         await self._send_changes.replace_reason(tenant, reason, replacement)
         calls = webhook_calls.match_user_or_pause(mailbox, reason) | {"created_at": {"$lte": erased_at}}

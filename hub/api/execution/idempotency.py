@@ -1,6 +1,7 @@
 """The `Idempotency-Key` header, for any mutation of a service.
 
-- A key belongs to a tenant, role, and subject.
+- A key belongs to a tenant, role, and subject, and to the scopes of a service key: a stored response is not returned to
+  a caller that must not have it.
 - A send stores the key in its own transaction (see `publish`), so a send is never repeated.
 - For other mutations, the key is claimed before execution, and the response is stored afterward. A repeated request
   receives the stored response, even if a part of the mutation failed.
@@ -99,5 +100,6 @@ class IdempotentResponses:
 
 def _key_id(caller: Principal, key: str) -> str:
     """Return the stored id of a caller's key. The id is hashed because a key or a subject may name a person."""
-    parts = orjson.dumps([caller.role, caller.user, key])
+    scopes = [sorted(caller.scopes)] if caller.scopes else []
+    parts = orjson.dumps([caller.role, caller.user, key, *scopes])
     return f"{caller.tenant}/#{sha256(parts).hexdigest()}"

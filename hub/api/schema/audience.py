@@ -4,10 +4,12 @@ import strawberry
 from strawberry import ID
 
 from hub.api.context import Info
+from hub.api.schema.access import Caller, access
 from hub.api.schema.recipients import RecipientsInput, check_one_kind, is_set, to_filter
 from hub.api.schema.validation import valid_key, valid_users
 from hub.audience.audience_count import SAMPLE_IDS, AudienceCount
 from hub.errors import BadUserInput
+from hub.model import Scope
 
 
 @strawberry.type(description="The users whom a send would reach.")
@@ -26,7 +28,8 @@ class Audience:
 class AudienceQuery:
     @strawberry.field(
         description="Return how many users a send to these recipients would reach. Requires the `service` or `admin` "
-        "role."
+        "role.",
+        directives=access(Caller.SERVICE, Scope.READ),
     )
     async def audience(self, info: Info, to: RecipientsInput) -> Audience:
         context = info.context

@@ -9,10 +9,11 @@ from strawberry import ID, Parent
 
 from hub import model
 from hub.api.context import Context, Info
+from hub.api.schema.access import Caller, access
 from hub.api.schema.connections import After, Connection, First, page_fields
 from hub.api.schema.validation import FILTER_MAX, ID_MAX_CHARS, INVALID_CURSOR, valid_page_size, valid_user_id
 from hub.errors import BadUserInput, TooLarge
-from hub.model import ITEMS_SHOWN, Role, mailbox_of
+from hub.model import ITEMS_SHOWN, Role, Scope, mailbox_of
 from hub.status.deliveries import PREVIEW_COUNT_MAX, READ_CHECKED_MAX
 from hub.status.deliveries import ReplayPreview as Preview
 from hub.status.delivery_query import DeliveryQuery as DeliverySelection
@@ -314,6 +315,7 @@ class DeliveryQuery:
         graphql_type=Delivery | None,
         description="Return a delivery of the tenant, or null if the delivery does not exist. Requires the `service` "
         "or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.READ),
     )
     async def delivery(self, info: Info, id: ID) -> model.Delivery | None:
         services, tenant = info.context.services, info.context.require_service()
@@ -326,7 +328,8 @@ class DeliveryQuery:
     @strawberry.field(
         description="Return the deliveries to external providers, newest first. IN_APP deliveries and deliveries on "
         "channels that were not used are in `Notification.deliveries` and are counted in `Send.counts`. "
-        "Requires the `service` or `admin` role."
+        "Requires the `service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.READ),
     )
     async def deliveries(
         self,
@@ -340,7 +343,8 @@ class DeliveryQuery:
 
     @strawberry.field(
         description="Return the effect that `replay` would have with this filter, without sending anything. Requires "
-        "the `service` or `admin` role."
+        "the `service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.READ),
     )
     async def replay_preview(self, info: Info, filter: DeliveryFilter) -> ReplayPreview:
         context = info.context
@@ -356,7 +360,8 @@ class DeliveryMutation:
         "replayed immediately, the others in the background. FAILED deliveries are replayed. RETRYING "
         "deliveries become due immediately if they are selected by `ids` or `filter.statuses`. "
         "Deliveries whose address no longer exists or is suppressed are replayed only if they are "
-        "selected by `ids` or `filter.reasons`. Requires the `service` or `admin` role."
+        "selected by `ids` or `filter.reasons`. Requires the `service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.SEND),
     )
     async def replay(
         self,

@@ -13,11 +13,12 @@ from strawberry import ID, Parent
 
 from hub import base64url, model
 from hub.api.context import Context, Info
+from hub.api.schema.access import Caller, access
 from hub.api.schema.validation import public_url, valid_label
 from hub.audience.devices import EXCLUSIVE_KINDS, device_key
 from hub.errors import BadUserInput, NotFound, Unavailable
 from hub.ids import new_id, new_secret
-from hub.model import DeviceKind
+from hub.model import DeviceKind, Scope
 from hub.settings.value_parsers import vapid_key
 
 POINT_BYTES = 65  # an uncompressed point of P-256 (RFC 8291)
@@ -86,7 +87,8 @@ class MobileDeviceInput:
 class DeviceQuery:
     @strawberry.field(
         description="Return the public VAPID key in base64url. Pass it to `PushManager.subscribe` as "
-        "`applicationServerKey`."
+        "`applicationServerKey`.",
+        directives=access(Caller.ANYONE, Scope.READ),
     )
     async def web_push_key(self, info: Info) -> str:
         settings = info.context.services.settings
@@ -104,6 +106,7 @@ class DeviceMutation:
         graphql_type=Device,
         description="Register a browser of the caller for web push. If another user of the tenant registered this "
         "browser before, it is removed from that user.",
+        directives=access(Caller.USER),
     )
     async def register_web_push(self, info: Info, input: WebPushInput) -> model.Device:
         context = info.context
@@ -123,6 +126,7 @@ class DeviceMutation:
         graphql_type=Device,
         description="Register an app of the caller for push messages. If another user of the tenant registered this "
         "token before, it is removed from that user.",
+        directives=access(Caller.USER),
     )
     async def register_mobile_device(self, info: Info, input: MobileDeviceInput) -> model.Device:
         context = info.context
@@ -136,7 +140,8 @@ class DeviceMutation:
     @strawberry.mutation(
         description="Connect a personal webhook of the caller. The hub sends each notification on the WEBHOOK "
         "channel to this URL in a POST request that is signed according to Standard Webhooks. Connecting "
-        "the same URL again creates a new secret."
+        "the same URL again creates a new secret.",
+        directives=access(Caller.USER),
     )
     async def connect_webhook(
         self,
@@ -155,7 +160,9 @@ class DeviceMutation:
             secret=secret,
         )
 
-    @strawberry.mutation(description="Remove a device of the caller. Return true if the device existed.")
+    @strawberry.mutation(
+        description="Remove a device of the caller. Return true if the device existed.", directives=access(Caller.USER)
+    )
     async def remove_device(self, info: Info, id: ID) -> bool:
         return await info.context.services.devices.remove(info.context.mailbox, id)
 

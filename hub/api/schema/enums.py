@@ -7,9 +7,9 @@ import strawberry
 from hub import model
 
 
-def _register(enum_type: type[Enum], description: str, **values: str) -> None:
-    """Make an enum a GraphQL type. `values`: a description for each value."""
-    strawberry.enum(enum_type, description=description)
+def _register(enum_type: type[Enum], description: str, name: str | None = None, **values: str) -> None:
+    """Make an enum a GraphQL type. `values`: a description for each value. `name` defaults to that of the enum."""
+    strawberry.enum(enum_type, name=name, description=description)
     for value in enum_type.__strawberry_definition__.values:  # type: ignore[attr-defined]
         value.description = values.get(value.name)
 
@@ -135,4 +135,19 @@ _register(
     SNOOZED="Snoozed notifications.",
     ARCHIVED="Archived notifications.",
     ALL="All notifications.",
+)
+_register(
+    model.Scope,
+    "An operation that a service key may do. See the table of roles and scopes in the documentation.",
+    SEND="Send, and cancel, recall, pause, resume, resolve, and replay sends.",
+    READ="Queries and subscriptions, except `serviceKeys` and `auditLog`.",
+    EVENTS="Post events.",
+    PEOPLE="Create, change, and erase users, and change topics and subscriptions.",
+)
+_register(
+    model.KeyRole,
+    "The role of a service key.",
+    SERVICE="Back ends that send and read.",
+    ADMIN="Everything that SERVICE may do, and the configuration of the tenant.",
+    name="Role",
 )

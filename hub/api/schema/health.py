@@ -7,6 +7,8 @@ from strawberry import ID
 
 from hub import model
 from hub.api.context import Info
+from hub.api.schema.access import Caller, access
+from hub.model import Scope
 from hub.status.undelivered_counts import COUNTED_MAX
 from hub.workflows import health
 
@@ -115,7 +117,8 @@ class Health:
 class HealthQuery:
     @strawberry.field(
         description="Return the state of the running hub. `hub doctor` prints the same state. Requires the `admin` "
-        "role."
+        "role.",
+        directives=access(Caller.ADMIN, Scope.READ),
     )
     async def health(self, info: Info) -> Health:
         tenant = info.context.require_admin()
@@ -123,7 +126,8 @@ class HealthQuery:
 
     @strawberry.field(
         description="Return the number and age of the due deliveries of the caller's tenant, by channel and "
-        "priority. Requires the `service` or `admin` role."
+        "priority. Requires the `service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.READ),
     )
     async def queues(self, info: Info) -> list[QueueState]:
         tenant = info.context.require_service()
@@ -131,7 +135,8 @@ class HealthQuery:
 
     @strawberry.field(
         description="Return the configured providers. Hosts of webhook URLs that users and tenants registered are "
-        "not included. Requires the `service` or `admin` role."
+        "not included. Requires the `service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.READ),
     )
     async def providers(self, info: Info) -> list[ProviderState]:
         info.context.require_service()

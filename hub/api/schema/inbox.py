@@ -9,6 +9,7 @@ from strawberry import ID
 
 from hub import model
 from hub.api.context import Context, Info
+from hub.api.schema.access import Caller, access
 from hub.api.schema.connections import After, Connection, First, page_fields
 from hub.api.schema.notifications import Notification
 from hub.api.schema.scalars import Cursor
@@ -153,7 +154,7 @@ def to_inbox_selection(filter: InboxFilter | None) -> InboxSelection:
 
 @strawberry.type
 class InboxQuery:
-    @strawberry.field(description="Return a page of the caller's inbox, newest first.")
+    @strawberry.field(description="Return a page of the caller's inbox, newest first.", directives=access(Caller.USER))
     async def inbox(
         self,
         info: Info,
@@ -166,6 +167,7 @@ class InboxQuery:
     @strawberry.field(
         graphql_type=Notification | None,
         description="Return a notification of the caller, or null if the caller has no notification with this id.",
+        directives=access(Caller.USER),
     )
     async def notification(self, info: Info, id: ID) -> model.Notification | None:
         return await info.context.services.inboxes.get_notification(id, info.context.mailbox)
@@ -173,36 +175,47 @@ class InboxQuery:
 
 @strawberry.type
 class InboxMutation:
-    @strawberry.mutation(description="Mark notifications of the caller as seen. Unread notifications remain unread.")
+    @strawberry.mutation(
+        description="Mark notifications of the caller as seen. Unread notifications remain unread.",
+        directives=access(Caller.USER),
+    )
     async def mark_seen(self, info: Info, ids: Ids) -> InboxPayload:
         return await _mark(info.context, ids, state.seen)
 
     @strawberry.mutation(
         description="Mark notifications of the caller as read and seen. Deliveries on other channels that have not "
-        "been sent become SKIPPED with reason ALREADY_READ."
+        "been sent become SKIPPED with reason ALREADY_READ.",
+        directives=access(Caller.USER),
     )
     async def mark_read(self, info: Info, ids: Ids) -> InboxPayload:
         return await _mark(info.context, ids, state.read)
 
-    @strawberry.mutation(description="Mark notifications of the caller as unread. The notifications remain seen.")
+    @strawberry.mutation(
+        description="Mark notifications of the caller as unread. The notifications remain seen.",
+        directives=access(Caller.USER),
+    )
     async def mark_unread(self, info: Info, ids: Ids) -> InboxPayload:
         return await _mark(info.context, ids, state.unread)
 
     @strawberry.mutation(
         description="Archive notifications of the caller. Archiving ends a snooze but does not mark the "
-        "notifications as read."
+        "notifications as read.",
+        directives=access(Caller.USER),
     )
     async def archive(self, info: Info, ids: Ids) -> InboxPayload:
         return await _mark(info.context, ids, state.archived)
 
-    @strawberry.mutation(description="Move notifications of the caller from the archive to the inbox.")
+    @strawberry.mutation(
+        description="Move notifications of the caller from the archive to the inbox.", directives=access(Caller.USER)
+    )
     async def unarchive(self, info: Info, ids: Ids) -> InboxPayload:
         return await _mark(info.context, ids, state.unarchived)
 
     @strawberry.mutation(
         description="Hide notifications of the caller until a specified time. At that time, the notifications return "
         "to the top of the inbox as unread and unseen. Archived notifications are removed from the "
-        "archive."
+        "archive.",
+        directives=access(Caller.USER),
     )
     async def snooze(
         self,
@@ -221,35 +234,40 @@ class InboxMutation:
 
     @strawberry.mutation(
         description="End the snooze of notifications of the caller. The notifications return to the top of the inbox "
-        "and otherwise do not change."
+        "and otherwise do not change.",
+        directives=access(Caller.USER),
     )
     async def unsnooze(self, info: Info, ids: Ids) -> InboxPayload:
         return await _mark(info.context, ids, state.unsnoozed)
 
     @strawberry.mutation(
         description="Acknowledge notifications of the caller that were sent with `requireAck`. Acknowledged "
-        "notifications are also marked as read."
+        "notifications are also marked as read.",
+        directives=access(Caller.USER),
     )
     async def acknowledge(self, info: Info, ids: Ids) -> InboxPayload:
         return await _mark(info.context, ids, state.acknowledged)
 
     @strawberry.mutation(
         description="Mark all notifications of the caller that match the filter as seen. The operation returns when "
-        "all notifications are marked."
+        "all notifications are marked.",
+        directives=access(Caller.USER),
     )
     async def mark_all_seen(self, info: Info, filter: OptionalFilter = None) -> InboxPayload:
         return await _mark_all(info.context, filter, state.seen)
 
     @strawberry.mutation(
         description="Mark all notifications of the caller that match the filter as read. The operation returns when "
-        "all notifications are marked."
+        "all notifications are marked.",
+        directives=access(Caller.USER),
     )
     async def mark_all_read(self, info: Info, filter: OptionalFilter = None) -> InboxPayload:
         return await _mark_all(info.context, filter, state.read)
 
     @strawberry.mutation(
         description="Archive all notifications of the caller that match the filter. The operation returns when all "
-        "notifications are archived."
+        "notifications are archived.",
+        directives=access(Caller.USER),
     )
     async def archive_all(self, info: Info, filter: OptionalFilter = None) -> InboxPayload:
         return await _mark_all(info.context, filter, state.archived)

@@ -7,6 +7,7 @@ import strawberry
 
 from hub import model
 from hub.api.context import Info
+from hub.api.schema.access import Caller, access
 from hub.api.schema.notifications import Notification
 from hub.api.schema.scalars import Cursor
 from hub.errors import NotFound
@@ -87,7 +88,8 @@ class InboxStream:
 class InboxSubscription:
     @strawberry.subscription(
         description="Subscribe to changes to the caller's inbox. With `after`, the subscription first returns each "
-        "notification that changed since that position, once and in its latest state."
+        "notification that changed since that position, once and in its latest state.",
+        directives=access(Caller.USER),
     )
     async def inbox(
         self,

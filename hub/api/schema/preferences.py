@@ -12,6 +12,7 @@ from strawberry import Parent
 
 from hub import model
 from hub.api.context import Context, Info
+from hub.api.schema.access import Caller, access
 from hub.api.schema.quiet_hours import (
     DAILY_LIMIT_MAX,
     DO_NOT_DISTURB_MAX,
@@ -232,7 +233,9 @@ class PreferencesInput:
 
 @strawberry.type
 class PreferencesQuery:
-    @strawberry.field(graphql_type=Preferences, description="Return the caller's preferences.")
+    @strawberry.field(
+        graphql_type=Preferences, description="Return the caller's preferences.", directives=access(Caller.USER)
+    )
     async def preferences(self, info: Info) -> preference_rules.Matrix:
         context = info.context
         user = await context.services.users.get(context.mailbox)
@@ -242,7 +245,9 @@ class PreferencesQuery:
 @strawberry.type
 class PreferencesMutation:
     @strawberry.mutation(
-        graphql_type=Preferences, description="Change the caller's preferences. Return all preferences."
+        graphql_type=Preferences,
+        description="Change the caller's preferences. Return all preferences.",
+        directives=access(Caller.USER),
     )
     async def update_preferences(self, info: Info, input: PreferencesInput) -> preference_rules.Matrix:
         context = info.context

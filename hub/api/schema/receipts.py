@@ -10,8 +10,10 @@ from strawberry import ID
 
 from hub import model
 from hub.api.context import Info
+from hub.api.schema.access import Caller, access
 from hub.api.schema.scalars import Cursor
 from hub.errors import NotFound
+from hub.model import Scope
 
 
 @strawberry.type(
@@ -44,7 +46,8 @@ class Receipt:
 class ReceiptSubscription:
     @strawberry.subscription(
         description="Subscribe to receipts: all receipts of one send, or the receipts of the tenant from now on. "
-        "Requires the `service` or `admin` role."
+        "Requires the `service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.READ),
     )
     async def receipts(
         self,

@@ -1,11 +1,12 @@
 """The GraphQL schema. The root fields are defined in one module per domain.
 
-Each root field checks the role, converts the input, and calls one workflow or reader.
+Each root field has an access rule (`access.py`), converts the input, and calls one workflow or reader.
 """
 
 import strawberry
 from graphql import GraphQLInputObjectType
 
+from hub.api.schema.access import check_rules
 from hub.api.schema.audience import AudienceQuery
 from hub.api.schema.deliveries import DeliveryMutation, DeliveryQuery
 from hub.api.schema.devices import DeviceMutation, DeviceQuery
@@ -15,7 +16,9 @@ from hub.api.schema.inbox_stream import InboxSubscription
 from hub.api.schema.preferences import PreferencesMutation, PreferencesQuery
 from hub.api.schema.receipts import ReceiptSubscription
 from hub.api.schema.scalars import CONFIG
-from hub.api.schema.sends import SendMutation, SendQuery, SendSubscription
+from hub.api.schema.send_subscription import SendSubscription
+from hub.api.schema.sends import SendMutation, SendQuery
+from hub.api.schema.service_keys import ServiceKeyMutation, ServiceKeyQuery
 from hub.api.schema.simulation import SimulationQuery
 from hub.api.schema.suppressions import SuppressionMutation, SuppressionQuery
 from hub.api.schema.templates import TemplateMutation, TemplateQuery
@@ -42,6 +45,7 @@ class Query(
     WebhookQuery,
     SuppressionQuery,
     HealthQuery,
+    ServiceKeyQuery,
 ):
     pass
 
@@ -60,6 +64,7 @@ class Mutation(
     TopicMutation,
     WebhookMutation,
     SuppressionMutation,
+    ServiceKeyMutation,
 ):
     pass
 
@@ -70,7 +75,9 @@ class Subscription(InboxSubscription, ReceiptSubscription, SendSubscription):
 
 
 def make_schema() -> strawberry.Schema:
+    """Return the schema. Raise TypeError if a root field has no access rule."""
     schema = strawberry.Schema(Query, Mutation, Subscription, config=CONFIG)
+    check_rules(schema._schema)
     recipients = schema._schema.type_map["RecipientsInput"]
     assert isinstance(recipients, GraphQLInputObjectType)
     del recipients.out_type  # Strawberry's check, whose error has no field

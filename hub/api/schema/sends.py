@@ -1,7 +1,5 @@
 """Sends: status, counts, and the mutations that send, cancel, recall, pause, and resume."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from datetime import datetime
 from typing import Annotated
 
@@ -10,6 +8,7 @@ from strawberry import ID, Parent
 
 from hub import model
 from hub.api.context import Context, Info
+from hub.api.schema.access import Caller, access
 from hub.api.schema.connections import After, Connection, First, sliced_page_fields
 from hub.api.schema.deliveries import DEFAULT_PAGE_SIZE as DELIVERIES_PAGE_SIZE
 from hub.api.schema.deliveries import Delivery, OptionalDeliveryFilter, delivery_page, to_delivery_selection
@@ -33,6 +32,7 @@ from hub.api.schema.validation import (
     valid_users,
 )
 from hub.errors import HubError, TooLarge
+from hub.model import Scope
 from hub.status.send_counts import LARGE_MAX_AGE_S, MAX_AGE_S
 from hub.status.send_counts import LARGE_SEND_MIN_RECIPIENTS as LARGE
 from hub.status.send_counts import SMALL_SEND_MAX_RECIPIENTS as SMALL
@@ -168,12 +168,14 @@ class Send:
         resolver=_notifications,
         description="The notifications of the send, oldest first, including notifications that were removed from "
         "inboxes.",
+        directives=access(Caller.ANYONE, Scope.READ),
     )
     deliveries: Connection[Delivery] = strawberry.field(
         resolver=_deliveries,
         description="The deliveries of the send to external providers, newest first. IN_APP deliveries and "
         "deliveries on channels that were not used are in `notifications(hidden: true) { nodes { "
         "deliveries { channel status reason } } }`.",
+        directives=access(Caller.ANYONE, Scope.READ),
     )
 
 
@@ -196,12 +198,14 @@ class SendQuery:
     @strawberry.field(
         graphql_type=Send | None,
         description="Return a send, or null if the send does not exist. Requires the `service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.READ),
     )
     async def send(self, info: Info, id: ID) -> model.Send | None:
         return await info.context.services.sends.get(info.context.require_service(), id)
 
     @strawberry.field(
-        description="Return the sends of the tenant, newest first. Requires the `service` or `admin` role."
+        description="Return the sends of the tenant, newest first. Requires the `service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.READ),
     )
     async def sends(
         self,
@@ -243,7 +247,8 @@ class SendMutation:
         description="Send a notification. The operation returns when the send is stored durably. If it fails with "
         "UNAVAILABLE, the send may have been stored: retry with the same idempotency key. A send to everyone or "
         "to a topic or filter is EXPANDING when the operation returns, and workers expand it. Requires the "
-        "`service` or `admin` role."
+        "`service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.SEND),
     )
     async def send(self, info: Info, input: SendInput) -> SendPayload:
         context = info.context
@@ -254,7 +259,8 @@ class SendMutation:
     @strawberry.mutation(
         description="Execute several sends. Return the results in the order of the inputs. The result of a failed "
         "send is null, and `errors` contains an error whose path ends with the index of the send. "
-        "Requires the `service` or `admin` role."
+        "Requires the `service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.SEND),
     )
     async def send_many(
         self,
@@ -305,6 +311,7 @@ class SendMutation:
         description="Cancel the deliveries of a send that have not been sent. The notifications remain in the "
         f"inboxes. After the first {ROUND_SIZE:,} deliveries, the rest follows in the background: see "
         "`Send.remaining`. Requires the `service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.SEND),
     )
     async def cancel_send(self, info: Info, id: ID) -> model.Send:
         return await info.context.services.send_cancellation.cancel(info.context.require_service(), id)
@@ -315,6 +322,7 @@ class SendMutation:
         f"all inboxes. Subscribed clients receive the removal immediately. After the first {ROUND_SIZE:,} deliveries "
         "and notifications, the rest follows in the background: see `Send.remaining`. Requires the `service` or "
         "`admin` role.",
+        directives=access(Caller.SERVICE, Scope.SEND),
     )
     async def recall_send(self, info: Info, id: ID) -> model.Send:
         return await info.context.services.send_cancellation.recall(info.context.require_service(), id)
@@ -324,6 +332,7 @@ class SendMutation:
         description="Pause a send: no call that has not started is made, including steps and items of digests, and a "
         "scheduled send is not published. The notifications remain in the inboxes. Fails with CONFLICT if the send "
         "has ended. Requires the `service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.SEND),
     )
     async def pause_send(self, info: Info, id: ID) -> model.Send:
         caller = info.context.caller
@@ -335,6 +344,7 @@ class SendMutation:
         description="Continue a paused send in the status that it had. Each held delivery is decided again. After the "
         f"first {ROUND_SIZE:,} deliveries, the rest follows in the background: see `Send.remaining`. Fails with "
         "CONFLICT if the send has ended. Requires the `service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.SEND),
     )
     async def resume_send(self, info: Info, id: ID) -> model.Send:
         return await info.context.services.send_pause.resume(info.context.require_service(), id)
@@ -343,7 +353,8 @@ class SendMutation:
         description="Remove the notifications with a collapse key from inboxes, because their subject is settled, and "
         "cancel their deliveries that have not been sent. Return the number of notifications. Up to "
         f"{RESOLVED_AT_ONCE:,} are removed before the call returns, and the rest in the background. Requires the "
-        "`service` or `admin` role."
+        "`service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.SEND),
     )
     async def resolve(
         self,
@@ -362,26 +373,6 @@ class SendMutation:
         services = context.services
         named = None if users is None else valid_users(users, services.settings, "users")
         return await services.resolve.resolve(tenant, valid_key(collapse_key, "collapseKey"), named)
-
-
-@strawberry.type
-class SendSubscription:
-    @strawberry.subscription(
-        graphql_type=AsyncGenerator[Send, None],
-        description="Subscribe to a send: its state now and after each change, at most once a second. A slow client "
-        "gets only the newest state. The subscription ends when no delivery of the send waits any longer: the last "
-        "event has the final counts. Before, the counts of a large send may be some seconds old (`Send.countedAt`). "
-        "Requires the `service` or `admin` role.",
-    )
-    async def send(
-        self, info: Info, id: Annotated[ID, strawberry.argument(description="The id of the send.")]
-    ) -> AsyncGenerator[model.Send, None]:
-        context = info.context
-        tenant = context.require_service()
-        async with aclosing(context.services.watched_sends.watch(tenant, id)) as states:
-            async for state in states:
-                context.watched_send = state
-                yield state.send
 
 
 def _to_request(

@@ -11,6 +11,7 @@ from strawberry import ID
 
 from hub import markdown, model
 from hub.api.context import Info, Services
+from hub.api.schema.access import Caller, access
 from hub.api.schema.send_input import SendInput, to_send_request
 from hub.api.schema.simulated_digests import load_digests
 from hub.api.schema.validation import valid_page_size
@@ -23,7 +24,7 @@ from hub.decide.templates import TemplateError
 from hub.decide.throttle import throttled
 from hub.ids import new_id
 from hub.inbox.window_counts import empty_count, throttle_id
-from hub.model import DeliveryStatus, Reason, mailbox_of, user_of
+from hub.model import DeliveryStatus, Reason, Scope, mailbox_of, user_of
 from hub.workflows.send_request import SendRequest
 from hub.workflows.send_texts import RenderTime, SendTexts
 
@@ -66,7 +67,8 @@ class Simulation:
 class SimulationQuery:
     @strawberry.field(
         description="Return the decisions of a send for each recipient, without storing or sending anything. "
-        "Requires the `service` or `admin` role."
+        "Requires the `service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.READ),
     )
     async def simulate(
         self,

@@ -8,10 +8,11 @@ from strawberry import ID
 
 from hub import base64url
 from hub.api.context import Info
+from hub.api.schema.access import Caller, access
 from hub.api.schema.connections import After, Connection, First, sliced_page_fields
 from hub.api.schema.validation import INVALID_CURSOR, valid_page_size, valid_user_id
 from hub.errors import BadUserInput
-from hub.model import mailbox_of
+from hub.model import Scope, mailbox_of
 
 DEFAULT_PAGE_SIZE = 50
 
@@ -35,7 +36,8 @@ class Suppression:
 class SuppressionQuery:
     @strawberry.field(
         description="Return the suppressed email addresses of the tenant, sorted by user and address. Requires the "
-        "`admin` role."
+        "`admin` role.",
+        directives=access(Caller.ADMIN, Scope.READ),
     )
     async def suppressions(
         self, info: Info, first: First = DEFAULT_PAGE_SIZE, after: After = None
@@ -57,7 +59,8 @@ class SuppressionMutation:
     @strawberry.mutation(
         description="Lift the suppression of an email address, so later emails are sent to this address again. "
         "Return true if the address was suppressed. SKIPPED deliveries remain SKIPPED. FAILED deliveries "
-        "can be replayed by id or by `filter.reasons`. Requires the `admin` role."
+        "can be replayed by id or by `filter.reasons`. Requires the `admin` role.",
+        directives=access(Caller.ADMIN, Scope.PEOPLE),
     )
     async def lift_suppression(
         self,

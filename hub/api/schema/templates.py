@@ -11,6 +11,7 @@ from strawberry.types.nodes import SelectedField
 
 from hub import model
 from hub.api.context import Context, Info
+from hub.api.schema.access import Caller, access
 from hub.api.schema.notifications import Action
 from hub.api.schema.scalars import JSON
 from hub.api.schema.send_input import ACTIONS_MAX, ActionInput, TemplateRefInput
@@ -21,7 +22,7 @@ from hub.decide.templates.lookup import canonical_locale
 from hub.decide.templates.parts import WITHOUT_TITLE
 from hub.decide.templates.parts import Rendered as RenderedTexts
 from hub.errors import BadUserInput
-from hub.model import DEFAULT_LOCALE
+from hub.model import DEFAULT_LOCALE, Scope
 from hub.settings import Settings
 from hub.unicode_text import is_blank
 
@@ -160,6 +161,7 @@ class TemplateQuery:
         graphql_type=list[Template],
         description=f"Return the current templates, at most {TENANT_MAX_TEMPLATES:,}, ordered by key, locale and "
         "channel. Requires the `service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.READ),
     )
     async def templates(
         self,
@@ -177,6 +179,7 @@ class TemplateQuery:
         graphql_type=Template | None,
         description="Return the texts of exactly this key, locale and channel, or null if there are none. Requires "
         "the `service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.READ),
     )
     async def template(
         self,
@@ -200,6 +203,7 @@ class TemplateQuery:
         graphql_type=Rendered,
         description="Render a template as a recipient would get it. Nothing is stored or sent. Requires the `service` "
         "or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.READ),
     )
     async def render_template(
         self,
@@ -254,6 +258,7 @@ class TemplateMutation:
         graphql_type=Template,
         description="Create or replace the texts of a template for one locale and channel. Nothing is stored if a "
         "text is not valid, or if it cannot be rendered with `sample`. Requires the `admin` role.",
+        directives=access(Caller.ADMIN),
     )
     async def upsert_template(self, info: Info, input: TemplateInput) -> model.Template:
         context = info.context
@@ -266,6 +271,7 @@ class TemplateMutation:
     @strawberry.mutation(
         graphql_type=Template,
         description="Create a version of a template with the texts of an earlier version. Requires the `admin` role.",
+        directives=access(Caller.ADMIN),
     )
     async def revert_template(
         self,
@@ -285,7 +291,8 @@ class TemplateMutation:
 
     @strawberry.mutation(
         description="Delete texts of a template. Return the number of deleted texts. Earlier versions are stored for "
-        "`HUB_TEMPLATE_DAYS` (default 400). Requires the `admin` role."
+        "`HUB_TEMPLATE_DAYS` (default 400). Requires the `admin` role.",
+        directives=access(Caller.ADMIN),
     )
     async def delete_template(
         self,

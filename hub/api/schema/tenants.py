@@ -11,6 +11,7 @@ from strawberry import ID, Parent
 
 from hub import model
 from hub.api.context import Info
+from hub.api.schema.access import Caller, access
 from hub.api.schema.preferences import Category, Preferences, PreferencesInput, preference_changes
 from hub.api.schema.scalars import Duration
 from hub.api.schema.send_input import DIGEST_MAX_DAYS, DIGEST_MIN_S, valid_digest_window
@@ -26,7 +27,7 @@ from hub.api.schema.validation import (
 )
 from hub.audience import preference_matrix as preference_rules
 from hub.errors import BadUserInput
-from hub.model import DEFAULT_LOCALE, DEFAULT_TIMEZONE, NO_PREFERENCES
+from hub.model import DEFAULT_LOCALE, DEFAULT_TIMEZONE, NO_PREFERENCES, Scope
 
 COLOR = re.compile("#[0-9a-fA-F]{6}")
 
@@ -132,12 +133,17 @@ class TenantQuery:
         graphql_type=list[Category],
         description="Return the categories of the tenant in the order of creation. Users can read the categories in "
         "`preferences`. Requires the `service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.READ),
     )
     async def categories(self, info: Info) -> list[model.Category]:
         context = info.context
         return list((await context.services.tenants.get(context.require_service())).categories)
 
-    @strawberry.field(graphql_type=Tenant, description="Return the caller's tenant. Requires the `admin` role.")
+    @strawberry.field(
+        graphql_type=Tenant,
+        description="Return the caller's tenant. Requires the `admin` role.",
+        directives=access(Caller.ADMIN, Scope.READ),
+    )
     async def tenant(self, info: Info) -> model.Tenant:
         context = info.context
         return await context.services.tenants.get(context.require_admin())
@@ -149,6 +155,7 @@ class TenantMutation:
         graphql_type=Category,
         description="Create or replace a category. The input replaces the whole category: a field that you omit "
         "returns to its default. Requires the `admin` role.",
+        directives=access(Caller.ADMIN),
     )
     async def upsert_category(
         self,
@@ -167,7 +174,11 @@ class TenantMutation:
             await services.retention.apply_to_earlier(tenant, category.key, category.retention_s)
         return category
 
-    @strawberry.mutation(graphql_type=Tenant, description="Change the caller's tenant. Requires the `admin` role.")
+    @strawberry.mutation(
+        graphql_type=Tenant,
+        description="Change the caller's tenant. Requires the `admin` role.",
+        directives=access(Caller.ADMIN),
+    )
     async def update_tenant(self, info: Info, input: TenantInput) -> model.Tenant:
         context = info.context
         id = context.require_admin()

@@ -8,6 +8,7 @@ from strawberry import ID, Parent
 
 from hub import base64url, model
 from hub.api.context import Info
+from hub.api.schema.access import Caller, access
 from hub.api.schema.connections import After, Connection, First, sliced_page_fields
 from hub.api.schema.validation import (
     DESCRIPTION_MAX_CHARS,
@@ -21,7 +22,7 @@ from hub.api.schema.validation import (
 )
 from hub.audience.topics import KEYS_SHOWN_MAX
 from hub.errors import BadUserInput
-from hub.model import Role, mailbox_of, topic_id
+from hub.model import Role, Scope, mailbox_of, topic_id
 from hub.unicode_text import is_single_line
 
 DEFAULT_PAGE_SIZE = 50
@@ -104,7 +105,8 @@ async def user_subscriptions(
 @strawberry.type
 class TopicQuery:
     @strawberry.field(
-        description="Return the topics of the tenant, sorted by key. Requires the `service` or `admin` role."
+        description="Return the topics of the tenant, sorted by key. Requires the `service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.READ),
     )
     async def topics(
         self,
@@ -141,6 +143,7 @@ class TopicMutation:
         graphql_type=TopicSubscription,
         description="Leave a visible topic. A later subscription by the tenant does not bring the caller back, unless "
         "it is forced. Requires the token of a user.",
+        directives=access(Caller.USER),
     )
     async def leave_topic(self, info: Info, topic: TopicKey) -> TopicSubscription:
         return TopicSubscription.of(*await info.context.services.topics.leave(*_subscription(info, topic)))
@@ -148,12 +151,15 @@ class TopicMutation:
     @strawberry.mutation(
         graphql_type=TopicSubscription,
         description="Come back to a visible topic that the caller left. Requires the token of a user.",
+        directives=access(Caller.USER),
     )
     async def rejoin_topic(self, info: Info, topic: TopicKey) -> TopicSubscription:
         return TopicSubscription.of(*await info.context.services.topics.rejoin(*_subscription(info, topic)))
 
     @strawberry.mutation(
-        graphql_type=Topic, description="Create or replace a topic. Requires the `service` or `admin` role."
+        graphql_type=Topic,
+        description="Create or replace a topic. Requires the `service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.PEOPLE),
     )
     async def upsert_topic(self, info: Info, input: TopicInput) -> model.Topic:
         tenant = info.context.require_service()
@@ -168,7 +174,8 @@ class TopicMutation:
     @strawberry.mutation(
         description="Subscribe users to a topic. Users who do not exist are created. A topic that does not exist is "
         "created: invisible, and with its key as name. Return how many of the users were not subscribed before. "
-        "Requires the `service` or `admin` role."
+        "Requires the `service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.PEOPLE),
     )
     async def subscribe_to_topic(
         self,
@@ -190,7 +197,8 @@ class TopicMutation:
 
     @strawberry.mutation(
         description="Unsubscribe users from a topic. If a user left the topic, this is still remembered. Return how "
-        "many of the users were subscribed. Requires the `service` or `admin` role."
+        "many of the users were subscribed. Requires the `service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.PEOPLE),
     )
     async def unsubscribe_from_topic(
         self,

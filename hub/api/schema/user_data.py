@@ -4,10 +4,11 @@ import strawberry
 from strawberry import ID
 
 from hub.api.context import Info
+from hub.api.schema.access import Caller, access
 from hub.api.schema.scalars import JSON
 from hub.api.schema.validation import valid_user_id
 from hub.errors import NotFound
-from hub.model import mailbox_of
+from hub.model import Scope, mailbox_of
 
 
 @strawberry.type
@@ -15,7 +16,8 @@ class UserDataMutation:
     @strawberry.mutation(
         description="Return all stored data of a user, newest first. In the result, `complete` is false if the "
         "export reached the limit of `HUB_EXPORT_MAX_ITEMS` (default 100,000) notifications, deliveries, "
-        "receipts, or webhook calls. Requires the `admin` role."
+        "receipts, or webhook calls. Requires the `admin` role.",
+        directives=access(Caller.ADMIN),
     )
     async def export_user(self, info: Info, id: ID) -> JSON:
         context = info.context
@@ -28,7 +30,8 @@ class UserDataMutation:
     @strawberry.mutation(
         description="Erase a user: profile, devices, preferences, topics, inbox, deliveries, and receipts. The counts "
         "of sends are kept. Return true if the user existed. If the operation fails, call it again to continue. "
-        "Requires the `admin` role."
+        "Requires the `admin` role.",
+        directives=access(Caller.ADMIN, Scope.PEOPLE),
     )
     async def delete_user(self, info: Info, id: ID) -> bool:
         context = info.context

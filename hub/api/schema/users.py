@@ -10,6 +10,7 @@ from strawberry import ID, Parent
 
 from hub import base64url, model
 from hub.api.context import Info
+from hub.api.schema.access import Caller, access
 from hub.api.schema.connections import After, Connection, First, page_fields
 from hub.api.schema.devices import Device
 from hub.api.schema.inbox import DEFAULT_PAGE_SIZE, NotificationConnection, OptionalFilter, inbox_page
@@ -32,7 +33,7 @@ from hub.audience.topics import KEYS_SHOWN_MAX, SEARCHED_MAX
 from hub.audience.users import ProfileUpdate
 from hub.email_address import InvalidEmailAddress, envelope_address
 from hub.errors import BadUserInput, TooLarge, Unavailable
-from hub.model import mailbox_of, topic_id
+from hub.model import Scope, mailbox_of, topic_id
 from hub.settings import Settings
 from hub.unicode_text import is_identifier
 
@@ -106,7 +107,9 @@ class User:
         description="The user's preferences, merged with the defaults of the tenant.",
     )
     inbox: NotificationConnection = strawberry.field(
-        resolver=_inbox, description="A page of the user's inbox, newest first."
+        resolver=_inbox,
+        description="A page of the user's inbox, newest first.",
+        directives=access(Caller.ANYONE, Scope.READ),
     )
 
 
@@ -164,7 +167,11 @@ def to_profile(user: UserInput, tenant: str, settings: Settings, field: str) -> 
 
 @strawberry.type
 class UserQuery:
-    @strawberry.field(graphql_type=User, description="Return the calling user. The user is created on first use.")
+    @strawberry.field(
+        graphql_type=User,
+        description="Return the calling user. The user is created on first use.",
+        directives=access(Caller.USER),
+    )
     async def me(self, info: Info) -> model.User:
         context = info.context
         user = await context.services.users.get(context.mailbox)
@@ -178,6 +185,7 @@ class UserQuery:
     @strawberry.field(
         graphql_type=User | None,
         description="Return a user, or null if the user does not exist. Requires the `service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.READ),
     )
     async def user(self, info: Info, id: ID) -> model.User | None:
         tenant = info.context.require_service()
@@ -186,7 +194,8 @@ class UserQuery:
     @strawberry.field(
         description="Return the users of the tenant, sorted by id. With `search` and `topic`, a page is the result of "
         f"examining up to {SEARCHED_MAX:,} users: it may contain fewer users than `first`, or none, although "
-        "`hasNextPage` is true. Requires the `service` or `admin` role."
+        "`hasNextPage` is true. Requires the `service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.READ),
     )
     async def users(
         self,
@@ -245,6 +254,7 @@ class UserMutation:
         graphql_type=list[User],
         description="Create or change users. Return the users in the order of the input. Requires the `service` or "
         "`admin` role.",
+        directives=access(Caller.SERVICE, Scope.PEOPLE),
     )
     async def upsert_users(
         self,

@@ -10,10 +10,12 @@ from strawberry import ID, Parent
 
 from hub import model
 from hub.api.context import Info
+from hub.api.schema.access import Caller, access
 from hub.api.schema.connections import After, Connection, First, sliced_page_fields
 from hub.api.schema.deliveries import Attempt
 from hub.api.schema.validation import INVALID_CURSOR, public_url, valid_ids, valid_page_size
 from hub.errors import BadUserInput
+from hub.model import Scope
 from hub.webhooks.events import EVENTS, SEND_EXPANDED
 
 DEFAULT_PAGE_SIZE = 50
@@ -108,6 +110,7 @@ class WebhookQuery:
     @strawberry.field(
         graphql_type=list[WebhookEndpoint],
         description="Return the webhook endpoints of the tenant in the order of creation. Requires the `admin` role.",
+        directives=access(Caller.ADMIN, Scope.READ),
     )
     async def webhooks(self, info: Info) -> list[model.WebhookEndpoint]:
         return await info.context.services.webhook_endpoints.list_all(info.context.require_admin())
@@ -115,7 +118,9 @@ class WebhookQuery:
 
 @strawberry.type
 class WebhookMutation:
-    @strawberry.mutation(description="Create a webhook endpoint. Requires the `admin` role.")
+    @strawberry.mutation(
+        description="Create a webhook endpoint. Requires the `admin` role.", directives=access(Caller.ADMIN)
+    )
     async def create_webhook(self, info: Info, input: WebhookInput) -> WebhookSecretPayload:
         context = info.context
         tenant = context.require_admin()
@@ -127,6 +132,7 @@ class WebhookMutation:
         graphql_type=WebhookEndpoint,
         description="Change a webhook endpoint. An omitted argument keeps its value. Enabling the endpoint or "
         "changing its URL clears its failures. Requires the `admin` role.",
+        directives=access(Caller.ADMIN),
     )
     async def update_webhook(
         self,
@@ -152,14 +158,16 @@ class WebhookMutation:
 
     @strawberry.mutation(
         description="Create a new secret for a webhook endpoint. For one day, calls are also signed with the "
-        "previous secret. Requires the `admin` role."
+        "previous secret. Requires the `admin` role.",
+        directives=access(Caller.ADMIN),
     )
     async def rotate_webhook_secret(self, info: Info, id: ID) -> WebhookSecretPayload:
         context = info.context
         return WebhookSecretPayload.of(await context.services.webhook_endpoints.rotate(context.require_admin(), id))
 
     @strawberry.mutation(
-        description="Delete a webhook endpoint. Return true if the endpoint existed. Requires the `admin` role."
+        description="Delete a webhook endpoint. Return true if the endpoint existed. Requires the `admin` role.",
+        directives=access(Caller.ADMIN),
     )
     async def delete_webhook(self, info: Info, id: ID) -> bool:
         context = info.context
@@ -167,7 +175,8 @@ class WebhookMutation:
 
     @strawberry.mutation(
         description="Send FAILED calls to enabled webhook endpoints again. Return the number of calls. Requires the "
-        "`admin` role."
+        "`admin` role.",
+        directives=access(Caller.ADMIN),
     )
     async def replay_webhook_calls(
         self,

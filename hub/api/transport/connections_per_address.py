@@ -7,8 +7,7 @@ uvicorn trusts 127.0.0.1 by default and accepts any text as an address.
 """
 
 from collections.abc import Awaitable, Iterable
-from contextlib import suppress
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address
 
 import orjson
 import structlog
@@ -16,13 +15,12 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from hub.api.client_address import address_limit_key, parse_address
 from hub.api.errors import to_graphql_error
 from hub.api.transport.keyed_limiter import RETRY_AFTER_S, KeyedLimiter
 from hub.errors import RateLimited
 from hub.platform import metrics
 from hub.settings import Settings
-
-IPV6_PREFIX_BITS = 64  # all IPv6 addresses with the same prefix usually belong to one client
 
 log = structlog.get_logger(__name__)
 
@@ -42,11 +40,11 @@ class ClientAddresses:
 
     def is_proxy(self, address: str) -> bool:
         """Return True if the forwarding headers from this address are trusted."""
-        return bool(self._trusted) and self._trusts(_parse_address(address))
+        return bool(self._trusted) and self._trusts(parse_address(address))
 
     def acquire(self, address: str) -> str | None:
         """Count one connection. Return the key to pass to `release`, or None if the limit is reached."""
-        key = _rate_limit_key(address)
+        key = address_limit_key(address)
         if self._connections.acquire(key):
             return key
         metrics.connections_refused.inc()
@@ -65,7 +63,7 @@ class ClientAddresses:
         Earlier addresses are not trusted because a client can send any header."""
         nearest = None
         for part in reversed(",".join(forwarded_for).split(",")):
-            address = _parse_address(part)
+            address = parse_address(part)
             if address is None:
                 break
             nearest = str(address)
@@ -106,21 +104,3 @@ def proxy_headers(app: ASGIApp, addresses: ClientAddresses) -> ASGIApp:
             addresses.release(key)
 
     return dispatch
-
-
-def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """Parse an address from a proxy header, with or without a port. Return None if it is not an IP address."""
-    host = text.strip()
-    if host.startswith("["):
-        host = host[1:].partition("]")[0]
-    elif host.count(":") == 1:
-        host = host.partition(":")[0]
-    with suppress(ValueError):
-        address = ip_address(host.partition("%")[0])
-        return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
-    return None
-
-
-def _rate_limit_key(address: str) -> str:
-    parsed = _parse_address(address)
-    return str(ip_network((parsed, IPV6_PREFIX_BITS), strict=False)) if isinstance(parsed, IPv6Address) else str(parsed)

@@ -118,7 +118,7 @@ class GraphQLOverHTTP:
         """Authenticate, limit, read, prepare, and execute one request."""
         telemetry, headers = exchange.telemetry, exchange.headers
         try:
-            caller = await self._auth.authenticate(headers.get("authorization"))
+            caller = await self._auth.authenticate(headers.get("authorization"), exchange.scope.get("client"))
             telemetry.set_principal(caller)
             limits = self._services.rate_limits.check(caller)
             if limited := to_error(limits):
@@ -126,6 +126,8 @@ class GraphQLOverHTTP:
             request, body_bytes = await self._read(exchange)
             key = valid_idempotency_key(headers.get("idempotency-key"), "Idempotency-Key")
             operation = await self._engine.prepare(request, telemetry.request_id)
+        except RateLimited as error:
+            return exchange.error(error, {"retry-after": str(math.ceil(error.retry_after_s))})
         except HubError as error:
             return exchange.error(error, ERROR_HEADERS.get(type(error)))
         except ClientDisconnect:
@@ -195,8 +197,9 @@ class GraphQLOverHTTP:
         if mailbox and not self._sockets.acquire(mailbox):
             message = "Too many open sockets and streams for this user (HUB_USER_MAX_CONNECTIONS)."
             return exchange.error(RateLimited(message, RETRY_AFTER_S), {"retry-after": f"{RETRY_AFTER_S:.0f}"})
-        results = self._subscription_results(operation, context, exchange.telemetry)
-        stream = _event_stream(results, self._services.shutting_down, caller.expires_at)
+        revoked = asyncio.Event()
+        results = self._subscription_results(operation, context, exchange.telemetry, revoked)
+        stream = _event_stream(results, self._services.shutting_down, caller.expires_at, revoked)
         return _LimitedStream(stream, self._sockets, mailbox) if mailbox else stream
 
     async def _execute(
@@ -212,11 +215,20 @@ class GraphQLOverHTTP:
             return exchange.json({"errors": [to_graphql_error(error, context.request_id)]}, status)
         if exchange.accept == EVENTS:
             exchange.telemetry.finish(response)
-            return _event_stream(_single_result(response), self._services.shutting_down, math.inf)
+            return _event_stream(_single_result(response), self._services.shutting_down)
         status = 200 if "data" in response else exchange.not_executed_status
         return exchange.json(response, status, rate_limit_headers(limits))
 
     async def _subscription_results(
+        self, operation: Operation, context: Context, telemetry: OperationTelemetry, revoked: asyncio.Event
+    ) -> AsyncGenerator[GraphQLResponse, None]:
+        """Yield the responses of a subscription. Set `revoked` if the caller's service key is revoked meanwhile."""
+        with self._auth.service_keys.on_end(context.caller, revoked.set):
+            async with aclosing(self._results(operation, context, telemetry)) as results:
+                async for result in results:
+                    yield result
+
+    async def _results(
         self, operation: Operation, context: Context, telemetry: OperationTelemetry
     ) -> AsyncGenerator[GraphQLResponse, None]:
         try:
@@ -258,10 +270,13 @@ class _JSONResponse(Response):
 
 
 def _event_stream(
-    results: AsyncGenerator[GraphQLResponse, None], shutting_down: asyncio.Event, expires_at: float
+    results: AsyncGenerator[GraphQLResponse, None],
+    shutting_down: asyncio.Event,
+    expires_at: float = math.inf,
+    revoked: asyncio.Event | None = None,
 ) -> Response:
     return StreamingResponse(
-        _write_events(results, shutting_down, expires_at),
+        _write_events(results, shutting_down, expires_at, revoked or asyncio.Event()),
         media_type=EVENTS,
         headers={"cache-control": "no-store", "x-accel-buffering": "no"},
     )
@@ -284,23 +299,28 @@ class _LimitedStream(Response):
 
 
 async def _write_events(
-    results: AsyncGenerator[GraphQLResponse, None], shutting_down: asyncio.Event, expires_at: float
+    results: AsyncGenerator[GraphQLResponse, None],
+    shutting_down: asyncio.Event,
+    expires_at: float,
+    revoked: asyncio.Event,
 ) -> AsyncIterator[bytes]:
     """Yield the events, and a comment after each KEEPALIVE_S without events.
 
-    At shutdown, the stream ends without `complete`, so clients reconnect. When the token expires at `expires_at` (Unix
-    time), the last event is an error."""
+    At shutdown, the stream ends without `complete`, so clients reconnect. When the token or key expires at `expires_at`
+    (Unix time) or is `revoked`, the last event is an error."""
     yield b":\n\n"
     stop = asyncio.ensure_future(shutting_down.wait())
+    end = asyncio.ensure_future(revoked.wait())
     upcoming = asyncio.ensure_future(anext(results, None))
     try:
         while True:
             timeout_s = min(KEEPALIVE_S, max(0.0, expires_at - time.time()))
-            await asyncio.wait({upcoming, stop}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({upcoming, stop, end}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if stop.done():
                 return
-            if time.time() >= expires_at:
-                yield _next_event({"errors": [to_graphql_error(Unauthenticated("The token has expired."), "")]})
+            if end.done() or time.time() >= expires_at:
+                reason = "The service key was revoked." if end.done() else "The token or service key has expired."
+                yield _next_event({"errors": [to_graphql_error(Unauthenticated(reason), "")]})
                 break
             if not upcoming.done():
                 yield b":\n\n"
@@ -313,6 +333,7 @@ async def _write_events(
         yield b"event: complete\ndata:\n\n"
     finally:
         stop.cancel()
+        end.cancel()
         upcoming.cancel()
         await asyncio.wait({upcoming})
         await results.aclose()

@@ -3,7 +3,7 @@
 One task reads the socket. Each operation has a task until it ends. An inbox subscription has a task only until it has
 started. After that, its events are written directly (`_DirectSubscription`). Every input gets a response that the
 protocol defines: a `next` message with errors, an `error` message, or a close code. An open socket is closed with code
-4403 when its token expires.
+4403 when its token expires or its service key is revoked.
 """
 
 import asyncio
@@ -25,12 +25,13 @@ from hub.api.execution.engine import Engine, GraphQLResponse, SubscriptionResult
 from hub.api.execution.operation import Operation, Request, parse_request
 from hub.api.rate_limits import to_error
 from hub.api.schema.inbox_stream import InboxStream
+from hub.api.service_key_authenticator import ServiceKeyAuthenticator
 from hub.api.transport.keyed_limiter import KeyedLimiter
 from hub.api.transport.operation_telemetry import OperationTelemetry
 from hub.api.transport.origins import Origins
 from hub.api.transport.server_time import ServerTime
 from hub.api.transport.uvicorn_protocols import HubWebSocketProtocol, find_protocol
-from hub.errors import BadUserInput, HubError, Unavailable
+from hub.errors import BadUserInput, HubError, RateLimited, Unavailable
 from hub.ids import new_id
 from hub.model import Principal, Role
 from hub.platform import metrics, tracing
@@ -106,7 +107,7 @@ class GraphQLOverWebSocket:
                 mailbox = caller.mailbox
             await session.send({"type": "connection_ack", "payload": self._time.payload()})
             with self._time.announced(session.send):
-                await session.serve(caller)
+                await session.serve(caller, self._auth.service_keys)
         except CloseSocket as close:
             await session.stop()
             await session.close(close)
@@ -132,9 +133,10 @@ class GraphQLOverWebSocket:
         authorization = payload.get("authorization") or payload.get("Authorization")
         if authorization is not None and not isinstance(authorization, str):
             raise CloseSocket(CloseCode.BAD_REQUEST, "`authorization` must be a string.")
+        authorization = authorization or session.socket.headers.get("authorization")
         try:
-            return await self._auth.authenticate(authorization or session.socket.headers.get("authorization"))
-        except Unavailable as error:
+            return await self._auth.authenticate(authorization, session.socket.scope.get("client"))
+        except (Unavailable, RateLimited) as error:
             raise CloseSocket(CloseCode.TRY_AGAIN, error.message) from None
         except HubError as error:
             raise CloseSocket(CloseCode.FORBIDDEN, error.message[:100]) from None
@@ -150,15 +152,17 @@ class _Session:
         self.protocol = find_protocol(socket.scope)
         self._operations: dict[str, asyncio.Task[None] | _DirectSubscription] = {}
 
-    async def serve(self, caller: Principal) -> None:
-        """Handle messages until the client disconnects (WebSocketDisconnect), or until the client violates the protocol
-        or the token expires (CloseSocket)."""
+    async def serve(self, caller: Principal, keys: ServiceKeyAuthenticator) -> None:
+        """Handle messages until the client disconnects (WebSocketDisconnect), or until the client violates the
+        protocol, the token expires, or the service key is revoked (CloseSocket)."""
         try:
-            async with asyncio.timeout(min(max(0.0, caller.expires_at - time.time()), TIMER_MAX_S)):
-                while True:
-                    await self._handle(await self.receive(), caller)
+            async with asyncio.timeout(min(max(0.0, caller.expires_at - time.time()), TIMER_MAX_S)) as timeout:
+                with keys.on_end(caller, lambda: timeout.expired() or timeout.reschedule(0)):
+                    while True:
+                        await self._handle(await self.receive(), caller)
         except TimeoutError:
-            raise CloseSocket(CloseCode.FORBIDDEN, "The token has expired.") from None
+            reason = "The service key has expired or was revoked." if caller.key else "The token has expired."
+            raise CloseSocket(CloseCode.FORBIDDEN, reason) from None
 
     async def stop(self) -> None:
         """Cancel all operations and wait until they have ended."""

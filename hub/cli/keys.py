@@ -1,0 +1,118 @@
+"""`hub keys`: create, list, and revoke service keys."""
+
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from hub.cli.api_client import execute, run_or_exit
+from hub.cli.target_hub import DEFAULT_DATA, Data, Tenant, Token, Url, fail, resolve_hub
+from hub.cli.token import parse_duration
+from hub.model import KeyRole, Role, Scope
+from hub.utc_time import rfc3339
+
+FIELDS = "id name role scopes preview createdAt createdBy lastUsedAt expiresAt revokedAt"
+CREATE = f"""mutation ($input: ServiceKeyInput!) {{
+  created: createServiceKey(input: $input) {{ secret key {{ {FIELDS} }} }}
+}}"""
+LIST = f"{{ serviceKeys {{ {FIELDS} }} }}"
+REVOKE = f"mutation ($id: ID!) {{ revoked: revokeServiceKey(id: $id) {{ {FIELDS} }} }}"
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="""Create, list, and revoke service keys, the credentials of back ends.
+
+    Example: hub keys create shop --scope SEND""",
+)
+Scopes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--scope",
+        metavar="|".join(scope.name for scope in Scope),
+        help="What the key may do. Repeat the option for several scopes. Without it, the key may do everything that "
+        "its role may do.",
+    ),
+]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="A name to recognize the key by.", show_default=False)],
+    role: Annotated[
+        str, typer.Option("--role", metavar="service|admin", help="The role of the key.")
+    ] = KeyRole.SERVICE.value,
+    scope: Scopes = None,
+    expires: Annotated[
+        str | None,
+        typer.Option("--expires", help="The lifetime, such as P90D or 90d. Without it, the key does not expire."),
+    ] = None,
+    url: Url = "",
+    token: Token = "",
+    tenant: Tenant = "default",
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Create a service key and print it. It is printed only now, because the hub stores only its hash.
+
+    Example: hub keys create shop --scope SEND --scope READ --expires P90D
+    """
+    if role not in set(KeyRole):
+        fail(f"--role {role}: use service or admin.", 2)
+    scopes = [one.upper() for one in scope or ()]
+    for one in scopes:
+        if one not in Scope.__members__:
+            fail(f"--scope {one}: use {', '.join(Scope.__members__)}.", 2)
+    lifetime = timedelta(seconds=parse_duration(expires)) if expires else None
+    created = _call(
+        CREATE,
+        (url, token, tenant, data),
+        input={
+            "name": name,
+            "role": KeyRole(role).name,
+            "scopes": scopes,
+            "expiresAt": rfc3339(datetime.now(UTC) + lifetime) if lifetime else None,
+        },
+    )["created"]
+    print(created["secret"])
+    print(
+        f"Store this key in the secret store of {name} now. It cannot be shown again. It is sent in the header\n"
+        "`authorization: Bearer hub_sk_...`. If it leaks, revoke it with\n"
+        f"hub keys revoke {created['key']['id']}",
+        file=sys.stderr,
+    )
+
+
+@app.command("list")
+def list_keys(url: Url = "", token: Token = "", tenant: Tenant = "default", data: Data = DEFAULT_DATA) -> None:
+    """List the service keys of a tenant, including those that were revoked in the last 90 days.
+
+    Example: hub keys list
+    """
+    for key in _call(LIST, (url, token, tenant, data))["serviceKeys"]:
+        scopes = "+".join(key["scopes"]) or "all"
+        times = [f"created {key['createdAt']} by {key['createdBy']}", f"last used {key['lastUsedAt'] or 'never'}"]
+        times += [f"{word[:-2]} {key[word]}" for word in ("expiresAt", "revokedAt") if key[word]]
+        print(f"{key['id']}  {key['preview']}...  {key['name']}  {key['role'].lower()}  {scopes}  {', '.join(times)}")
+
+
+@app.command()
+def revoke(
+    id: Annotated[str, typer.Argument(help="The id of the key: see `hub keys list`.", show_default=False)],
+    url: Url = "",
+    token: Token = "",
+    tenant: Tenant = "default",
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Revoke a service key. The hub rejects it within a second, and closes its WebSockets and event streams.
+
+    Example: hub keys revoke 0198c6a2-7d1e-7c4b-9f3a-2b8d5e6f7a10
+    """
+    key = _call(REVOKE, (url, token, tenant, data), id=id)["revoked"]
+    print(f"{key['name']} ({key['preview']}...) was revoked at {key['revokedAt']}.")
+
+
+def _call(query: str, target: tuple[str, str, str, Any], **variables: Any) -> dict[str, Any]:
+    """Return the data of a call with the role `admin`. Exit with an error if it fails."""
+    url, token, tenant, data = target
+    hub = resolve_hub(url, token, data)
+    return run_or_exit(execute(hub.url, hub.token(user=None, role=Role.ADMIN, tenant=tenant), query, **variables), hub)
