@@ -3,6 +3,7 @@
 import strawberry
 
 from hub.api.context import Info
+from hub.api.schema.access import Caller, access
 from hub.api.schema.inbox import InboxFilter, InboxPayload, to_inbox_selection
 from hub.inbox import state
 
@@ -10,7 +11,10 @@ from hub.inbox import state
 @strawberry.type
 class ArchiveMutation:
     # [start:method]
-    @strawberry.mutation(description="Archive every notification of a category. Return how many changed.")
+    @strawberry.mutation(
+        description="Archive every notification of a category. Return how many changed.",
+        directives=access(Caller.USER),
+    )
     async def archive_category(self, info: Info, category: str) -> InboxPayload:
         context = info.context
         services = context.services
