@@ -122,7 +122,7 @@ class ServiceKeyAuthenticator:
             raise Unavailable("The database did not respond. Try again shortly.") from None
 
     def _store(self, hash: str, key: ServiceKey | None) -> _Cached:
-        """Cache the result of a read. Raise Unauthenticated if there is no key, or it was revoked during the read."""
+        """Cache the result of a read. Raise Unauthenticated for None, or if the key was revoked during the read."""
         before = self._cached.pop(hash, None)
         if key is None or key.id in self._revoked:
             self._unknown[hash] = True

@@ -30,8 +30,8 @@ Scopes = Annotated[
     typer.Option(
         "--scope",
         metavar="|".join(scope.name for scope in Scope),
-        help="What the key may do. Repeat the option for several scopes. Without it, the key may do everything that "
-        "its role may do.",
+        help="A scope that narrows the role. Repeat the option for several scopes. Without it, the key may do "
+        "everything that its role may do.",
     ),
 ]
 

@@ -7,7 +7,7 @@ from hub.model.record import Record
 
 
 class Scope(StrEnum):
-    """What a service key may do. A key without scopes may do everything that its role may."""
+    """Operations that a service key may do. A key without scopes may do everything that its role may."""
 
     SEND = "send"
     READ = "read"

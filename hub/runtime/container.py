@@ -254,6 +254,11 @@ def _build_user_data(
     )
 
 
+def _build_receipts(settings: Settings, stores: Stores) -> ReceiptStreams:
+    per_tenant_max, max_streams = settings.tenant_max_receipt_streams, settings.receipt_max_streams
+    return ReceiptStreams(stores.streams, per_tenant_max, max_streams, stores.hub_clock.to_real_time)
+
+
 def _build_services(
     settings: Settings, stores: Stores, queue: _Queue, inbox: _Inbox, live: LiveComponents, rate_limiter: RateLimiter
 ) -> Services:
@@ -294,12 +299,7 @@ def _build_services(
         window_counts=WindowCounts(database),
         webhook_endpoints=Endpoints(database, settings, now),
         webhook_calls=WebhookCalls(database, now),
-        receipts=ReceiptStreams(
-            stores.streams,
-            settings.tenant_max_receipt_streams,
-            settings.receipt_max_streams,
-            stores.hub_clock.to_real_time,
-        ),
+        receipts=_build_receipts(settings, stores),
         watched_sends=WatchedSends(
             inbox.sends,
             queue.deliveries,

@@ -16,7 +16,7 @@ from hub.errors import Forbidden
 from hub.model import Principal, Role, Scope
 
 
-@strawberry.enum(description="Who may use a field.")
+@strawberry.enum(description="A kind of caller that may use a field.")
 class Caller(Enum):
     ANYONE = strawberry.enum_value("ANYONE", description="Every valid token and service key.")
     USER = strawberry.enum_value("USER", description="Tokens of a user, in any role. Service keys have no user.")
@@ -27,7 +27,7 @@ class Caller(Enum):
 @strawberry.schema_directive(
     locations=[Location.FIELD_DEFINITION],
     name="access",
-    description="Who may use a field. `scope` is the scope that a service key with scopes needs. Without `scope`, such "
+    description="The callers that may use a field. `scope` is the scope that a service key with scopes needs. Without `scope`, such "
     "a key cannot use the field. If `keys` is false, no service key can.",
 )
 class Access:

@@ -25,7 +25,7 @@ class ServiceKey:
     role: KeyRole
     scopes: list[Scope] = strawberry.field(
         resolver=_scopes,
-        description="What the key may do. An empty list means everything that its role may do.",
+        description="The scopes that narrow the role. An empty list means everything that the role may do.",
     )
     preview: str = strawberry.field(description="The first characters of the key.")
     created_at: datetime
@@ -51,7 +51,7 @@ class ServiceKeyInput:
     role: KeyRole | None = strawberry.field(default=KeyRole.SERVICE, description="The role of the key.")
     scopes: list[Scope] | None = strawberry.field(
         default=None,
-        description="What the key may do. An empty list or null means everything that its role may do.",
+        description="The scopes that narrow the role. An empty list or null means everything that the role may do.",
     )
     expires_at: datetime | None = strawberry.field(
         default=None, description="The expiry, in the future. Null means that the key does not expire."
