@@ -27,8 +27,8 @@ class Caller(Enum):
 @strawberry.schema_directive(
     locations=[Location.FIELD_DEFINITION],
     name="access",
-    description="The callers that may use a field. `scope` is the scope that a service key with scopes needs. Without `scope`, such "
-    "a key cannot use the field. If `keys` is false, no service key can.",
+    description="The callers that may use a field. `scope` is the scope that a service key with scopes needs. "
+    "Without `scope`, such a key cannot use the field. If `keys` is false, no service key can.",
 )
 class Access:
     caller: Caller
@@ -76,14 +76,14 @@ def _guarded(resolve: Callable[..., Any] | None, rule: Access, name: str) -> Cal
     assert resolve
 
     def guarded(source: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:
-        _check(info.context.caller, rule, name)
+        check_access(info.context.caller, rule, name)
         return resolve(source, info, **arguments)
 
     return guarded
 
 
-def _check(caller: Principal, rule: Access, name: str) -> None:
-    """Raise Forbidden with the missing role or scope if the rule does not allow the caller."""
+def check_access(caller: Principal, rule: Access, name: str) -> None:
+    """Raise Forbidden with the missing role or scope if the rule does not allow the caller. `name` is shown to them."""
     if caller.key and rule.caller is not Caller.USER:
         _check_key(caller, rule, name)
     if rule.caller is Caller.USER and not caller.user:
