@@ -241,6 +241,7 @@ async def _print_greeting(settings: Settings, data_dir: DataDirectory, port: int
             service=service,
             explorer=sign_token_for(settings, "alice", Role.ADMIN, TOKEN_LIFETIME_S),
             admin=f"{_command()} token --role admin{folder}",
+            keys=f"{_command()} keys create my-back-end{folder}",
             watch=f"{_command()} watch --user alice{folder}",
             body=shlex.quote(demo_data.SEND_BODY),
             outbox=OUTBOX.format(url=url, command=_command(), folder=folder) if development else "",
@@ -261,6 +262,7 @@ alice    {alice}
 bob      {bob}
 service  {service}
 To print a token for an administrator (categories, webhooks, erasing users): {admin}
+To create a key for a back end, which can be revoked: {keys}
 
 Try it. Watch alice's inbox, in another terminal:
 {watch}
