@@ -335,8 +335,7 @@ class SendMutation:
         directives=access(Caller.SERVICE, Scope.SEND),
     )
     async def pause_send(self, info: Info, id: ID) -> model.Send:
-        caller = info.context.caller
-        reason = paused_by(caller.user or caller.role.value)
+        reason = paused_by(info.context.caller.actor)
         return await info.context.services.send_pause.pause(info.context.require_service(), id, reason)
 
     @strawberry.mutation(
