@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from hub.model import Role
 from tests.client import Json, Tenant
+from tests.conftest import scaled
 from tests.service_keys import create_key
 
 PAGE = Path("docs/reference/roles-and-scopes.md")
@@ -58,9 +59,9 @@ async def callers(tenant: Tenant) -> list[Caller]:
         Caller(tenant.token("alice", role=Role.SERVICE), Role.SERVICE, has_user=True),
     ]
     keys = [
-        (Role.SERVICE, []),
         (Role.ADMIN, []),
         (Role.SERVICE, ["READ"]),
+        *scaled([], [(Role.SERVICE, []), (Role.SERVICE, ["SEND", "PEOPLE"])]),
         *((Role.ADMIN, [scope]) for scope in ("SEND", "READ", "EVENTS", "PEOPLE")),
     ]
     return tokens + [

@@ -228,7 +228,7 @@ def _to_principal(key: ServiceKey) -> Principal:
     return Principal(
         tenant=key.tenant,
         user="",
-        role=Role(key.role.value),
+        role=Role[key.role.name],
         expires_at=key.expires_at.timestamp() if key.expires_at else inf,
         key=key.id,
         scopes=frozenset(key.scopes),

@@ -41,7 +41,7 @@ def create(
     name: Annotated[str, typer.Argument(help="A name to recognize the key by.", show_default=False)],
     role: Annotated[
         str, typer.Option("--role", metavar="service|admin", help="The role of the key.")
-    ] = KeyRole.SERVICE.value,
+    ] = Role.SERVICE.value,
     scope: Scopes = None,
     expires: Annotated[
         str | None,
@@ -56,11 +56,10 @@ def create(
 
     Example: hub keys create shop --scope SEND --scope READ --expires P90D
     """
-    if role not in set(KeyRole):
+    if role.upper() not in set(KeyRole):
         fail(f"--role {role}: use service or admin.", 2)
-    scopes = [one.upper() for one in scope or ()]
-    for one in scopes:
-        if one not in Scope.__members__:
+    for one in scope or ():
+        if one.upper() not in Scope.__members__:
             fail(f"--scope {one}: use {', '.join(Scope.__members__)}.", 2)
     lifetime = timedelta(seconds=parse_duration(expires)) if expires else None
     created = _call(
@@ -68,8 +67,8 @@ def create(
         (url, token, tenant, data),
         input={
             "name": name,
-            "role": KeyRole(role).name,
-            "scopes": scopes,
+            "role": role.upper(),
+            "scopes": [one.upper() for one in scope or ()],
             "expiresAt": rfc3339(datetime.now(UTC) + lifetime) if lifetime else None,
         },
     )["created"]

@@ -9,17 +9,17 @@ from hub.model.record import Record
 class Scope(StrEnum):
     """Operations that a service key may do. A key without scopes may do everything that its role may."""
 
-    SEND = "send"
-    READ = "read"
-    EVENTS = "events"
-    PEOPLE = "people"
+    SEND = "SEND"
+    READ = "READ"
+    EVENTS = "EVENTS"
+    PEOPLE = "PEOPLE"
 
 
 class KeyRole(StrEnum):
-    """The roles of service keys. The values are those of `Role`."""
+    """The roles of service keys. The names are those of `Role`."""
 
-    SERVICE = "service"
-    ADMIN = "admin"
+    SERVICE = "SERVICE"
+    ADMIN = "ADMIN"
 
 
 class ServiceKey(Record, frozen=True, rename={"id": "_id"}):

@@ -99,7 +99,7 @@ def _check_key(caller: Principal, rule: Access, name: str) -> None:
         raise Forbidden(f"Service keys cannot use `{name}`. Use the access token of a person with role admin.")
     if not caller.scopes or rule.scope in caller.scopes:
         return
-    held = ", ".join(sorted(scope.upper() for scope in caller.scopes))
+    held = ", ".join(sorted(caller.scopes))
     if not rule.scope:
         raise Forbidden(f"`{name}` requires a service key without scopes. This key has only {held}.")
     needed = rule.scope.name

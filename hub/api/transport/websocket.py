@@ -157,7 +157,7 @@ class _Session:
         protocol, the token expires, or the service key is revoked (CloseSocket)."""
         try:
             async with asyncio.timeout(min(max(0.0, caller.expires_at - time.time()), TIMER_MAX_S)) as timeout:
-                with keys.on_end(caller, lambda: timeout.expired() or timeout.reschedule(0)):
+                with keys.on_end(caller, lambda: None if timeout.expired() else timeout.reschedule(0)):
                     while True:
                         await self._handle(await self.receive(), caller)
         except TimeoutError:
