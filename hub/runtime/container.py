@@ -233,7 +233,7 @@ def _build_inbox(settings: Settings, stores: Stores, queue: _Queue) -> _Inbox:
     committer = Committer(database, settings, now, hooks)
     actions = InboxActions(committer, inboxes, queue.deliveries, publisher, settings.commit_max_documents)
     topics = Topics(database, users, now, settings)
-    expansion = build_expansion_components(database, settings, queue.tenants, topics, sends, real_now)
+    expansion = build_expansion_components(stores, settings, queue.tenants, topics, sends)
     rounds, stop = SendChangeRounds(SendChanges(database, queue.tenants, now), real_now), expansion.stop
     cancellation = SendCancellation(sends, rounds, queue.deliveries, queue.notifications, actions, stop, real_now)
     pause = SendPause(sends, rounds, held, expansion.parts, now, real_now, settings.commit_deadline_s)
@@ -262,16 +262,18 @@ def _build_receipts(settings: Settings, stores: Stores) -> ReceiptStreams:
 def _build_services(
     settings: Settings, stores: Stores, queue: _Queue, inbox: _Inbox, live: LiveComponents, rate_limiter: RateLimiter
 ) -> Services:
-    database, now, start = stores.database, stores.hub_clock.now, inbox.expansion.start
+    database, now, expansion = stores.database, stores.hub_clock.now, inbox.expansion
+    start = expansion.start
     scheduled, texts = ScheduledSends(database), SendTextRenderer(queue.templates, queue.tenants, inbox.users, settings)
     send_counts = SendCounts(inbox.sends, queue.deliveries, now, settings.commit_deadline_s)
-    topics = inbox.expansion.topics
     return Services(
         settings=settings,
         clock=now,
         real_clock=stores.server_clock.now,
         hub_clock=stores.hub_clock,
-        publish=Publish(inbox.committer, inbox.sends, scheduled, queue.tenants, texts, start, settings, now),
+        publish=Publish(
+            inbox.committer, inbox.sends, scheduled, queue.tenants, texts, start, expansion.urgent, settings, now
+        ),
         send_texts=texts,
         inbox_actions=inbox.actions,
         inboxes=inbox.inboxes,
@@ -280,16 +282,16 @@ def _build_services(
         key_revocations=live.key_revocations,
         sends=inbox.sends,
         send_counts=send_counts,
-        expansion_parts=inbox.expansion.parts,
-        recipients=inbox.expansion.recipients,
+        expansion_parts=expansion.parts,
+        recipients=expansion.recipients,
         users=inbox.users,
         devices=Devices(database, inbox.users, now, settings.user_max_devices),
         tenants=queue.tenants,
         templates=queue.templates,
-        topics=topics,
-        audience_counts=inbox.expansion.counts,
+        topics=expansion.topics,
+        audience_counts=expansion.counts,
         template_editing=TemplateEditing(queue.templates, queue.tenants, inbox.users, settings, now),
-        user_data=_build_user_data(settings, database, queue, inbox, live.service_keys, topics),
+        user_data=_build_user_data(settings, database, queue, inbox, live.service_keys, expansion.topics),
         deliveries=queue.deliveries,
         digests=queue.digests,
         send_cancellation=inbox.cancellation,
@@ -304,7 +306,7 @@ def _build_services(
             inbox.sends,
             queue.deliveries,
             send_counts,
-            inbox.expansion.parts,
+            expansion.parts,
             settings.tenant_max_send_watchers,
             settings.commit_deadline_s,
         ),

@@ -11,15 +11,16 @@ from hub.audience.topics import Topics
 from hub.audience.user_selection import UserSelection
 from hub.audience.users import Users
 from hub.inbox.committer import Committer
-from hub.platform.connections import Database
 from hub.platform.oplog import Oplog
+from hub.platform.urgent_sends import UrgentSends
+from hub.runtime.stores import Stores
 from hub.settings import Settings
 from hub.status.deliveries import Deliveries
 from hub.status.expanding_sends import ExpandingSends
 from hub.status.expansion_parts import ExpansionParts
 from hub.status.guarded_sends import GuardedSends
 from hub.status.sends import Sends
-from hub.utc_time import Clock, RealClock
+from hub.utc_time import Clock
 from hub.workflows.expansion_chunk import ChunkStores
 from hub.workflows.expansions import LEASE_DEADLINES, PARTS_AT_ONCE, Expansions
 from hub.workflows.failure_guard import FailureGuard
@@ -42,11 +43,13 @@ class ExpansionComponents:
     stop: StopExpansion
     oplog: Oplog
     guarded: GuardedSends
+    urgent: UrgentSends
 
 
 def build_expansion_components(
-    database: Database, settings: Settings, tenants: Tenants, topics: Topics, sends: Sends, real_clock: RealClock
+    stores: Stores, settings: Settings, tenants: Tenants, topics: Topics, sends: Sends
 ) -> ExpansionComponents:
+    database, real_clock = stores.database, stores.server_clock.now
     fields = SearchFields(settings.indexed_attributes)
     counts = AudienceCounts(database, topics, fields)
     recipients = Recipients(database, tenants, UserSelection(database, topics, fields), counts)
@@ -63,6 +66,7 @@ def build_expansion_components(
         stop=StopExpansion(parts, expanding, real_clock),
         oplog=Oplog(database, settings.oplog_hours),
         guarded=GuardedSends(database),
+        urgent=UrgentSends(stores.redis, settings.redis_prefix),
     )
 
 
@@ -78,6 +82,7 @@ def expansion_tasks(
         components.chunk_stores,
         components.stop,
         components.oplog,
+        components.urgent,
         clock,
     )
     return [PeriodicTask("expansions", expansions.turn)] * PARTS_AT_ONCE

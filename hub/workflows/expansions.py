@@ -10,6 +10,8 @@ When chunks run
 - Every worker runs PARTS_AT_ONCE of these tasks. Each turn claims a part for one chunk: by priority, and then of each
   tenant in turn.
 - A chunk is a work of LOW rank. It has at most CHUNK_SIZE recipients, and what fits in one transaction.
+- While CRITICAL or HIGH sends to named users arrive, a worker runs one chunk at a time, with at most
+  YIELDING_CHUNK_SIZE recipients, and pauses after it for as long as it took.
 - If a chunk conflicts twice with other changes, its first half is tried. A recipient who conflicts alone is set aside,
   and tried between later chunks, so one busy user does not stop the others. The same applies to a recipient whose
   transaction fails otherwise. While no recipient succeeds, the pauses between attempts grow, and the send is marked.
@@ -21,7 +23,9 @@ If a worker stops or is killed during a chunk, its claim expires after RENDER_MA
 deadline.
 """
 
+import asyncio
 import random
+import time
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
@@ -41,6 +45,7 @@ from hub.inbox.works import Contended
 from hub.model import Send, user_of
 from hub.platform.connections import is_outage
 from hub.platform.oplog import Oplog
+from hub.platform.urgent_sends import UrgentSends
 from hub.status.expanding_sends import ExpandingSend
 from hub.status.expansion_parts import ExpansionPart, pause_after
 from hub.utc_time import Clock
@@ -51,6 +56,7 @@ from hub.workflows.stop_expansion import StopExpansion
 
 PARTS_AT_ONCE = 3  # per process; two are in transactions, and one is being prepared
 CHUNK_SIZE = 200  # recipients
+YIELDING_CHUNK_SIZE = 50  # while urgent sends arrive
 SET_ASIDE_MAX = 100  # recipients of a part
 SET_ASIDE_SHARE = 0.5  # of the turns of a part, if it has recipients that were set aside
 CONTENDED_PAUSE = timedelta(seconds=0.5)
@@ -124,6 +130,7 @@ class Expansions:
         stores: ChunkStores,
         stopping: StopExpansion,
         oplog: Oplog,
+        urgent: UrgentSends,
         clock: Clock,
     ) -> None:
         self._recipients = recipients
@@ -134,6 +141,8 @@ class Expansions:
         self._parts = stores.parts
         self._stopping = stopping
         self._oplog = oplog
+        self._urgent = urgent
+        self._yielding = asyncio.Lock()
         self._clock = clock
         self._last_tenant = ""
 
@@ -141,12 +150,21 @@ class Expansions:
         """Expand one chunk of the part whose turn it is. Return 0 if no part waits."""
         if await self._oplog.is_short():
             return 0
+        if not self._urgent.are_arriving():
+            return await self._expand_chunk(CHUNK_SIZE)
+        async with self._yielding:
+            started_s = time.monotonic()
+            expanded = await self._expand_chunk(YIELDING_CHUNK_SIZE)
+            await asyncio.sleep(time.monotonic() - started_s)
+        return expanded
+
+    async def _expand_chunk(self, size: int) -> int:
         part = await self._parts.claim(self._last_tenant)
         if part is None:
             return 0
         self._last_tenant = part.tenant
         try:
-            await self._run(part)
+            await self._run(part, size)
         except ClaimLost:
             log.info("expansion_claim_lost", part=part.id)
         except Exception as error:
@@ -157,13 +175,13 @@ class Expansions:
             raise
         return 1
 
-    async def _run(self, part: ExpansionPart) -> None:
+    async def _run(self, part: ExpansionPart, size_max: int) -> None:
         of = await self._stores.expanding.get(part.send)
         if of is None:
             await self._stopping.complete(part)
             await self._parts.postpone(part, FAILED_PAUSE)
             return
-        chunk = await self._next_chunk(part, of)
+        chunk = await self._next_chunk(part, of, size_max)
         texts, size = _ChunkTexts(self._renderer, chunk, self._clock()), len(chunk.keys)
         while True:
             try:
@@ -187,7 +205,7 @@ class Expansions:
                 return
             size = min(size, len(chunk.keys))
 
-    async def _next_chunk(self, part: ExpansionPart, of: ExpandingSend) -> _Chunk:
+    async def _next_chunk(self, part: ExpansionPart, of: ExpandingSend, size: int) -> _Chunk:
         """Return the next recipients of a part, or one who was set aside."""
         request = msgspec.json.decode(of.scheduled.request, type=SendRequest)
         if request.expires_at and request.expires_at <= self._clock():
@@ -196,7 +214,7 @@ class Expansions:
         is_turn = may_retry and random.random() < SET_ASIDE_SHARE  # noqa: S311 - not a secret
         if part.set_aside and (part.exhausted or is_turn):
             return _Chunk(of, request, part, part.set_aside[:1], part.after, part.exhausted, retried=True)
-        found = await self._list_recipients(part, of.send, request)
+        found = await self._list_recipients(part, of.send, request, size)
         excluded = set(of.send.excluded)
         keys = [key for key in found.keys if user_of(key) not in excluded]
         after = found.position or part.after
@@ -204,14 +222,16 @@ class Expansions:
             after = keys[-1]  # a recipient: the transaction conflicts with the erasure of its recipients
         return _Chunk(of, request, part, keys, after, exhausted=found.position is None)
 
-    async def _list_recipients(self, part: ExpansionPart, send: Send, request: SendRequest) -> RecipientSlice:
+    async def _list_recipients(
+        self, part: ExpansionPart, send: Send, request: SendRequest, size: int
+    ) -> RecipientSlice:
         """Return the next recipients of a part. Users who have got the send with its canary are left out. Those who
         joined later are not, although they would have been in the canary."""
         assert request.audience
         canary = Canary(send.id, send.canary_below) if send.canary_below is not None else None
         if canary and part.canary:
-            return await self._recipients.list_canary(request.audience, canary, part.after, part.end, CHUNK_SIZE)
-        found = await self._recipients.list_slice(request.audience, part.after, part.end, CHUNK_SIZE)
+            return await self._recipients.list_canary(request.audience, canary, part.after, part.end, size)
+        found = await self._recipients.list_slice(request.audience, part.after, part.end, size)
         chosen = [key for key in found.keys if canary and canary.includes(key)]
         reached = await self._stores.sends.find_recipients(send, chosen) if chosen else ()
         return replace(found, keys=[key for key in found.keys if key not in reached]) if reached else found

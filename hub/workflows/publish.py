@@ -10,9 +10,8 @@ from msgspec.structs import replace
 from hub.audience.tenants import Tenants
 from hub.errors import Conflict, HubError
 from hub.inbox.committer import Committer
-from hub.model import (
-    Send,
-)
+from hub.model import Priority, Send
+from hub.platform.urgent_sends import UrgentSends
 from hub.settings import Settings
 from hub.status import sends
 from hub.status.scheduled_sends import ScheduledSend, ScheduledSends
@@ -23,6 +22,8 @@ from hub.workflows.send_request import SendRequest
 from hub.workflows.send_texts import SendIds, SendTextRenderer, SendTexts
 from hub.workflows.send_work import DueSend, SendWork
 from hub.workflows.start_expansion import NewExpansion, StartExpansion
+
+URGENT = frozenset({Priority.CRITICAL, Priority.HIGH})
 
 
 class Published(Struct, frozen=True):
@@ -41,6 +42,7 @@ class Publish:
         tenants: Tenants,
         text_renderer: SendTextRenderer,
         start_expansion: StartExpansion,
+        urgent: UrgentSends,
         settings: Settings,
         clock: Clock,
     ) -> None:
@@ -51,6 +53,7 @@ class Publish:
         self._tenants = tenants
         self._text_renderer = text_renderer
         self._start_expansion = start_expansion
+        self._urgent = urgent
         self._settings = settings
 
     async def send(self, tenant: str, request: SendRequest, key: str | None, field: str = "input") -> Published:
@@ -61,6 +64,8 @@ class Publish:
         NotFound or BadUserInput if its topic or template does not exist or cannot be rendered."""
         now = self._clock()
         await self._start_expansion.check(tenant, request, field)
+        if request.priority in URGENT and not request.audience:
+            self._urgent.mark()
         is_due = request.send_at is None or request.send_at <= now
         ids = SendIds.create(len(request.users), now)
         texts: SendTexts | HubError | None = None
