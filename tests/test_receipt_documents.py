@@ -17,12 +17,14 @@ from hub.ids import new_id
 from hub.model import Channel, DeliveryStatus, Notification, PendingReceipt, ReceiptKind
 from hub.platform.connections import Database, make_indexes
 from hub.platform.embedded_servers import Mongod, Redis
+from hub.platform.urgent_sends import INTERVAL_S
 from hub.settings import Settings
 from hub.status import receipt_change_stream, receipts
 from hub.status.receipt_change_stream import ReceiptStreams, StreamedReceipt
 from hub.status.receipts import ROWS_MAX, pack, unpack
 from hub.utc_time import now
-from tests.broadcasts import broadcast, create_users
+from hub.workflows.expansions import YIELDING_CHUNK_SIZE
+from tests.broadcasts import broadcast, create_users, expanded
 from tests.client import Json, Tenant, eventually
 from tests.mongo_assertions import stored_receipts
 from tests.processes import SECRET, Deployment
@@ -100,6 +102,30 @@ async def test_reader_cut_off_in_the_chunks_of_a_broadcast_gets_every_row_once(t
     assert rows == Counter((user, channel) for user in users for channel in ("IN_APP", "SMS"))
     ids = [receipt["id"] for receipt in received]
     assert len(set(ids)) == len(ids)
+
+
+async def test_expansion_has_small_chunks_while_critical_sends_arrive(tenant: Tenant, database: Database) -> None:
+    """Each chunk writes one document of receipts."""
+    users = [f"user-{number:03}" for number in range(450)]
+    await create_users(tenant, users)
+
+    async def largest_chunk() -> int:
+        send = await broadcast(tenant, channels=["IN_APP"])
+        await expanded(tenant, send["id"])
+        return max(len(doc["rows"]) for doc in await documents_of(database, tenant) if send["id"] in doc["sends"])
+
+    async def send_urgently() -> None:
+        while True:
+            await tenant.send("boss", priority="CRITICAL")
+            await asyncio.sleep(0.05)
+
+    assert await largest_chunk() > YIELDING_CHUNK_SIZE
+    async with asyncio.TaskGroup() as group:
+        urgent = group.create_task(send_urgently())
+        await asyncio.sleep(4 * INTERVAL_S)  # until the worker knows
+        largest = await largest_chunk()
+        urgent.cancel()
+    assert largest <= YIELDING_CHUNK_SIZE
 
 
 async def test_receipts_of_one_transaction_are_one_document(tenant: Tenant, database: Database) -> None:
