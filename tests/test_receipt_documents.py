@@ -17,7 +17,7 @@ from hub.ids import new_id
 from hub.model import Channel, DeliveryStatus, Notification, PendingReceipt, ReceiptKind
 from hub.platform.connections import Database, make_indexes
 from hub.platform.embedded_servers import Mongod, Redis
-from hub.platform.urgent_sends import INTERVAL_S
+from hub.platform.urgent_sends import KEY_TTL_S
 from hub.settings import Settings
 from hub.status import receipt_change_stream, receipts
 from hub.status.receipt_change_stream import ReceiptStreams, StreamedReceipt
@@ -122,7 +122,7 @@ async def test_expansion_has_small_chunks_while_critical_sends_arrive(tenant: Te
     assert await largest_chunk() > YIELDING_CHUNK_SIZE
     async with asyncio.TaskGroup() as group:
         urgent = group.create_task(send_urgently())
-        await asyncio.sleep(4 * INTERVAL_S)  # until the worker knows
+        await asyncio.sleep(KEY_TTL_S)  # the worker asks meanwhile
         largest = await largest_chunk()
         urgent.cancel()
     assert largest <= YIELDING_CHUNK_SIZE

@@ -44,8 +44,8 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
       status that it had before. `resumed_at`: the real time of the last resumption.
     - `claim`: the token of the process that cancels, recalls, or resumes the send. `leased_until`: the real time when
       the lease of the claim ends, or when the next round begins. Both are None when the change is complete.
-    - `remaining`: the number of documents that this change still concerns. `recalled_to`: the last notification that
-      a recall has removed so far.
+    - `remaining`: the number of documents that this change still concerns. `remaining_is_estimate`: True if they were
+      not counted yet. `recalled_to`: the last notification that a recall has removed so far.
 
     The content, title, and data are None after a recall, and after the last recipient of a small send was erased.
     Then the collapse key is also None.
@@ -84,6 +84,7 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     claim: str | None = None
     leased_until: datetime | None = None
     remaining: int | None = None
+    remaining_is_estimate: bool = False
     recalled_to: str = ""
 
     @property

@@ -31,11 +31,11 @@ class UrgentSends:
             self._marked_s = now_s
 
     def are_arriving(self) -> bool:
-        """Return True if an urgent send arrived in any process shortly before. The result is up to INTERVAL_S old."""
+        """Return True if an urgent send arrived in any process in the last seconds."""
         now_s = time.monotonic()
         if now_s - self._asked_s >= INTERVAL_S and self._start(self._read()):
             self._asked_s = now_s
-        return now_s - self._found_s < 2 * INTERVAL_S
+        return now_s - self._found_s < KEY_TTL_S  # an idle worker asks rarely
 
     def _start(self, call: Coroutine[Any, Any, None]) -> bool:
         """Run a call in the background. Return False if the last one has not ended."""

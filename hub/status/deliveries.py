@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 
 from msgspec import Struct, ValidationError, convert, to_builtins
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateMany
@@ -208,9 +209,11 @@ class Deliveries:
         await self._deliveries.bulk_write([_set_override({"send": send}, DeliveryStatus.CANCELLED, reason)])
         return await self._ends.finish({"send": send}, DeliveryStatus.CANCELLED, reason, limit=limit)
 
-    async def count_waiting(self, send: str) -> int:
-        """Return the number of deliveries of a send that wait."""
-        return await self._deliveries.count_documents({"send": send, "status": {"$in": WAITING}}, hint="send")
+    async def count_waiting(self, send: str, limit: int | None = None) -> int:
+        """Return the number of deliveries of a send that wait, or `limit` if there are more."""
+        match = {"send": send, "status": {"$in": WAITING}}
+        bound: dict[str, Any] = {} if limit is None else {"limit": limit}
+        return await self._deliveries.count_documents(match, hint="send", **bound)
 
     async def replay(self, tenant: str, query: DeliveryQuery) -> int:
         """Send FAILED deliveries again with a full retry schedule. Return the number of matching deliveries.

@@ -17,7 +17,7 @@ from hub.model import Reason, Send, SendStatus, document
 from hub.platform.connections import Database, Document
 from hub.platform.tolerant_decoding import decode
 from hub.status.scheduled_sends import Scheduled
-from hub.status.sends import COLLECTION, PAUSE_FIELDS, UNSCHEDULED
+from hub.status.sends import COLLECTION, PAUSE_FIELDS, PROGRESS_FIELDS, UNSCHEDULED
 
 RESOLVED_MAX = 10_000  # users per send for whom its collapse key is resolved while it is EXPANDING
 EXPANDING = SendStatus.EXPANDING.value
@@ -80,7 +80,7 @@ class ExpandingSends:
         like any cancellation, so its rounds complete it. Return False if the send is not being expanded."""
         values: Document = {"status": SendStatus.CANCELLED, "reason": Reason.RESOLVED}
         values |= {"claim": new_id(), "leased_until": lease_end}
-        unset = UNSCHEDULED | dict.fromkeys((*PAUSE_FIELDS, "remaining", "recalled_to"), "")
+        unset = UNSCHEDULED | dict.fromkeys((*PAUSE_FIELDS, *PROGRESS_FIELDS), "")
         match = {"_id": id, "scheduled": {"$exists": True}, "parts_left": {"$exists": True}}
         return bool((await self._sends.update_one(match, {"$set": values, "$unset": unset})).matched_count)
 

@@ -4,6 +4,7 @@ Such a delivery is HELD, and its lane is a lane of the scheduler, which no worke
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -104,9 +105,11 @@ class HeldDeliveries:
             await self._deliveries.update_many(match, {"$set": {"due_at": now}})
         return len(ids)
 
-    async def count_paused(self, send: str) -> int:
-        """Return the number of deliveries that are held because the send was paused, and are not due."""
-        return await self._deliveries.count_documents(_match_paused(send), hint="paused")
+    async def count_paused(self, send: str, limit: int | None = None) -> int:
+        """Return the number of deliveries that are held because the send was paused, and are not due, or `limit` if
+        there are more."""
+        bound: dict[str, Any] = {} if limit is None else {"limit": limit}
+        return await self._deliveries.count_documents(_match_paused(send), hint="paused", **bound)
 
     async def postpone(self, ids: Collection[str], until: datetime) -> None:
         """Make deliveries that could not be released due again at `until`."""

@@ -18,14 +18,14 @@ from hub.ids import new_id
 from hub.model import SEND_CONTENT_FIELDS, Send, SendStatus
 from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document
 from hub.platform.tolerant_decoding import decode, decode_page
-from hub.status.sends import COLLECTION, GUARD_FIELDS, PAUSE_FIELDS, UNSCHEDULED
+from hub.status.sends import COLLECTION, GUARD_FIELDS, PAUSE_FIELDS, PROGRESS_FIELDS, UNSCHEDULED
 from hub.utc_time import Clock
 from hub.webhooks import webhook_calls
 
 PAUSABLE = [SendStatus.SCHEDULED, SendStatus.EXPANDING, SendStatus.ACCEPTED]
 """The statuses in which a send can be paused, and to which it returns."""
 CANCELLABLE = [*PAUSABLE, SendStatus.PAUSED, SendStatus.CANCELLED]
-CLAIM_FIELDS = ("claim", "leased_until", "remaining", "recalled_to")
+CLAIM_FIELDS = ("claim", "leased_until", *PROGRESS_FIELDS)
 BATCH_SIZE = 10  # changes that are due
 PAUSE_TIMEOUT_S = 10.0  # of the transaction that marks a send as paused, including its retries
 
@@ -42,7 +42,7 @@ class SendChanges:
         Return None if the send does not exist, or has ended otherwise. A recalled send remains recalled, and its
         content is deleted."""
         content = SEND_CONTENT_FIELDS if status is SendStatus.RECALLED else ()
-        unset = dict.fromkeys((*PAUSE_FIELDS, "remaining", "recalled_to", *content), "")
+        unset = dict.fromkeys((*PAUSE_FIELDS, *PROGRESS_FIELDS, *content), "")
         values = {"status": status, "claim": new_id(), "leased_until": lease_end}
         return await self._change(tenant, id, CANCELLABLE, {"$set": values, "$unset": UNSCHEDULED | unset})
 
@@ -90,13 +90,16 @@ class SendChanges:
         match = {"_id": send.id, "claim": send.claim, "leased_until": send.leased_until}
         return await self._update(match, {"$set": values})
 
-    async def release(self, send: Send, next_at: datetime, remaining: int | None, recalled_to: str) -> Send | None:
+    async def release(
+        self, send: Send, next_at: datetime, remaining: int | None, recalled_to: str, *, is_estimate: bool
+    ) -> Send | None:
         """Record the progress of a claimed change. Its next round begins at `next_at`. Return None if the claim was
         lost."""
         values: Document = {"leased_until": next_at, "recalled_to": recalled_to}
-        if remaining is None:
-            return await self._update(_claimed(send), {"$set": values, "$unset": {"remaining": ""}})
-        return await self._update(_claimed(send), {"$set": values | {"remaining": remaining}})
+        progress: Document = {"remaining": remaining, "remaining_is_estimate": is_estimate or None}
+        values |= {name: value for name, value in progress.items() if value is not None}
+        unset = {name: "" for name, value in progress.items() if value is None}
+        return await self._update(_claimed(send), {"$set": values, "$unset": unset} if unset else {"$set": values})
 
     async def finish(self, send: Send) -> Send | None:
         """Record that a claimed change is complete. Return None if the claim was lost."""

@@ -34,6 +34,8 @@ GUARD_FIELDS = ("guarded", "guard_due_at", "guard_until")
 UNSCHEDULED = dict.fromkeys(("due_at", "expires_at", "scheduled", "canary_below", *GUARD_FIELDS), "")
 """Deletes the fields that only scheduled sends and sends with the status EXPANDING have."""
 PAUSE_FIELDS = ("paused_reason", "paused_by_guard", "paused_from")  # of a paused send
+PROGRESS_FIELDS = ("remaining", "remaining_is_estimate", "recalled_to")
+"""The fields of the progress of a change."""
 CLOCK_SKEW_MAX = timedelta(hours=1)  # between two processes
 USERS_SHOWN = 100  # in `Send.to`
 PAUSED_MAX = 1000  # paused sends whose items stay in a digest

@@ -52,9 +52,12 @@ class SendCancellation:
         """Cancel the deliveries that were not sent, and remove the notifications from all inboxes. Raise NotFound."""
         return await self._begin(tenant, id, SendStatus.RECALLED)
 
+    async def prepare(self, send: Send) -> Send:
+        """End the expansion of the send. Return the send with its recipients."""
+        return await self._stop_expansion.end(send)
+
     async def run_round(self, send: Send) -> Round:
         """Cancel deliveries, and then remove notifications from inboxes, up to ROUND_SIZE."""
-        await self._stop_expansion.end(send)
         reason = stop_reason(send.status, send.reason)
         assert reason
         changed = await self._deliveries.cancel(send.id, reason, ROUND_SIZE)
@@ -64,13 +67,11 @@ class SendCancellation:
             return await self._recall(send, changed)
         return Round(changed)
 
-    async def count_remaining(self, send: Send, changed: int) -> int:
-        """Return the number of deliveries that wait, and about the number of notifications that a recall has not
-        reached. Only the deliveries are counted, because the call waits for it."""
-        remaining = await self._deliveries.count_waiting(send.id)
-        if send.status is SendStatus.RECALLED and (stored := await self._sends.get(send.tenant, send.id)):
-            remaining += stored.recipients - (changed if send.recalled_to else 0)
-        return max(1, remaining)
+    async def count_remaining(self, send: Send, limit: int | None) -> int:
+        """Return the number of deliveries that wait, or `limit` if there are more. For a recall, add the number of
+        notifications."""
+        waiting = await self._deliveries.count_waiting(send.id, limit)
+        return waiting + (send.recipients if send.status is SendStatus.RECALLED else 0)
 
     async def _begin(self, tenant: str, id: str, status: SendStatus) -> Send:
         send = await self._rounds.changes.mark_cancelled(tenant, id, status, self._rounds.lease_end())
@@ -84,12 +85,12 @@ class SendCancellation:
         return send
 
     async def _recall(self, send: Send, changed: int) -> Round:
-        after = send.recalled_to
+        after, recalled = send.recalled_to, 0
         while chunk := await self._notifications.list_to_recall(send.id, CHUNK, after):
             if changed >= ROUND_SIZE:
-                return Round(changed, self._real_clock(), recalled_to=after)
+                return Round(changed, self._real_clock(), recalled_to=after, recalled=recalled)
             await self._inbox_actions.recall(chunk)
-            changed, after = changed + len(chunk), chunk[-1][1]
+            changed, recalled, after = changed + len(chunk), recalled + len(chunk), chunk[-1][1]
         if left := await self._notifications.list_to_recall(send.id, CHUNK):
             _, notification = left[0]
             log.warning("recall_incomplete", send=send.id, notification=notification)

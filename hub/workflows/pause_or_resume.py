@@ -79,13 +79,18 @@ class SendPause:
         resumed = await self.rounds.changes.mark_resumed(tenant, id, self._real_clock(), self.rounds.lease_end())
         return await self.rounds.begin(resumed, self) if resumed else await self._unchanged(tenant, id, "resumed")
 
+    async def prepare(self, send: Send) -> Send:
+        """Continue the expansion of the send."""
+        if send.status is not SendStatus.SCHEDULED:
+            if send.parts_left is not None:
+                await self._parts.resume(send.id, guarded=send.guarded)
+            await self._held.keep_running(send.id)
+        return send
+
     async def run_round(self, send: Send) -> Round:
         """Make deliveries due that are held because the send was paused, up to ROUND_SIZE."""
         if send.status is SendStatus.SCHEDULED:
             return Round(0)
-        if send.parts_left is not None:
-            await self._parts.resume(send.id, guarded=send.guarded)
-        await self._held.keep_running(send.id)
         changed, found = 0, SLICE
         while found == SLICE and changed < ROUND_SIZE:
             found = await self._held.make_paused_due(send.id, SLICE, self._clock())
@@ -96,9 +101,10 @@ class SendPause:
         last_round = (send.resumed_at or now) + self._last_round
         return Round(changed) if not found and now >= last_round else Round(changed, max(now, last_round), waiting=True)
 
-    async def count_remaining(self, send: Send, _: int) -> int:
-        """Return the number of deliveries that are held because the send was paused, and are not due."""
-        return await self._held.count_paused(send.id)
+    async def count_remaining(self, send: Send, limit: int | None) -> int:
+        """Return the number of deliveries that are held because the send was paused, and are not due, or `limit` if
+        there are more."""
+        return await self._held.count_paused(send.id, limit)
 
     async def _unchanged(self, tenant: str, id: str, action: str) -> Send:
         """Return a send that did not need a change. A concurrent call may have changed it since."""

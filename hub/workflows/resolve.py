@@ -1,7 +1,7 @@
 """The resolution of a collapse key: its subject is settled, so its notifications leave the inboxes.
 
-The first notifications are removed before the call returns. If there are more, the resolution is stored, and the
-scheduler removes the rest. A notification that is created after the call began remains.
+Up to BATCH_SIZE notifications are removed before the call returns. If there are more, the resolution is stored, and the
+scheduler removes them. A notification that is created after the call began remains.
 """
 
 from collections.abc import Collection, Sequence
@@ -23,7 +23,7 @@ from hub.utc_time import Clock
 from hub.workflows.removal import remove
 from hub.workflows.stop_expansion import StopExpansion
 
-BATCH_SIZE = 1000  # notifications that are removed before the call returns, and in one round of the scheduler
+BATCH_SIZE = 1000  # notifications that are removed in one round
 CHUNK = 200  # mailboxes per transaction; larger transactions would delay other changes
 RESOLUTIONS_PER_ROUND = 10
 
@@ -58,8 +58,10 @@ class Resolve:
             users=None if users is None else tuple(dict.fromkeys(users)),
         )
         matching = await self._resolutions.count(resolution)
-        if matching and (rest := await self._remove_next(resolution)):
-            await self._resolutions.store(rest)
+        if matching > BATCH_SIZE:
+            await self._resolutions.store(resolution)
+        elif matching:
+            await self._remove_next(resolution)
         return matching
 
     async def continue_resolutions(self) -> int:

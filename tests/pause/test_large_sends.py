@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections import Counter
 
-from hub.workflows.send_change_rounds import ROUND_SIZE
 from tests.channel_setup import list_all_deliveries
 from tests.client import Tenant, eventually
 from tests.conftest import scaled
@@ -40,8 +39,8 @@ async def test_resumption_continues_after_workers_are_killed(running: Running, a
     await acme.execute_as_admin(UPDATE_TENANT, input=no_email)
     for worker in deployment.workers:
         worker.kill()
-    assert (await change(acme, "resumeSend", id))["remaining"] == total - ROUND_SIZE
-    assert (await get(acme, id))["remaining"] == total - ROUND_SIZE
+    assert (await change(acme, "resumeSend", id))["remaining"] == total
+    assert (await get(acme, id))["remaining"] == total
     for kill in range(KILLS):
         worker = deployment.workers[kill % 2]
         await worker.start()
@@ -74,9 +73,9 @@ async def test_large_recall_and_cancellation_continue_in_the_background(running:
     ]
     total = 2 * len(USERS)
     send = await change(acme, "cancelSend", cancelled)
-    assert (send["status"], send["remaining"]) == ("CANCELLED", total - ROUND_SIZE)
+    assert (send["status"], send["remaining"]) == ("CANCELLED", total)
     send = await change(acme, "recallSend", recalled)
-    assert (send["status"], send["remaining"]) == ("RECALLED", total - ROUND_SIZE + len(USERS))
+    assert (send["status"], send["remaining"]) == ("RECALLED", total + len(USERS))
     for id, reason in ((cancelled, "CANCELLED"), (recalled, "RECALLED")):
         await wait_until_complete(acme, id)
         assert await email_counts(acme, id) == {("CANCELLED", reason): total}

@@ -141,7 +141,8 @@ class Send:
     )
     remaining: int | None = strawberry.field(
         description="The number of deliveries and notifications that a cancellation, recall, or resumption has not "
-        "changed yet. It continues in the background. Null if nothing is left."
+        "changed yet. It continues in the background. "
+        "For a large send, this is an estimate in the first seconds. Null if nothing is left."
     )
     title: str | None = strawberry.field(
         description="The title as it was sent. The title of a template is in the tenant's locale, without values of a "
@@ -309,7 +310,7 @@ class SendMutation:
     @strawberry.mutation(
         graphql_type=Send,
         description="Cancel the deliveries of a send that have not been sent. The notifications remain in the "
-        f"inboxes. After the first {ROUND_SIZE:,} deliveries, the rest follows in the background: see "
+        f"inboxes. If there are more than {ROUND_SIZE:,} deliveries, they follow in the background: see "
         "`Send.remaining`. Requires the `service` or `admin` role.",
         directives=access(Caller.SERVICE, Scope.SEND),
     )
@@ -319,8 +320,8 @@ class SendMutation:
     @strawberry.mutation(
         graphql_type=Send,
         description="Recall a send: cancel the deliveries that have not been sent, and remove the notifications from "
-        f"all inboxes. Subscribed clients receive the removal immediately. After the first {ROUND_SIZE:,} deliveries "
-        "and notifications, the rest follows in the background: see `Send.remaining`. Requires the `service` or "
+        f"all inboxes. Subscribed clients receive the removal. If there are more than {ROUND_SIZE:,} deliveries and "
+        "notifications, they follow in the background: see `Send.remaining`. Requires the `service` or "
         "`admin` role.",
         directives=access(Caller.SERVICE, Scope.SEND),
     )
@@ -340,8 +341,8 @@ class SendMutation:
 
     @strawberry.mutation(
         graphql_type=Send,
-        description="Continue a paused send in the status that it had. Each held delivery is decided again. After the "
-        f"first {ROUND_SIZE:,} deliveries, the rest follows in the background: see `Send.remaining`. Fails with "
+        description="Continue a paused send in the status that it had. Each held delivery is decided again. If there "
+        f"are more than {ROUND_SIZE:,}, they follow in the background: see `Send.remaining`. Fails with "
         "CONFLICT if the send has ended. Requires the `service` or `admin` role.",
         directives=access(Caller.SERVICE, Scope.SEND),
     )
@@ -350,8 +351,8 @@ class SendMutation:
 
     @strawberry.mutation(
         description="Remove the notifications with a collapse key from inboxes, because their subject is settled, and "
-        "cancel their deliveries that have not been sent. Return the number of notifications. Up to "
-        f"{RESOLVED_AT_ONCE:,} are removed before the call returns, and the rest in the background. Requires the "
+        "cancel their deliveries that have not been sent. Return the number of notifications. If "
+        f"there are more than {RESOLVED_AT_ONCE:,}, they are removed in the background. Requires the "
         "`service` or `admin` role.",
         directives=access(Caller.SERVICE, Scope.SEND),
     )
