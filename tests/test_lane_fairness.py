@@ -28,8 +28,9 @@ log = logging.getLogger(__name__)
 
 @pytest.fixture
 async def lanes(servers: tuple[Mongod, Redis]) -> AsyncIterator[Lanes]:
+    """Lanes that do not gather LOW."""
     async with RedisClient.from_url(servers[1].url) as client:
-        yield Lanes(client, f"lanes{uuid4().hex}:", 1000)
+        yield Lanes(client, f"lanes{uuid4().hex}:", 1000, gather_ms=0)
 
 
 async def put(lanes: Lanes, priority: str, tenant: str, many: int) -> None:
@@ -57,6 +58,46 @@ async def test_critical_goes_first_and_low_is_not_starved(lanes: Lanes) -> None:
     assert len(accepted) == 10 * rounds
     assert found["CRITICAL"] > 0.9 * len(accepted)
     assert found["MEDIUM"] == 2 * found["HIGH"] == 2 * found["LOW"] > 0
+
+
+async def test_low_is_gathered_and_then_keeps_its_share_of_a_steady_load(servers: tuple[Mongod, Redis]) -> None:
+    async with RedisClient.from_url(servers[1].url) as client:
+        lanes = Lanes(client, (prefix := f"lanes{uuid4().hex}:"), 1000, gather_ms=60_000)
+        gathering, wakeup = f"{prefix}gathering:EMAIL", f"{prefix}wakeup:EMAIL"
+
+        async def take(limit: int) -> Counter[str]:
+            return count_by(await lanes.take("EMAIL", limit, limit, {}), 0)
+
+        for tenant in ("acme", "other", "acme"):
+            await put(lanes, "LOW", tenant, 10)
+            assert await take(50) == {}
+        assert not await client.exists(wakeup), "a put of LOW wakes no worker"
+        await put(lanes, "HIGH", "acme", 5)
+        assert await take(50) == {"HIGH": 5}, "only LOW is gathered"
+        await put(lanes, "HIGH", "acme", 60)
+        await client.delete(wakeup)
+        assert await take(50) == {"HIGH": 50}
+        assert await client.delete(wakeup), "HIGH is left"
+        await client.set(f"{prefix}rotation:EMAIL", 15)  # the next turn takes the priorities in order
+        assert await take(10) == {"HIGH": 10}
+        assert not await client.exists(wakeup), "only LOW is left, which is gathered"
+        await client.delete(gathering)
+        assert await take(50) == {"LOW": 30}, "those of all tenants together"
+
+        await put(lanes, "LOW", "acme", 1)
+        assert await take(50) == {}, "the next ones are gathered again"
+        await client.persist(gathering)  # a key that the hub did not write
+        assert await take(50) == {"LOW": 1}
+
+        await put(lanes, "LOW", "acme", 200)
+        await client.delete(gathering)
+        await put(lanes, "CRITICAL", "acme", 500)
+        found: Counter[str] = Counter()
+        for _ in range(160):
+            found += (taken := await take(10))
+            await put(lanes, "CRITICAL", "acme", taken["CRITICAL"])
+            await put(lanes, "LOW", "acme", 1)
+        assert found["LOW"] == 160 // 16 * 3, "a quarter of a batch in one of 16 turns, also without pauses"
 
 
 async def test_tenants_take_turns_within_their_limits(lanes: Lanes) -> None:

@@ -5,12 +5,15 @@ Properties
   job of a duplicate id is claimed only once.
 - Order: CRITICAL before HIGH before MEDIUM before LOW. To prevent starvation, a lower priority is sometimes taken first
   for a part of the batch. Within a priority, the tenants' lanes take turns.
+- LOW is gathered: from the first id on the empty LOW lanes of a channel, no id of them is taken for `LOW_GATHER_MS`, so
+  the ids of that time are claimed together. Then these lanes have the same share of the rotation as others, until all
+  of them are empty. A backlog is therefore not delayed, and other work does not starve it.
 - A lane contains at most `lane_max` ids. Further jobs wait in MongoDB until the lane has capacity.
 - Each lane with ids is in the sorted set of waiting lanes. If Redis evicts this set but not the lane, the next `put` or
   `free_capacity` adds the lane again.
 
 `put` pushes one wake-up token per channel, which one idle worker pops. If the worker does not take all ids, a new token
-is pushed.
+is pushed. LOW has no tokens: idle workers poll once per second.
 
 The lanes are lists, not streams: `take` is one atomic pop over all lanes, and MongoDB tracks the jobs of dead workers.
 Consumer groups and pending entries are not needed.
@@ -35,6 +38,7 @@ PRIORITY_ORDERS: tuple[tuple[Priority, ...], ...] = (
 )
 ROTATION = "1112111311141113"  # number of the priority order for each of 16 calls to `take`
 T = TypeVar("T")
+LOW_GATHER_MS = 1000
 ANTI_STARVATION_SHARE = 4  # a lower priority that is taken first gets a quarter of the batch
 
 WAIT_SCRIPT = """
@@ -53,7 +57,8 @@ PUT_SCRIPT = (
     + """
 local prefix, lane_max = ARGV[1], tonumber(ARGV[2])
 local refused, listed, wakeups = {}, {}, {}
-for i = 3, #ARGV, 2 do
+local gather_ms = tonumber(ARGV[3])
+for i = 4, #ARGV, 2 do
     local lane, id = ARGV[i], ARGV[i + 1]
     local key = prefix .. 'lane:' .. lane
     if redis.call('LLEN', key) >= lane_max then
@@ -62,8 +67,12 @@ for i = 3, #ARGV, 2 do
         redis.call('RPUSH', key, id)
         if not listed[lane] then
             listed[lane] = true
+            local low = string.match(lane, '^([^/]+)/LOW/')
+            if low and gather_ms > 0 and redis.call('EXISTS', prefix .. 'waiting:' .. low .. '/LOW') == 0 then
+                redis.call('SET', prefix .. 'gathering:' .. low, 1, 'PX', gather_ms)
+            end
             local channel = wait(prefix, lane)
-            if channel then wakeups[channel] = true end
+            if channel and not low then wakeups[channel] = true end
         end
     end
 end
@@ -95,12 +104,15 @@ TAKE_SCRIPT = (
 local prefix, channel, limit, share = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local orders = cjson.decode(ARGV[5])
 local per_tenant_max, held = tonumber(ARGV[7]), {}
-for i = 8, #ARGV, 2 do held[ARGV[i]] = tonumber(ARGV[i + 1]) end
+local gather_left, gather_ms = redis.call('PTTL', prefix .. 'gathering:' .. channel), tonumber(ARGV[8])
+local gathered = gather_left > 0 and gather_left <= gather_ms and 'LOW'
+for i = 9, #ARGV, 2 do held[ARGV[i]] = tonumber(ARGV[i + 1]) end
 local turn = (tonumber(redis.call('GET', prefix .. 'rotation:' .. channel) or 0) + 1) % #ARGV[6] + 1
 local order = orders[tonumber(string.sub(ARGV[6], turn, turn))]
 local taken, from, left = {}, {}, false
 
 local function drain(priority, share_max)
+    if priority == gathered then return end
     local waiting = prefix .. 'waiting:' .. channel .. '/' .. priority
     local passed = {}
     local taken_before = #taken
@@ -134,7 +146,8 @@ end
 if order ~= orders[1] then drain(order[1], math.ceil(limit / share)) end
 for _, priority in ipairs(orders[1]) do
     if #taken >= limit then
-        if redis.call('EXISTS', prefix .. 'waiting:' .. channel .. '/' .. priority) > 0 then left = true end
+        local waiting = prefix .. 'waiting:' .. channel .. '/' .. priority
+        if priority ~= gathered and redis.call('EXISTS', waiting) > 0 then left = true end
     else
         drain(priority, limit - #taken)
     end
@@ -165,6 +178,7 @@ KEY_TYPES = {
     "waiting": "zset",
     "wakeup": "list",
     "rotation": INTEGER,
+    "gathering": "string",
     "flush_marker": "string",
     "tick_lock": "string",
 }
@@ -195,10 +209,11 @@ def scheduler_lane(priority: str, tenant: str) -> str:
 class Lanes:
     """The lanes of all channels. If Redis is unavailable, every method raises one of REDIS_ERRORS."""
 
-    def __init__(self, redis: Redis, prefix: str, lane_max: int) -> None:
+    def __init__(self, redis: Redis, prefix: str, lane_max: int, gather_ms: int = LOW_GATHER_MS) -> None:
         self._redis = redis
         self._prefix = prefix
         self._lane_max = lane_max
+        self._gather_ms = gather_ms
         self._put_script = redis.register_script(PUT_SCRIPT)
         self._free_capacity_script = redis.register_script(FREE_CAPACITY_SCRIPT)
         self._take_script = redis.register_script(TAKE_SCRIPT)
@@ -208,7 +223,8 @@ class Lanes:
     async def put(self, entries: Sequence[tuple[str, str]]) -> list[str]:
         """Push ids to lanes, as `(lane, id)`. Return the ids that did not fit."""
         args = [value for entry in entries for value in entry]
-        refused: Any = await self._with_repair(lambda: self._put_script(args=[self._prefix, self._lane_max, *args]))
+        limits = [self._lane_max, self._gather_ms]
+        refused: Any = await self._with_repair(lambda: self._put_script(args=[self._prefix, *limits, *args]))
         return [id.decode() for id in refused]
 
     async def take(
@@ -217,7 +233,8 @@ class Lanes:
         """Pop up to `limit` ids of one channel, as `(lane, id)`. Including the jobs that the caller already has
         (`held`, by tenant), no tenant gets more than `per_tenant_max`."""
         held_args = [value for pair in held.items() for value in pair]
-        args = [self._prefix, channel, limit, ANTI_STARVATION_SHARE, self._orders, ROTATION, per_tenant_max, *held_args]
+        limits = [limit, ANTI_STARVATION_SHARE, self._orders, ROTATION, per_tenant_max, self._gather_ms]
+        args: list[str | int] = [self._prefix, channel, *limits, *held_args]
         lanes, ids = await self._with_repair(lambda: self._take_script(args=args))
         return [(_text(lane), id.decode()) for lane, id in zip(lanes, ids, strict=True)]
 
