@@ -30,6 +30,7 @@ VAPID_KEY = ec.generate_private_key(ec.SECP256R1())
 VAPID_TEXT = (
     base64.urlsafe_b64encode(VAPID_KEY.private_numbers().private_value.to_bytes(32, "big")).rstrip(b"=").decode()
 )
+NO_OPT_OUTS: Any = None
 SENDER = "Acme <no-reply@acme.example>"
 PRIVATE_VALUES = {
     "address": "alice.private@people.example",
@@ -113,7 +114,7 @@ class FakeServers:
 
     def resources(self, settings: Settings, devices: Any = None) -> ChannelResources:
         """Return the resources of providers with these settings."""
-        return ChannelResources(settings, self.egress, self.stack, hub_now, utc_time.now, devices)
+        return ChannelResources(settings, self.egress, self.stack, hub_now, utc_time.now, devices, NO_OPT_OUTS)
 
     async def amazon(self) -> FakeAmazon:
         async with ClientSession() as session, session.post(f"{self.moto_url}/moto-api/reset"):

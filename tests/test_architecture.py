@@ -18,6 +18,8 @@ OWNERS = {
     "retention_sweeps": "inbox/retention_sweeps.py",
     "old_records": "workflows/old_records.py",
     "users": "audience/users.py",
+    "opt_outs": "audience/opt_outs.py",
+    "opt_out_messages": "audience/opt_outs.py",
     "tenants": "audience/tenants.py",
     "templates": "audience/templates.py",
     "service_keys": "audience/service_keys.py",

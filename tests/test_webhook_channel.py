@@ -43,6 +43,7 @@ from tests.clocks import hub_now
 
 NOW = datetime(2026, 11, 20, 8, 15, 30, tzinfo=UTC)
 NO_DEVICES: Any = None
+NO_OPT_OUTS: Any = None
 SECRET = new_secret()
 TOKEN = f"path-{uuid4().hex}"
 PRIVATE = {"secret": SECRET, "bare secret": SECRET[6:], "address": TOKEN, "title": "A private headline"}
@@ -172,7 +173,7 @@ async def make(kind: str) -> AsyncIterator[Callable[[float], Any]]:
             if kind == "person":
                 fields = Settings(jwt_secret=("s" * 32,), provider_timeout_s=timeout_s)
                 [provider] = await webhook.create_providers(
-                    ChannelResources(fields, egress, stack, hub_now, utc_time.now, NO_DEVICES)
+                    ChannelResources(fields, egress, stack, hub_now, utc_time.now, NO_DEVICES, NO_OPT_OUTS)
                 )
                 return SenderCase(receiver, lambda: provider.send(message(receiver.url)))
             caller = WebhookEndpointProvider(egress, timeout_s, hub_now, utc_time.now)
@@ -334,7 +335,9 @@ async def test_disabled_webhooks_create_no_provider() -> None:
     async with AsyncExitStack() as stack, OutboundHTTP() as egress:
         fields = Settings(jwt_secret=("s" * 32,), personal_webhooks=False)
         assert (
-            await webhook.create_providers(ChannelResources(fields, egress, stack, hub_now, utc_time.now, NO_DEVICES))
+            await webhook.create_providers(
+                ChannelResources(fields, egress, stack, hub_now, utc_time.now, NO_DEVICES, NO_OPT_OUTS)
+            )
             == ()
         )
 

@@ -79,7 +79,7 @@ async def test_worker_with_a_crashed_component_exits_and_logs_it(servers: tuple[
         await worker.start()
         async with RedisClient.from_url(redis.url) as client:
             put = client.register_script(PUT_SCRIPT)
-            await put(args=[prefix, 10, "WEBHOOK/HIGH/acme", b"\xff"])
+            await put(args=[prefix, 10, 0, "WEBHOOK/HIGH/acme", b"\xff"])
 
         async def removed() -> bool:
             return not worker.running
@@ -101,7 +101,7 @@ async def test_dispatcher_with_failing_settlement_stops(
     policy = DispatchPolicy(concurrency=1, lease_s=1, schedule=(), retry_after_max_s=1, lease_max_expirations=5)
     async with RedisClient.from_url(servers[1].url) as client:
         lanes = Lanes(client, f"lanes{uuid4().hex}:", 10)
-        resources = WorkerResources(lanes, nothing, nothing, IsolationLock(), nothing, hub_now)
+        resources = WorkerResources(lanes, nothing, nothing, nothing, IsolationLock(), nothing, hub_now)
         dispatcher: Any = Dispatcher("EMAIL", nothing, nothing, resources, policy)
         monkeypatch.setattr(dispatcher._settler, "_settle_next", lambda: 1 / 0)
         dispatcher._settler._results.append(nothing)

@@ -15,6 +15,7 @@ from strawberry.dataloader import DataLoader
 from hub.api.rate_limits import RateLimits
 from hub.audience.audience_count import AudienceCounts
 from hub.audience.devices import Devices
+from hub.audience.opt_outs import OptOuts
 from hub.audience.recipients import Recipients
 from hub.audience.service_keys import ServiceKeys
 from hub.audience.templates import Templates
@@ -84,6 +85,7 @@ class Services:
     expansion_parts: ExpansionParts
     recipients: Recipients
     users: Users
+    opt_outs: OptOuts
     devices: Devices
     tenants: Tenants
     templates: Templates

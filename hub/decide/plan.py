@@ -31,6 +31,7 @@ from hub.model import (
 CACHED_PLANS = 4096
 EPOCH = datetime.min.replace(tzinfo=UTC)  # the cached plan does not depend on the time
 CHANNELS = tuple(Channel)
+NO_CHANNELS: frozenset[Channel] = frozenset()
 PHONE_CHANNELS = (Channel.SMS, Channel.WHATSAPP)
 
 
@@ -107,7 +108,8 @@ class Plan(Struct, frozen=True):
 class Recipient(Struct, frozen=True):
     """The input of the checks: one user, one category, and one point in time.
 
-    `switches` (for all categories) and `preference` (for this category) are effective preferences."""
+    `switches` (for all categories) and `preference` (for this category) are effective preferences. `opted_out` are the
+    channels from whose senders the user's phone number opted out."""
 
     category: Category
     switches: Mapping[Channel, bool]
@@ -116,6 +118,7 @@ class Recipient(Struct, frozen=True):
     devices: Mapping[Channel, tuple[str, ...]]
     addresses: Mapping[Channel, str | None]
     suppressed: Mapping[str, str]
+    opted_out: frozenset[Channel]
     now: datetime
 
 
@@ -150,8 +153,12 @@ def _suppressed(recipient: Recipient, channel: Channel) -> Decision | None:
     return _skip(channel, Reason.SUPPRESSED) if address and address.lower() in recipient.suppressed else None
 
 
+def _opted_out(recipient: Recipient, channel: Channel) -> Decision | None:
+    return _skip(channel, Reason.OPTED_OUT) if channel in recipient.opted_out else None
+
+
 PREFERENCE_CHECKS: tuple[Check, ...] = (_muted, _channel_off, _category_channel_off)
-DELIVERABILITY_CHECKS: tuple[Check, ...] = (_unconfigured, _unreachable, _suppressed)
+DELIVERABILITY_CHECKS: tuple[Check, ...] = (_unconfigured, _unreachable, _opted_out, _suppressed)
 
 
 def plan(
@@ -161,14 +168,14 @@ def plan(
     user: User,
     configured: frozenset[Channel],
     now: datetime,
+    opted_out: frozenset[Channel] = NO_CHANNELS,
 ) -> Plan:
-    """Return the plan. `defaults` are the tenant's preferences. `configured` are the channels that have a provider."""
-    if requested.steps_in(category):
-        return _plan(requested, category, _recipient(category, defaults, user, configured, now))
+    """Return the plan. `defaults` are the tenant's preferences. `configured` are the channels that have a provider.
+    `opted_out` are the channels from whose senders the user's phone number opted out."""
     has_choices = user.preferences.concerns_channels or defaults.concerns_channels
-    if not (user.devices or user.suppressed or has_choices):
+    if not (user.devices or user.suppressed or has_choices or opted_out or requested.steps_in(category)):
         return _default_plan(requested, category, configured, is_email_address(user.email), bool(user.phone))
-    return _plan(requested, category, _recipient(category, defaults, user, configured, now))
+    return _plan(requested, category, _recipient(category, defaults, user, configured, now, opted_out))
 
 
 def decide_channel(
@@ -189,11 +196,17 @@ def _default_plan(
 ) -> Plan:
     addresses = {Channel.EMAIL: "mail" if mail else None} | dict.fromkeys(PHONE_CHANNELS, "phone" if phone else None)
     preference = CategoryPreference(category=category.key)
-    return _plan(requested, category, Recipient(category, {}, preference, configured, {}, addresses, {}, EPOCH))
+    recipient = Recipient(category, {}, preference, configured, {}, addresses, {}, NO_CHANNELS, EPOCH)
+    return _plan(requested, category, recipient)
 
 
 def _recipient(
-    category: Category, defaults: Preferences, user: User, configured: frozenset[Channel], now: datetime
+    category: Category,
+    defaults: Preferences,
+    user: User,
+    configured: frozenset[Channel],
+    now: datetime,
+    opted_out: frozenset[Channel] = NO_CHANNELS,
 ) -> Recipient:
     preferences = EffectivePreferences(user.preferences, defaults)
     address = user.email if is_email_address(user.email) else None
@@ -205,6 +218,7 @@ def _recipient(
         devices=_by_channel(user.devices),
         addresses={Channel.EMAIL: address} | dict.fromkeys(PHONE_CHANNELS, user.phone),
         suppressed=user.suppressed,
+        opted_out=opted_out,
         now=now,
     )
 

@@ -57,8 +57,11 @@ T = TypeVar("T")
 class CommitHooks(Protocol):
     """The callbacks of other stages around a commit."""
 
-    async def load_decision_data(self, mailboxes: Collection[str], recipients: Collection[str]) -> Any:
-        """Return the tenants of `mailboxes` and the users of `recipients`, as `unit.decision_data`."""
+    async def load_decision_data(
+        self, mailboxes: Collection[str], recipients: Collection[str], phone_owners: Collection[str]
+    ) -> Any:
+        """Return the tenants of `mailboxes`, the users of `recipients`, and the opt-outs of the phone numbers of
+        `phone_owners`, who are recipients, as `unit.decision_data`."""
         ...
 
     async def load_deliveries(
@@ -215,7 +218,8 @@ class TransactionRunner:
         stored before the works were submitted."""
         mailboxes = _mailboxes(batch)
         recipients = {mailbox for job in batch if job.work.needs_recipients for mailbox in job.work.mailboxes}
-        loading = asyncio.create_task(self._hooks.load_decision_data(mailboxes, recipients))
+        phone_owners = {mailbox for job in batch if job.work.needs_opt_outs for mailbox in job.work.mailboxes}
+        loading = asyncio.create_task(self._hooks.load_decision_data(mailboxes, recipients, phone_owners))
         loading.add_done_callback(_ignore_error)  # not cancelled if `_read` fails: that would close a connection
         unit = await self._read(batch, session)
         unit.decision_data = await loading

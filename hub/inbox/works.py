@@ -54,6 +54,10 @@ class Work(Protocol[T_co]):
         """True if the work needs its recipients in `unit.decision_data`."""
 
     @property
+    def needs_opt_outs(self) -> bool:
+        """True if the work also needs to know which phone numbers of its recipients opted out."""
+
+    @property
     def exclusive(self) -> bool:
         """True if the work requires a separate transaction, in whose session it may read and write."""
 
@@ -86,6 +90,7 @@ class WorkDefaults:
     counts: Collection[str] = ()
     size = 0
     needs_recipients = False
+    needs_opt_outs = False
     exclusive = False
     low = False
     is_divisible = False

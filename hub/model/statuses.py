@@ -36,6 +36,7 @@ class Reason(StrEnum):
     MUTED = "MUTED"
     NOT_CONFIGURED = "NOT_CONFIGURED"  # this hub has no provider for the channel
     NO_ADDRESS = "NO_ADDRESS"
+    OPTED_OUT = "OPTED_OUT"  # the phone number sent STOP to the sender
     SUPPRESSED = "SUPPRESSED"  # a message bounced, or the recipient reported it as spam
     ALREADY_SEEN = "ALREADY_SEEN"
     ALREADY_READ = "ALREADY_READ"

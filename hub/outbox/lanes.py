@@ -233,8 +233,8 @@ class Lanes:
         """Pop up to `limit` ids of one channel, as `(lane, id)`. Including the jobs that the caller already has
         (`held`, by tenant), no tenant gets more than `per_tenant_max`."""
         held_args = [value for pair in held.items() for value in pair]
-        limits = [limit, ANTI_STARVATION_SHARE, self._orders, ROTATION, per_tenant_max, self._gather_ms]
-        args: list[str | int] = [self._prefix, channel, *limits, *held_args]
+        args: list[str | int] = [self._prefix, channel, limit, ANTI_STARVATION_SHARE, self._orders, ROTATION]
+        args += [per_tenant_max, self._gather_ms, *held_args]
         lanes, ids = await self._with_repair(lambda: self._take_script(args=args))
         return [(_text(lane), id.decode()) for lane, id in zip(lanes, ids, strict=True)]
 

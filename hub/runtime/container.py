@@ -15,6 +15,7 @@ from hub.api.execution.persisted_queries import AutomaticPersistedQueries
 from hub.api.rate_limits import RateLimits
 from hub.audience import user_conversion
 from hub.audience.devices import Devices
+from hub.audience.opt_outs import OptOuts
 from hub.audience.search_fields import SearchFields
 from hub.audience.service_keys import ServiceKeys
 from hub.audience.templates import Templates
@@ -164,6 +165,7 @@ class _Queue:
 
     tenants: Tenants
     templates: Templates
+    opt_outs: OptOuts
     notifications: Notifications
     digests: Digests
     digest_items: DigestItems
@@ -189,6 +191,7 @@ def _build_queue(settings: Settings, stores: Stores) -> _Queue:
     return _Queue(
         tenants=tenants,
         templates=Templates(database, now, settings.commit_deadline_s),
+        opt_outs=OptOuts(database, now, settings.senders),
         notifications=notifications,
         digests=digests,
         digest_items=DigestItems(digests, ends, lanes),
@@ -227,9 +230,8 @@ def _build_inbox(settings: Settings, stores: Stores, queue: _Queue) -> _Inbox:
     sends = Sends(database, queue.notifications)
     publisher = Publisher(stores.redis, settings.redis_prefix)
     held = HeldDeliveries(database)
-    hooks = AfterCommit(
-        users, queue.tenants, publisher, queue.enqueuer, queue.obsolete_deliveries, held, sends, queue.digests
-    )
+    read = users, queue.tenants, queue.opt_outs
+    hooks = AfterCommit(*read, publisher, queue.enqueuer, queue.obsolete_deliveries, held, sends, queue.digests)
     committer = Committer(database, settings, now, hooks)
     actions = InboxActions(committer, inboxes, queue.deliveries, publisher, settings.commit_max_documents)
     topics = Topics(database, users, now, settings)
@@ -249,9 +251,8 @@ def _build_user_data(
     settings: Settings, database: Database, queue: _Queue, inbox: _Inbox, keys: ServiceKeys, topics: Topics
 ) -> UserData:
     parts, changes, sends = inbox.expansion.parts, inbox.pause.rounds.changes, inbox.sends
-    return UserData(
-        database, queue.templates, keys, topics, inbox.committer, inbox.publisher, sends, changes, parts, settings
-    )
+    stores = queue.templates, keys, topics, queue.opt_outs
+    return UserData(database, *stores, inbox.committer, inbox.publisher, sends, changes, parts, settings)
 
 
 def _build_receipts(settings: Settings, stores: Stores) -> ReceiptStreams:
@@ -285,6 +286,7 @@ def _build_services(
         expansion_parts=expansion.parts,
         recipients=expansion.recipients,
         users=inbox.users,
+        opt_outs=queue.opt_outs,
         devices=Devices(database, inbox.users, now, settings.user_max_devices),
         tenants=queue.tenants,
         templates=queue.templates,

@@ -20,6 +20,7 @@ from hub.send.email_layout import EmailLayouts
 from hub.send.job_kind import JobHandler
 from hub.send.message_builder import MessageBuilder
 from hub.send.poison_isolation import IsolationLock
+from hub.send.sms_limit import SmsLimit
 from hub.send.tenant_webhook_handler import WebhookEndpointProvider, WebhookHandler
 from hub.send.worker import Dispatcher
 from hub.send.worker_resources import DispatchPolicy, WorkerResources
@@ -53,8 +54,10 @@ class _DispatcherBuilder:
     def __init__(self, hub: Components, settings: Settings) -> None:
         self._settings = settings
         throttle = DeliveryThrottle(hub.rate_limiter, settings)
+        clock = hub.hub_clock.now
+        sms_limit = SmsLimit(hub.redis, settings.redis_prefix, settings.sms_limit_per_user, clock)
         self._resources = WorkerResources(
-            hub.lanes, hub.breakers, throttle, IsolationLock(), hub.call_tally, hub.hub_clock.now
+            hub.lanes, hub.breakers, sms_limit, throttle, IsolationLock(), hub.call_tally, clock
         )
 
     def policy(self, channel: str, providers: Sequence[Any]) -> DispatchPolicy:
@@ -83,7 +86,8 @@ async def _delivery_dispatchers(
     stack: AsyncExitStack,
 ) -> list[Dispatcher[Delivery]]:
     services, clock, real_clock = hub.services, hub.hub_clock.now, hub.server_clock.now
-    resources = ChannelResources(settings, hub.outbound_http, stack, clock, real_clock, services.devices)
+    people = services.devices, services.opt_outs
+    resources = ChannelResources(settings, hub.outbound_http, stack, clock, real_clock, *people)
     stores = DeliveryStores(
         services.inboxes,
         services.users,
@@ -92,6 +96,7 @@ async def _delivery_dispatchers(
         services.sends,
         services.digests,
         hub.digest_items,
+        services.opt_outs,
     )
     limits = TextLimits(settings.notification_title_max_chars, settings.notification_body_max_bytes)
     texts = TemplateTexts(services.templates, limits)

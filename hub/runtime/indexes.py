@@ -1,6 +1,6 @@
 """The indexes of all collections."""
 
-from hub.audience import service_keys, templates, tenants, topics, users
+from hub.audience import opt_outs, service_keys, templates, tenants, topics, users
 from hub.inbox import inbox_reader, window_counts
 from hub.platform import signed_links
 from hub.platform.connections import Indexes
@@ -18,6 +18,7 @@ def indexes(settings: Settings) -> list[Indexes]:
         expansion_parts.indexes(),
         receipts.indexes(settings),
         users.indexes(),
+        opt_outs.indexes(),
         tenants.indexes(),
         templates.indexes(settings),
         service_keys.indexes(),

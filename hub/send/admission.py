@@ -1,4 +1,5 @@
-"""The decision which calls may start now. Circuit breakers are checked first, then rate limits."""
+"""The decision which calls may start now. Circuit breakers are checked first, then the limit of SMS, then rate
+limits."""
 
 import random
 from collections.abc import Collection, Mapping, Sequence
@@ -7,11 +8,12 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from hub.model import DeliveryStatus, Reason
+from hub.model import Channel, DeliveryStatus, Priority, Reason
 from hub.outbox.claims import Job
 from hub.platform.circuit_breaker import Breakers
 from hub.send.delivery_rate_limits import DeliveryThrottle
 from hub.send.job_kind import ReadyToSend
+from hub.send.sms_limit import SmsLimit
 from hub.send.state_after_outcome import Transition
 from hub.utc_time import Clock
 
@@ -19,8 +21,11 @@ J = TypeVar("J", bound=Job)
 
 
 class Admission:
-    def __init__(self, channel: str, breakers: Breakers, throttle: DeliveryThrottle, clock: Clock) -> None:
+    def __init__(
+        self, channel: str, breakers: Breakers, sms_limit: SmsLimit, throttle: DeliveryThrottle, clock: Clock
+    ) -> None:
         self._channel = channel
+        self._sms_limit = sms_limit
         self._breakers = breakers
         self._throttle = throttle
         self._clock = clock
@@ -28,7 +33,8 @@ class Admission:
     async def admit(self, jobs: Sequence[tuple[J, ReadyToSend]]) -> list[tuple[J, ReadyToSend | Transition]]:
         """Return each job with the providers that may be called now, or with HELD if none may be called yet."""
         waits = await self._breaker_waits([ready for _, ready in jobs])
-        results = [(job, self._admit(job, ready, waits)) for job, ready in jobs]
+        user_waits = await self._sms_waits(jobs, waits) if self._channel == Channel.SMS else {}
+        results = [(job, self._admit(job, ready, waits, user_waits.get(job.id, 0.0))) for job, ready in jobs]
         await self._breakers.release_probes([name for name, wait_s in waits.items() if wait_s == 0])
         return results
 
@@ -43,7 +49,21 @@ class Admission:
             waits |= await self._breakers.check(fallback_names)
         return waits
 
-    def _admit(self, job: Job, ready: ReadyToSend, waits: dict[str, float]) -> ReadyToSend | Transition:
+    async def _sms_waits(self, jobs: Sequence[tuple[J, ReadyToSend]], waits: Mapping[str, float]) -> dict[str, float]:
+        """Return how long SMS over the limit of their user wait, by job id. CRITICAL ones do not count."""
+        counted = [
+            (job.id, ready.user)
+            for job, ready in jobs
+            if job.priority is not Priority.CRITICAL
+            and any(_longest_wait(one.breakers(ready.message), waits) <= 0 for one in ready.providers)
+        ]
+        return await self._sms_limit.waits_s(counted)
+
+    def _admit(
+        self, job: Job, ready: ReadyToSend, waits: dict[str, float], user_wait_s: float
+    ) -> ReadyToSend | Transition:
+        if user_wait_s:
+            return self._hold(Reason.RATE_LIMITED, user_wait_s)
         allowed = []
         shortest_s, probing = float("inf"), False
         for provider in ready.providers:

@@ -7,6 +7,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from hub.audience.devices import Devices
+from hub.audience.opt_outs import OptOuts
 from hub.model import Channel
 from hub.platform.outbound_http import OutboundHTTP
 from hub.send.message import Message, Preview, Provider
@@ -23,6 +24,7 @@ class ChannelResources(Struct, frozen=True):
     clock: Clock
     real_clock: RealClock
     devices: Devices
+    opt_outs: OptOuts
 
 
 class ChannelModule(Protocol):

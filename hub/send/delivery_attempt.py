@@ -82,7 +82,7 @@ class ProviderCalls(Generic[J]):
             if index:
                 try:
                     still_claimed = await self._claims.start({job.id: provider.name}, job.claim or "")
-                    stopped = await self._handler.find_stopped([job]) if still_claimed else {}
+                    stopped = await self._handler.find_stopped([(job, ready)]) if still_claimed else {}
                 except PyMongoError as error:  # the outcome of the previous provider is used
                     log.warning("fallback_provider_skipped", channel=self._channel, job=job.id, error=error)
                     break

@@ -8,6 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from hub.audience.devices import Devices
+from hub.audience.opt_outs import OptOuts
 from hub.audience.tenants import Tenants
 from hub.audience.users import Users
 from hub.model import Delivery, Mailbox, Notification, Reason, Send, Tenant, User
@@ -56,6 +57,7 @@ class DeliveryStores(Struct, frozen=True):
     sends: Sends
     digests: Digests
     digest_items: DigestItems
+    opt_outs: OptOuts
 
     async def load(self, jobs: Sequence[Delivery]) -> DeliveryData:
         """Return the documents of these deliveries. Raise PyMongoError."""

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from pymongo.errors import PyMongoError
 
 from hub.audience.tenants import default_category
-from hub.decide.plan import Decision
+from hub.decide.plan import PHONE_CHANNELS, Decision
 from hub.decide.recheck import held_while_paused, recheck
 from hub.decide.templates.errors import TemplateError
 from hub.decide.templates.lookup import TemplateSet
@@ -222,14 +222,18 @@ class DeliveryHandler:
         schedule, expirations_max = self._policy.schedule, self._policy.lease_max_expirations
         return state_after_crash(error, job.lease_expirations, schedule, expirations_max, now, random.random)
 
-    async def find_stopped(self, jobs: Sequence[Delivery]) -> dict[str, Transition]:
-        """Return the next states of deliveries whose send was cancelled, recalled, or paused. A digest is not stopped:
-        it has items of several sends."""
-        by_id = {job.id: job for job in jobs if not job.digest_key}
-        if not by_id:
-            return {}
-        stopped = await self._stores.sends.find_stopped({job.send for job in by_id.values()})
-        return {id: _stopped(job, stopped[job.send]) for id, job in by_id.items() if job.send in stopped}
+    async def find_stopped(self, jobs: Sequence[tuple[Delivery, ReadyToSend]]) -> dict[str, Transition]:
+        """Return the next states of deliveries whose send was cancelled, recalled, or paused, or whose phone number
+        opted out. A digest is not stopped with a send: it has items of several sends."""
+        by_id = {job.id: job for job, _ in jobs if not job.digest_key}
+        stopped = await self._stores.sends.find_stopped({job.send for job in by_id.values()}) if by_id else {}
+        phones = {job.id: ready.message.user.phone or "" for job, ready in jobs if job.channel in PHONE_CHANNELS}
+        opted_out = await self._stores.opt_outs.opted_out(set(phones.values())) if phones else {}
+        return {
+            job.id: Transition(DeliveryStatus.SKIPPED, Reason.OPTED_OUT)
+            for job, _ in jobs
+            if job.channel in opted_out.get(phones.get(job.id, ""), ())
+        } | {id: _stopped(job, stopped[job.send]) for id, job in by_id.items() if job.send in stopped}
 
     async def on_settled(self, jobs: Sequence[tuple[Delivery, DeliveryStatus]]) -> None:
         """Record the devices that received a message, and give the items of digests their status."""

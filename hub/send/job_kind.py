@@ -32,9 +32,10 @@ class JobHandler(Protocol[J_contra]):
         `find_stopped`, this is the last check that the job is not obsolete."""
         ...
 
-    async def find_stopped(self, jobs: Sequence[J_contra]) -> dict[str, Transition]:
-        """Return the next states, by id, of jobs that were stopped since they were prepared. This is called right
-        before the first calls of a batch, and right before each call of a further provider."""
+    async def find_stopped(self, jobs: Sequence[tuple[J_contra, ReadyToSend]]) -> dict[str, Transition]:
+        """Return the next states, by id, of jobs that were stopped since they were prepared, or whose address opted
+        out. This is called right before the first calls of a batch, and right before each call of a further provider.
+        """
         ...
 
     async def on_settled(self, jobs: Sequence[tuple[J_contra, DeliveryStatus]]) -> None:

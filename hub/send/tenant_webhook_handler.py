@@ -74,7 +74,7 @@ class WebhookHandler:
             results.append(ReadyToSend(WebhookMessage(job.id, job, endpoint), [self._provider]))
         return results
 
-    async def find_stopped(self, jobs: Sequence[WebhookCall]) -> dict[str, Transition]:  # noqa: ARG002 - part of JobHandler
+    async def find_stopped(self, jobs: Sequence[tuple[WebhookCall, ReadyToSend]]) -> dict[str, Transition]:  # noqa: ARG002 - part of JobHandler
         """Return nothing: these calls are not stopped."""
         return {}
 

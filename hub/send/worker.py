@@ -73,7 +73,9 @@ class Dispatcher(Generic[J]):
         self._isolate_from = max(1, policy.lease_max_expirations - ISOLATED_TRIES)  # expired leases
         self._slots_by_tenant: Counter[str] = Counter()
         self._slot_freed = asyncio.Event()
-        self._admission = Admission(channel, resources.breakers, resources.throttle, resources.clock)
+        self._admission = Admission(
+            channel, resources.breakers, resources.sms_limit, resources.throttle, resources.clock
+        )
         self._settler = Settler(
             channel, handler, claims, resources.breakers, resources.clock, on_batch=self._slot_freed.set
         )
@@ -201,7 +203,7 @@ class Dispatcher(Generic[J]):
                 to_start[job.id] = job, result
         try:
             started = await self._record_start(to_start)
-            stopped = await self._handler.find_stopped([to_start[id][0] for id in started])
+            stopped = await self._handler.find_stopped([to_start[id] for id in started])
         except Exception:
             self._settler.reschedule_all(job for job, _ in to_start.values())
             raise

@@ -8,6 +8,7 @@ from hub.outbox.lanes import Lanes
 from hub.platform.circuit_breaker import Breakers
 from hub.send.delivery_rate_limits import DeliveryThrottle
 from hub.send.poison_isolation import IsolationLock
+from hub.send.sms_limit import SmsLimit
 from hub.status.workers import CallTally
 from hub.utc_time import Clock
 
@@ -17,6 +18,7 @@ class WorkerResources(Struct, frozen=True):
 
     lanes: Lanes
     breakers: Breakers
+    sms_limit: SmsLimit
     throttle: DeliveryThrottle
     isolation: IsolationLock
     tally: CallTally

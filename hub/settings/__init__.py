@@ -121,6 +121,11 @@ class Settings(
         return by_lane.get(lane) or self.retry_schedule
 
     @property
+    def senders(self) -> dict[Channel, str]:
+        """The sender of each channel whose recipients can reply STOP."""
+        return {}
+
+    @property
     def configured(self) -> frozenset[Channel]:
         """The channels that a send can use: all implemented channels in development, else those with a provider."""
         return IMPLEMENTED_CHANNELS if self.mode == "development" else self.provided

@@ -114,6 +114,11 @@ class DeliverySettings(BaseModel):
     delivery_limit_per_tenant: Count = Field(
         0, description="Maximum number of deliveries of one tenant in the window; 0 is unlimited."
     )
+    sms_limit_per_user: Count = Field(
+        5,
+        description="Maximum number of SMS to one user in an hour; further ones wait, except CRITICAL ones, which are "
+        "not counted; 0 is unlimited.",
+    )
     delivery_limit_overall: Count = Field(
         0, description="Maximum number of deliveries of the whole hub in the window; 0 is unlimited."
     )

@@ -1,6 +1,6 @@
 """The work that other stages do before, in, and after a commit of the inbox.
 
-- Before the commit: `load_decision_data` reads the users and tenants that the decisions of a send require.
+- Before the commit: `load_decision_data` reads the users, tenants, and opt-outs that the decisions of a send require.
 - In the transaction: `new_mailbox_updates` and `add_follow_ups` add documents that are committed with it.
 - After the commit: `on_commit` publishes live changes, enqueues deliveries, and ends obsolete deliveries.
   `on_commit` only fills bounded queues in memory and never waits. If queued entries are lost in a crash, subscribers
@@ -16,6 +16,7 @@ from msgspec import UNSET
 from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from hub.audience.opt_outs import OptOuts
 from hub.audience.tenants import Tenants
 from hub.audience.users import COLLECTION as USERS
 from hub.audience.users import Users, lock_existing
@@ -54,6 +55,7 @@ class AfterCommit:
         self,
         users: Users,
         tenants: Tenants,
+        opt_outs: OptOuts,
         publisher: Publisher,
         enqueuer: Enqueuer,
         obsolete_deliveries: ObsoleteDeliveries,
@@ -61,6 +63,7 @@ class AfterCommit:
         sends: Sends,
         digests: Digests,
     ) -> None:
+        self._opt_outs = opt_outs
         self._digests = digests
         self._users = users
         self._tenants = tenants
@@ -70,12 +73,17 @@ class AfterCommit:
         self._held = held
         self._sends = sends
 
-    async def load_decision_data(self, mailboxes: Collection[str], recipients: Collection[str]) -> DecisionData:
-        """Return the tenants of `mailboxes` and the users of `recipients`."""
+    async def load_decision_data(
+        self, mailboxes: Collection[str], recipients: Collection[str], phone_owners: Collection[str]
+    ) -> DecisionData:
+        """Return the tenants of `mailboxes`, the users of `recipients`, and the opt-outs of the phone numbers of
+        `phone_owners`, who are recipients."""
         tenants = self._tenants.get_many({tenant_of(mailbox) for mailbox in mailboxes})
         if not recipients:
             return DecisionData({}, await tenants)
-        return DecisionData(*await asyncio.gather(self._users.get_many(recipients), tenants))
+        users, found = await asyncio.gather(self._users.get_many(recipients), tenants)
+        phones = {user.phone for mailbox in phone_owners if (user := users.get(mailbox)) and user.phone}
+        return DecisionData(users, found, await self._opt_outs.opted_out(phones))
 
     async def load_deliveries(
         self, ids: Collection[str], mailboxes: Mapping[str, Mailbox], session: AsyncClientSession

@@ -9,7 +9,7 @@ from hub.audience.tenants import COLLECTION as TENANTS
 from hub.audience.tenants import Tenants, default_category
 from hub.audience.users import unknown_user
 from hub.decide.digest import Digest, effective_digest
-from hub.decide.plan import Decision, Plan, plan
+from hub.decide.plan import PHONE_CHANNELS, Decision, Plan, plan
 from hub.decide.plan_times import with_times
 from hub.decide.skipped_plan import skipped_plan
 from hub.decide.throttle import throttled
@@ -82,6 +82,7 @@ class RecipientsWork(WorkDefaults):
         requested = request.requested
         steps = requested.steps_in(category)
         channels = (*requested.channels_in(category), *(channel for step in steps for channel in step.channels))
+        self.needs_opt_outs = any(channel in PHONE_CHANNELS and channel in self._configured for channel in channels)
         recipients = len(self.mailboxes)
         leaving = sum(channel in self._configured for channel in channels if channel is not Channel.IN_APP)
         documents = 2 if effective_digest(request.digest, category) else 1  # with the digest of each item
@@ -119,7 +120,10 @@ class RecipientsWork(WorkDefaults):
         category = category or default_category(request.category)
         users = [data.users.get(mailbox) or unknown_user(mailbox, now) for mailbox in self.mailboxes]
         requested = request.requested
-        plans = [plan(requested, category, tenant.preferences, user, self._configured, now) for user in users]
+        plans = [
+            plan(requested, category, tenant.preferences, user, self._configured, now, data.opted_out_of(user))
+            for user in users
+        ]
         obsolete = self._find_obsolete(unit)
         for index, mailbox in enumerate(self.mailboxes if obsolete else ()):
             if reason := obsolete.get(mailbox):

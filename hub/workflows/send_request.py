@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from hub.audience.filters import redacted
 from hub.decide.digest import Digest
-from hub.decide.plan import Requested
+from hub.decide.plan import NO_CHANNELS, Requested
 from hub.decide.throttle import Throttle
 from hub.model import (
     BecauseKind,
@@ -37,10 +37,16 @@ class TemplateReference(Struct, frozen=True, omit_defaults=True):
 
 
 class DecisionData(Struct, frozen=True):
-    """The data that decisions require. It is read when the transaction begins."""
+    """The data that decisions require. It is read when the transaction begins. `opted_out`: the channels from whose
+    senders a phone number opted out, by number."""
 
     users: Mapping[str, User]
     tenants: Mapping[str, Tenant]
+    opted_out: Mapping[str, frozenset[Channel]] = {}
+
+    def opted_out_of(self, user: User) -> frozenset[Channel]:
+        """Return the channels from whose senders the phone number of a user opted out."""
+        return self.opted_out.get(user.phone, NO_CHANNELS) if user.phone else NO_CHANNELS
 
 
 class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):

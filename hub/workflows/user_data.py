@@ -22,6 +22,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub import iso_duration
 from hub.audience import search_fields, users
+from hub.audience.opt_outs import OptOuts
 from hub.audience.service_keys import ServiceKeys
 from hub.audience.templates import ERASED_AUTHOR, Templates
 from hub.audience.topics import Topics
@@ -65,6 +66,7 @@ class UserData:
         templates: Templates,
         service_keys: ServiceKeys,
         topics: Topics,
+        opt_outs: OptOuts,
         committer: Committer,
         publisher: Publisher,
         sends: Sends,
@@ -76,6 +78,7 @@ class UserData:
         self._templates = templates
         self._service_keys = service_keys
         self._topics = topics
+        self._opt_outs = opt_outs
         self._inbox_data = InboxUserData(database)
         self._scheduled = ScheduledSends(database)
         self._receipts = UserReceipts(database)
@@ -99,6 +102,7 @@ class UserData:
             "devices": user.get("devices", []),
             "preferences": user.get("preferences", {}),
             "suppressed": _exported_suppressions(user.get("suppressed", {})),
+            "opt_outs": await self._opt_outs.list_of(user.get("phone")),
             "subscriptions": await self._topics.export(mailbox, self._export_max + 1),
             "inbox": await self._inbox_data.export_counts(mailbox),
             "notifications": await self._newest_notifications(mailbox),

@@ -20,6 +20,7 @@ const REASONS: Record<string, string> = {
   NOT_CONFIGURED: "This hub has no provider for it",
   NO_ADDRESS: "The user has no address or device for it",
   SUPPRESSED: "The user's address bounced or complained",
+  OPTED_OUT: "The user replied STOP to the sender",
   ALREADY_SEEN: "The user had already seen it",
   ALREADY_READ: "The user had already read it",
   THROTTLED: "The limit of the send's throttle is reached",

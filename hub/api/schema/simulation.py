@@ -17,8 +17,8 @@ from hub.api.schema.simulated_digests import load_digests
 from hub.api.schema.validation import valid_page_size
 from hub.audience.tenants import default_category
 from hub.audience.users import unknown_user
+from hub.decide.plan import NO_CHANNELS, plan
 from hub.decide.plan import Decision as PlannedDecision
-from hub.decide.plan import plan
 from hub.decide.plan_times import with_times
 from hub.decide.templates import TemplateError
 from hub.decide.throttle import throttled
@@ -93,13 +93,12 @@ class SimulationQuery:
         stored = await services.users.get_many(recipients)
         users = [stored.get(mailbox) or unknown_user(mailbox, now) for mailbox in recipients]
         texts = await services.send_texts.load(id, request, now, "input") if request.template else None
-        known_category = tenant.category(request.category)
-        category = known_category or default_category(request.category)
+        category = (known_category := tenant.category(request.category)) or default_category(request.category)
         configured = services.settings.configured
-        throttle, counts = request.throttle, {}
-        if throttle:
-            ids = [throttle_id(mailbox, throttle.key) for mailbox in recipients]
-            counts = await services.window_counts.get_many(ids)
+        opt_outs = await services.opt_outs.opted_out({user.phone for user in users if user.phone})
+        throttle = request.throttle
+        ids = [throttle_id(mailbox, throttle.key) for mailbox in recipients] if throttle else []
+        counts = await services.window_counts.get_many(ids) if ids else {}
         digests = await load_digests(services, request, category, tenant, users, now, later_at)
         mailboxes = await services.inboxes.get_mailboxes(recipients)
 
@@ -114,7 +113,8 @@ class SimulationQuery:
 
         simulations = []
         for user in users:
-            planned = plan(request.requested, category, tenant.preferences, user, configured, at)
+            opted_out = opt_outs.get(user.phone or "", NO_CHANNELS)
+            planned = plan(request.requested, category, tenant.preferences, user, configured, at, opted_out)
             if throttle:
                 count_id = throttle_id(user.id, throttle.key)
                 counted = counts.get(count_id) or empty_count(count_id, at)

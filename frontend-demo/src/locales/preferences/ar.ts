@@ -162,6 +162,7 @@ export const ar: Messages = {
   NOT_CONFIGURED: "هذا غير مهيأ على هذا الخادم.",
   NO_ADDRESS: "لا يوجد لك عنوان أو جهاز مسجل.",
   SUPPRESSED: "رفض عنوانك رسائل سابقة.",
+  OPTED_OUT: "أرسل رقمك كلمة STOP إلى المُرسِل.",
   ALREADY_SEEN: "كنت قد رأيت الإشعار.",
   ALREADY_READ: "كنت قد قرأت الإشعار.",
   ALREADY_ACKNOWLEDGED: "كنت قد أكدت الإشعار.",

@@ -162,6 +162,7 @@ export const de: Messages = {
   NOT_CONFIGURED: "Das ist auf diesem Server nicht eingerichtet.",
   NO_ADDRESS: "Von Ihnen ist dafür keine Adresse und kein Gerät hinterlegt.",
   SUPPRESSED: "Ihre Adresse hat frühere Nachrichten abgelehnt.",
+  OPTED_OUT: "Von Ihrer Nummer kam STOP an den Absender.",
   ALREADY_SEEN: "Sie hatten die Mitteilung schon gesehen.",
   ALREADY_READ: "Sie hatten die Mitteilung schon gelesen.",
   ALREADY_ACKNOWLEDGED: "Sie hatten die Mitteilung schon bestätigt.",

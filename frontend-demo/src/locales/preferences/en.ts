@@ -163,6 +163,7 @@ export const en = {
   NOT_CONFIGURED: "It is not set up on this server.",
   NO_ADDRESS: "You have no address or device for it.",
   SUPPRESSED: "Your address rejected earlier messages.",
+  OPTED_OUT: "Your number replied STOP to the sender.",
   ALREADY_SEEN: "You had already seen the notification.",
   ALREADY_READ: "You had already read the notification.",
   ALREADY_ACKNOWLEDGED: "You had already acknowledged the notification.",
