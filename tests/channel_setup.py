@@ -99,6 +99,11 @@ class FakeChannels:
         self._devices[path] = device
         return path
 
+    @property
+    def phones(self) -> list[str]:
+        """The tokens of the phones."""
+        return [address for address in self._devices if not address.startswith("/")]
+
     async def add_phone(self, tenant: Tenant, user: str) -> str:
         """Register one more phone. Return its token."""
         token = uuid4().hex

@@ -29,6 +29,7 @@ def test_doctor_of_a_healthy_hub_reports_no_problem(servers: tuple[Mongod, Redis
     assert "channels with a provider: WEBHOOK" in done.stdout
     assert "note   EMAIL is not set up" in done.stdout
     assert "no deliveries are overdue" in done.stdout
+    assert "stored unencrypted: set HUB_ENCRYPTION_KEYS" in done.stdout
 
 
 def test_doctor_checks_the_settings_of_channels(servers: tuple[Mongod, Redis]) -> None:

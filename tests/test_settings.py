@@ -129,6 +129,14 @@ def test_valid_sender_is_accepted(sender: str) -> None:
 
 
 INVALID = {
+    "encryption_keys": [
+        "pass-word",
+        "pass-word:",
+        f"k1:{'pass-word' * 5}",
+        f"k 1:{'A' * 43}",
+        f"k1:{'A' * 43} k1:{'B' * 43}",
+        f"{'k' * 33}:{'A' * 43}",
+    ],
     "mongo_database": ["", "a b", "a.b", "a/b", "x" * 64],
     "port": ["70000", "-1", "http"],
     "work_port": ["70000"],

@@ -17,6 +17,7 @@ from hub.model import (
     WebhookEndpoint,
 )
 from hub.platform.connections import Database
+from hub.platform.encryption import Encryption
 from hub.settings import Settings
 from hub.webhooks.endpoints import Endpoints
 from hub.webhooks.events import EVENTS
@@ -211,7 +212,7 @@ async def test_webhook_limit_holds_for_concurrent_creation(tenant: Tenant) -> No
 
 async def test_endpoint_that_fails_for_days_is_disabled(tenant: Tenant, database: Database) -> None:
     at = hub_now()
-    book = Endpoints(database, Settings(jwt_secret=("s" * 32,)), lambda: at)
+    book = Endpoints(database, Settings(jwt_secret=("s" * 32,)), lambda: at, Encryption([]))
     id, _ = await create_endpoint(tenant)
     bystander, _ = await create_endpoint(tenant)
 

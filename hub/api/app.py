@@ -61,7 +61,7 @@ def make_app(
     graphql = GraphQLOverHTTP(engine, services, auth, idempotent_responses, user_max_connections)
     routes: list[BaseRoute] = [
         Route(GRAPHQL, graphql, methods=METHODS),
-        *probe_routes(services.settings, database, services.subscriptions.pubsub),
+        *probe_routes(services.settings, database, services.credential_encryption, services.subscriptions.pubsub),
     ]
     if development:
         routes += _development_routes(services, auth, database, start_again)

@@ -44,6 +44,7 @@ from hub.utc_time import Clock, RealClock
 from hub.webhooks.endpoints import Endpoints
 from hub.webhooks.webhook_calls import WebhookCalls
 from hub.workflows.cancel_or_recall import SendCancellation
+from hub.workflows.credential_encryption import CredentialEncryption
 from hub.workflows.health import HealthReader
 from hub.workflows.inbox_actions import InboxActions
 from hub.workflows.pause_or_resume import SendPause
@@ -87,6 +88,7 @@ class Services:
     users: Users
     opt_outs: OptOuts
     devices: Devices
+    credential_encryption: CredentialEncryption
     tenants: Tenants
     templates: Templates
     topics: Topics

@@ -2,6 +2,8 @@
 
 Within a tenant, a browser or an app belongs to the user who registered it last. A user who signs in on a shared device
 takes over the device from the previous user.
+
+The addresses and keys of devices are encrypted. `key` finds a device by its address.
 """
 
 from collections.abc import Collection
@@ -13,10 +15,11 @@ from msgspec.structs import replace
 from pymongo import UpdateOne, WriteConcern
 from pymongo.errors import DuplicateKeyError
 
-from hub.audience.users import COLLECTION, Users
+from hub.audience.users import COLLECTION, DEVICE_CREDENTIALS, Users
 from hub.errors import TooLarge
 from hub.model import Device, DeviceKind, User, tenant_of
 from hub.platform.connections import Database
+from hub.platform.encryption import Encryption
 from hub.utc_time import Clock
 
 EXCLUSIVE_KINDS = frozenset({DeviceKind.WEB_PUSH, DeviceKind.MOBILE_PUSH})
@@ -33,12 +36,15 @@ def device_key(mailbox: str, kind: DeviceKind, address: str) -> str:
 
 
 class Devices:
-    def __init__(self, database: Database, users: Users, clock: Clock, max_devices: int) -> None:
+    def __init__(
+        self, database: Database, users: Users, clock: Clock, max_devices: int, encryption: Encryption
+    ) -> None:
         self._docs = database[COLLECTION]
         self._fast_writes = self._docs.with_options(write_concern=WriteConcern(w=1))  # writes that a failover may lose
         self._users = users
         self._clock = clock
         self._max_devices = max_devices
+        self._encryption = encryption
         self._touched: LRUCache[tuple[str, str], datetime] = LRUCache(LAST_USED_CACHE_SIZE)
 
     async def register(self, mailbox: str, device: Device) -> Device:
@@ -53,6 +59,10 @@ class Devices:
             except DuplicateKeyError:  # another user registered the device in the meantime
                 continue
             return next(registered for registered in user.devices if registered.key == device.key)
+
+    def decrypted(self, device: Device) -> Device:
+        """Return a device with its address and keys. Raise CredentialUnavailable."""
+        return self._encryption.decrypted(DEVICE_CREDENTIALS, device)
 
     async def remove(self, mailbox: str, id: str) -> bool:
         """Remove a device. Return True if the user had it."""
@@ -84,11 +94,13 @@ class Devices:
         self._touched.update(dict.fromkeys(due, now))
 
     def _with_device(self, user: User, device: Device) -> User:
+        """Return the user with the device, encrypted. The id is part of the encryption, so it is assigned first."""
         for index, existing in enumerate(user.devices):
             if existing.key == device.key:
                 kept = {"id": existing.id, "created_at": existing.created_at, "last_used_at": device.created_at}
                 registered = replace(device, **kept)  # without the ARN, so SNS enables the endpoint again
+                registered = self._encryption.encrypted(DEVICE_CREDENTIALS, registered)
                 return replace(user, devices=(*user.devices[:index], registered, *user.devices[index + 1 :]))
         if len(user.devices) >= self._max_devices:
             raise TooLarge(f"A user has at most {self._max_devices} devices (HUB_USER_MAX_DEVICES). Remove one first.")
-        return replace(user, devices=(*user.devices, device))
+        return replace(user, devices=(*user.devices, self._encryption.encrypted(DEVICE_CREDENTIALS, device)))

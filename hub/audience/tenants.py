@@ -16,15 +16,18 @@ from hub.audience.optimistic_update import SerializedUpdates
 from hub.errors import TooLarge, Unavailable
 from hub.model import Category, Tenant, document
 from hub.platform.connections import Database, Document, Indexes
+from hub.platform.encryption import StoredCredentials
 from hub.platform.tolerant_decoding import decode, decode_by_id, merged
 
 COLLECTION = "tenants"
+ENDPOINT_CREDENTIALS = StoredCredentials("webhook endpoints", COLLECTION, "endpoints", ("secrets",))
 CACHE_SIZE = 10_000  # tenants
 REPLACED_FIELDS = ("name", "logo_url", "color", "timezone", "locale", "preferences", "categories")
 
 
 def indexes() -> Indexes:
-    return {COLLECTION: []}  # read by `_id` only
+    # `CredentialEncryption`: the webhook endpoints that a key encrypts, and those that are not encrypted
+    return {COLLECTION: [ENDPOINT_CREDENTIALS.index()]}
 
 
 class Tenants:

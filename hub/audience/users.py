@@ -20,6 +20,7 @@ from hub.audience.search_fields import SearchFields
 from hub.errors import NotFound, Unavailable
 from hub.model import Delivery, User, document, mailbox_of, tenant_of, user_of
 from hub.platform.connections import DUPLICATE_KEY, Database, Document, Indexes
+from hub.platform.encryption import StoredCredentials
 from hub.platform.tolerant_decoding import decode, decode_by_id, decode_page, merged
 from hub.utc_time import Clock
 
@@ -28,6 +29,7 @@ REPLACED_FIELDS = ("devices", "preferences", "suppressed")
 SUPPRESSED = "suppressed"
 PROFILE_FIELDS = ("name", "email", "phone", "locale", "timezone", "attributes")
 IS_NEW: Document = {"$eq": [{"$type": "$created_at"}, "missing"]}
+DEVICE_CREDENTIALS = StoredCredentials("devices", COLLECTION, "devices", ("url", "p256dh", "auth", "token", "secret"))
 HAS_SUPPRESSED = {SUPPRESSED: {"$exists": True}}
 
 
@@ -63,6 +65,8 @@ def indexes() -> Indexes:
                 name="redecide_at",
                 partialFilterExpression={"redecide_at": {"$exists": True}},
             ),
+            # `CredentialEncryption`: the devices that a key encrypts, and those that are not encrypted
+            DEVICE_CREDENTIALS.index(),
             *search_fields.indexes(),
         ]
     }

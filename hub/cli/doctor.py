@@ -13,6 +13,7 @@ from pymongo.errors import PyMongoError
 
 from hub.cli.data_dir import DataDirectory
 from hub.cli.doctor_health import HealthReport, query_hub, read_stores
+from hub.cli.encryption_check import check_encryption
 from hub.cli.environment_checks import check_channels, check_listening, check_machine, check_operations
 from hub.cli.findings import CheckFailed, Findings, print_finding
 from hub.cli.store_checks import check_mongo, check_queue, check_redis
@@ -135,6 +136,7 @@ async def _check_environment(settings: Settings, report: HealthReport | None, te
         check_listening,
         check_operations,
         check_mongo,
+        check_encryption,
         check_redis,
         partial(check_channels, running),
         check_queue,

@@ -1,4 +1,4 @@
-"""`hub keys`: create, list, and revoke service keys."""
+"""`hub keys`: create, list, and revoke service keys, and the keys that encrypt stored credentials."""
 
 import sys
 from datetime import UTC, datetime, timedelta
@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from hub.cli.api_client import execute, run_or_exit
+from hub.cli.encryption_keys import generate_encryption_key, rotate_encryption
 from hub.cli.target_hub import DEFAULT_DATA, Data, Tenant, Token, Url, fail, resolve_hub
 from hub.cli.token import parse_duration
 from hub.model import KeyRole, Role, Scope
@@ -21,7 +22,7 @@ REVOKE = f"mutation ($id: ID!) {{ revoked: revokeServiceKey(id: $id) {{ {FIELDS}
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""Create, list, and revoke service keys, the credentials of back ends.
+    help="""Create, list, and revoke service keys, the credentials of back ends, and change encryption keys.
 
     Example: hub keys create shop --scope SEND""",
 )
@@ -115,3 +116,7 @@ def _call(query: str, target: tuple[str, str, str, Any], **variables: Any) -> di
     url, token, tenant, data = target
     hub = resolve_hub(url, token, data)
     return run_or_exit(execute(hub.url, hub.token(user=None, role=Role.ADMIN, tenant=tenant), query, **variables), hub)
+
+
+app.command("generate-encryption-key")(generate_encryption_key)
+app.command("rotate-encryption")(rotate_encryption)

@@ -18,7 +18,9 @@ from hub.unicode_text import IDENTIFIER_RULE, is_identifier
 
 DEFAULT_DATA = Path(".hub")
 DAY_S = 86_400.0
-SECRET_NAMES = re.compile("SECRET|URL|TOKEN|PASSWORD|PRIVATE_KEY")  # never print the values of these settings
+SECRET_NAMES = re.compile(
+    "SECRET|URL|TOKEN|PASSWORD|PRIVATE_KEY|ENCRYPTION_KEY"
+)  # never print the values of these settings
 TOKEN_LIFETIME_S = DAY_S  # for tokens that commands create for their own calls
 
 Data = Annotated[

@@ -32,7 +32,7 @@ class WebhookEndpoint(Record, frozen=True):
 
     - `events`: the event types. Empty for all types, including future types.
     - `secrets`: the signing keys. Calls are signed with the newest key, and until a day after `rotated_at` also with
-      the previous key.
+      the previous key. They are encrypted if `encrypted_with` is set (`hub/platform/encryption.py`).
     - `failing_since`: the time since which no call has succeeded and at least one call has failed finally.
     """
 
@@ -45,6 +45,7 @@ class WebhookEndpoint(Record, frozen=True):
     disabled_reason: str | None = None
     rotated_at: datetime | None = None
     failing_since: datetime | None = None
+    encrypted_with: str | None = None
 
 
 class Tenant(Record, frozen=True, rename={"id": "_id"}):

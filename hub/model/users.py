@@ -19,6 +19,8 @@ class Device(Record, frozen=True):
     - `url`: the URL of the push service or webhook. `p256dh`, `auth`: the keys of a browser (RFC 8291) in base64url.
     - `token`: the device token of the mobile app. `arn`: the SNS endpoint that was created for the token.
     - `secret`: the key that signs webhook calls.
+    - `encrypted_with`: the id of the key that encrypts all of these except `arn`, or None if they are not encrypted
+      (`hub/platform/encryption.py`).
     """
 
     id: str
@@ -34,6 +36,7 @@ class Device(Record, frozen=True):
     token: str | None = None
     arn: str | None = None
     secret: str | None = None
+    encrypted_with: str | None = None
 
 
 class User(Record, frozen=True, rename={"id": "_id"}):

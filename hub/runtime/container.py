@@ -78,6 +78,7 @@ from hub.workflows.after_commit import AfterCommit
 from hub.workflows.cancel_or_recall import SendCancellation
 from hub.workflows.changed_preferences import ChangedPreferences
 from hub.workflows.count_check import CountCheck
+from hub.workflows.credential_encryption import CredentialEncryption
 from hub.workflows.due_jobs import DueJobs
 from hub.workflows.inbox_actions import InboxActions
 from hub.workflows.old_records import BATCH_SIZE as OLD_RECORDS_BATCH_SIZE
@@ -248,11 +249,11 @@ def _build_inbox(settings: Settings, stores: Stores, queue: _Queue) -> _Inbox:
 
 
 def _build_user_data(
-    settings: Settings, database: Database, queue: _Queue, inbox: _Inbox, keys: ServiceKeys, topics: Topics
+    settings: Settings, stores: Stores, queue: _Queue, inbox: _Inbox, keys: ServiceKeys, topics: Topics
 ) -> UserData:
-    parts, changes, sends = inbox.expansion.parts, inbox.pause.rounds.changes, inbox.sends
-    stores = queue.templates, keys, topics, queue.opt_outs
-    return UserData(database, *stores, inbox.committer, inbox.publisher, sends, changes, parts, settings)
+    changes, parts = inbox.pause.rounds.changes, inbox.expansion.parts
+    stored = queue.templates, keys, topics, queue.opt_outs, inbox.committer, inbox.publisher, inbox.sends
+    return UserData(stores.database, *stored, changes, parts, settings, stores.encryption)
 
 
 def _build_receipts(settings: Settings, stores: Stores) -> ReceiptStreams:
@@ -287,13 +288,14 @@ def _build_services(
         recipients=expansion.recipients,
         users=inbox.users,
         opt_outs=queue.opt_outs,
-        devices=Devices(database, inbox.users, now, settings.user_max_devices),
+        devices=Devices(database, inbox.users, now, settings.user_max_devices, stores.encryption),
+        credential_encryption=CredentialEncryption(database, stores.encryption),
         tenants=queue.tenants,
         templates=queue.templates,
         topics=expansion.topics,
         audience_counts=expansion.counts,
         template_editing=TemplateEditing(queue.templates, queue.tenants, inbox.users, settings, now),
-        user_data=_build_user_data(settings, database, queue, inbox, live.service_keys, expansion.topics),
+        user_data=_build_user_data(settings, stores, queue, inbox, live.service_keys, expansion.topics),
         deliveries=queue.deliveries,
         digests=queue.digests,
         send_cancellation=inbox.cancellation,
@@ -301,7 +303,7 @@ def _build_services(
         resolve=inbox.resolve,
         retention=inbox.retention,
         window_counts=WindowCounts(database),
-        webhook_endpoints=Endpoints(database, settings, now),
+        webhook_endpoints=Endpoints(database, settings, now, stores.encryption),
         webhook_calls=WebhookCalls(database, now),
         receipts=_build_receipts(settings, stores),
         watched_sends=WatchedSends(
@@ -345,6 +347,7 @@ def _build_scheduler(settings: Settings, stores: Stores, queue: _Queue, inbox: _
         PeriodicTask("retention_sweeps", inbox.retention.continue_sweeps),
         PeriodicTask("changed_preferences", inbox.changed_preferences.tick, changed_preferences.USERS_MAX),
         PeriodicTask("user_conversion", conversion.tick, user_conversion.SLICE),
+        PeriodicTask("credential_encryption", services.credential_encryption.tick),
         PeriodicTask("replays", queue.deliveries.continue_replays),
         PeriodicTask("old_records", old_records.tick, OLD_RECORDS_BATCH_SIZE),
     ]

@@ -100,7 +100,7 @@ async def _delivery_dispatchers(
     )
     limits = TextLimits(settings.notification_title_max_chars, settings.notification_body_max_bytes)
     texts = TemplateTexts(services.templates, limits)
-    message_builder = MessageBuilder(services.signed_links, settings.app_url)
+    message_builder = MessageBuilder(services.signed_links, settings.app_url, services.devices.decrypted)
     captured = CapturedMessages(hub.database) if settings.mode == "development" else None
     if captured:
         await captured.create_collection()
@@ -127,5 +127,6 @@ def _webhook_dispatcher(builder: _DispatcherBuilder, hub: Components, settings: 
     provider = WebhookEndpointProvider(
         hub.outbound_http, settings.provider_timeout_s, hub.hub_clock.now, hub.server_clock.now
     )
-    handler = WebhookHandler(provider, hub.services.tenants, hub.services.webhook_endpoints)
+    policy = builder.policy(webhook_calls.LANE, [provider])
+    handler = WebhookHandler(provider, hub.services.tenants, hub.services.webhook_endpoints, policy)
     return builder.build(webhook_calls.LANE, handler, hub.webhook_claims, [provider])

@@ -64,7 +64,7 @@ def _stop_on_signal(deadline: StopDeadline) -> asyncio.Event:
 async def serve_probes(hub: Components, settings: Settings, listeners: list[socket.socket]) -> None:
     """Serve `/metrics`, `/healthz`, and `/readyz` until cancelled."""
     config = uvicorn.Config(
-        probe_app(settings, hub.database),
+        probe_app(settings, hub.database, hub.services.credential_encryption),
         host=settings.host,
         lifespan="off",
         http=functools.partial(HubHTTPProtocol, settings, ClientAddresses(settings)),  # type: ignore[arg-type]

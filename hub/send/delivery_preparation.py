@@ -18,6 +18,7 @@ from hub.decide.templates.lookup import TemplateSet
 from hub.model import Channel, Delivery, DeliveryStatus, Reason
 from hub.outbox.lanes import scheduler_lane
 from hub.platform.connections import is_outage
+from hub.platform.encryption import CredentialUnavailable
 from hub.send.delivery_data import DeliveryData, DeliveryStores
 from hub.send.delivery_texts import SendTexts, TemplateTexts
 from hub.send.digest_content import DigestMessages
@@ -27,7 +28,7 @@ from hub.send.job_kind import ReadyToSend
 from hub.send.message import Message, Provider
 from hub.send.message_builder import MessageBuilder, with_texts
 from hub.send.outcome import sanitize_error
-from hub.send.state_after_outcome import Transition, state_after_crash
+from hub.send.state_after_outcome import Transition, state_after_crash, state_without_credential
 from hub.send.worker_resources import DispatchPolicy
 from hub.status.delivery_ends import SENT_STATUSES
 
@@ -110,7 +111,10 @@ class DeliveryHandler:
             rendered = texts.recipient_texts.render(job.channel, user, (n.id, n.created_at), url)
         if isinstance(rendered, TemplateError):
             return _template_error(rendered)
-        message = self._message_builder.build(job, n, user, tenant, data.mailboxes[job.mailbox], rendered)
+        try:
+            message = self._message_builder.build(job, n, user, tenant, data.mailboxes[job.mailbox], rendered)
+        except CredentialUnavailable as error:
+            return self._without_credential(job, error, now)
         if layout:
             try:
                 message = with_layout(message, layout)
@@ -152,9 +156,10 @@ class DeliveryHandler:
                 if isinstance(collected, Transition):
                     prepared[job.id] = collected
                 elif collected.count > 1:
-                    prepared[job.id] = await self._build_digest(job, collected)
+                    prepared[job.id] = await self._build_digest(job, collected, now)
                 else:
-                    alone[job.id] = replace(collected.newest[0].delivery, lease_expirations=job.lease_expirations)
+                    newest = collected.newest[0].delivery
+                    alone[job.id] = replace(newest, lease_expirations=job.lease_expirations, tries=job.tries)
             ready = await self._prepare_plain(list(alone.values()), now) if alone else {}
             for job in jobs:
                 if item := alone.get(job.id):
@@ -166,13 +171,15 @@ class DeliveryHandler:
                     prepared[job.id] = result
         return prepared
 
-    async def _build_digest(self, job: Delivery, collected: Collected) -> ReadyToSend | Transition:
+    async def _build_digest(self, job: Delivery, collected: Collected, now: datetime) -> ReadyToSend | Transition:
         """Return the message of a digest with several items."""
         await asyncio.sleep(0)
         try:
             message, note = await self._digests.build(job, collected)
         except TemplateError as error:
             return _template_error(error)
+        except CredentialUnavailable as error:
+            return self._without_credential(job, error, now)
         return ReadyToSend(message, self._providers, job.mailbox, job.traceparent, note)
 
     async def _render_items(self, digest: Delivery, collected: Collected, now: datetime) -> Collected | Transition:
@@ -217,6 +224,10 @@ class DeliveryHandler:
         if stopped:
             decision = held_while_paused(decision)
         return None if decision.outcome is DeliveryStatus.ACCEPTED else transition_of(job, decision)
+
+    def _without_credential(self, job: Delivery, error: CredentialUnavailable, now: datetime) -> Transition:
+        log.warning("credential_unavailable", delivery=job.id, error=str(error), throttled=True)
+        return state_without_credential(error, job.tries, self._policy.schedule, now, random.random)
 
     def _after_crash(self, job: Delivery, error: Exception, now: datetime) -> Transition:
         schedule, expirations_max = self._policy.schedule, self._policy.lease_max_expirations

@@ -1,19 +1,23 @@
 """The construction of messages from deliveries."""
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
 from hub.decide.templates.parts import Rendered
-from hub.model import Delivery, DigestKind, Mailbox, Notification, Tenant, User
+from hub.model import Delivery, Device, DigestKind, Mailbox, Notification, Tenant, User
 from hub.platform.signed_links import LinkPurpose, SignedLinks, absolute_url, http_url
 from hub.send.digest_preparation import Item
 from hub.send.message import DigestItem, Message
 
 
 class MessageBuilder:
-    """Builds messages. `app_url` is the value of HUB_APP_URL, the base of relative URLs."""
+    """Builds messages. `app_url` is the value of HUB_APP_URL, the base of relative URLs. `decrypted` returns a device
+    with its address and keys."""
 
-    def __init__(self, links: SignedLinks, app_url: str) -> None:
+    def __init__(self, links: SignedLinks, app_url: str, decrypted: Callable[[Device], Device]) -> None:
         self._links = links
+        self._decrypted = decrypted
         self.app_url = app_url
 
     def build(
@@ -25,7 +29,9 @@ class MessageBuilder:
         mailbox: Mailbox,
         rendered: Rendered | None = None,
     ) -> Message:
-        """Return the message of a delivery. `rendered` are the texts of its template for its channel."""
+        """Return the message of a delivery. `rendered` are the texts of its template for its channel. Raise
+        CredentialUnavailable if the device cannot be decrypted."""
+        device = next((device for device in user.devices if device.id == job.device), None)
         stored = n
         if rendered:
             n = with_texts(n, rendered)
@@ -34,7 +40,7 @@ class MessageBuilder:
             notification=self._with_absolute_urls(n),
             user=user,
             tenant=replace(tenant, logo_url=absolute_url(tenant.logo_url, self.app_url)),
-            device=next((device for device in user.devices if device.id == job.device), None),
+            device=self._decrypted(device) if device else None,
             unseen=mailbox.unseen,
             created_at=job.accepted_at,
             unsubscribe_url=self.unsubscribe_url(job, tenant),

@@ -78,10 +78,11 @@ class Settler(Generic[J]):
     ) -> None:
         """Queue the next state of a claimed job. `attempts` and `tries` are set if a provider was called."""
         if transition.error:
-            provider = HUB_PROVIDER if transition.reason is Reason.POISON else TEMPLATE_PROVIDER
+            provider = TEMPLATE_PROVIDER if transition.reason is Reason.TEMPLATE_ERROR else HUB_PROVIDER
             failed = Attempt(at=self._clock(), provider=provider, error=transition.error, ms=0)
             attempts = (*job.attempts, failed)[-ATTEMPTS_KEPT:]
         expirations = transition.lease_expirations
+        tries = transition.tries if tries is None else tries
         settlement = Settlement(
             job=job,
             status=transition.status,

@@ -4,16 +4,18 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hub.model import DeliveryStatus, Reason
 from hub.outbox.retry_delay import wait_s
-from hub.send.outcome import Dead, Delivered, Gone, Outcome, Sent
+from hub.platform.encryption import CredentialUnavailable
+from hub.send.outcome import Dead, Delivered, Gone, Outcome, Retry, Sent
 
 
 class Transition(Struct, frozen=True):
     """The next state of a job. `due_at` is set if the job has to wait, and `lane` if it waits on another lane. `error`
     is an error before the call, which is recorded as an attempt. `lease_expirations` is set if the preparation
-    crashed."""
+    crashed, and `tries` if the error counts as a try."""
 
     status: DeliveryStatus
     reason: Reason | None = None
@@ -21,6 +23,7 @@ class Transition(Struct, frozen=True):
     lane: str | None = None
     error: str | None = None
     lease_expirations: int | None = None
+    tries: int | None = None
 
 
 def next_state(
@@ -50,6 +53,15 @@ def next_state(
     if outcome.after_s is not None:
         seconds = max(seconds, min(outcome.after_s, after_max_s) + jitter())
     return Transition(DeliveryStatus.RETRYING, None, now + timedelta(seconds=seconds))
+
+
+def state_without_credential(
+    error: CredentialUnavailable, tries: int, schedule: Sequence[float], now: datetime, jitter: Callable[[], float]
+) -> Transition:
+    """Return the next state of a job that was tried `tries` times and whose credential cannot be decrypted. This counts
+    as a try: another worker may have the key, or an operator adds it."""
+    after = next_state(Retry(str(error)), tries + 1, schedule, 0, now, jitter)
+    return replace(after, error=str(error), tries=tries + 1)
 
 
 def state_after_crash(

@@ -1,21 +1,27 @@
 """Calls of tenants' webhook endpoints. The signature and the status codes are the same as in the WEBHOOK channel."""
 
+import random
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+import structlog
 from cachetools import LRUCache
 from msgspec import Struct
 
 from hub.audience.tenants import Tenants
 from hub.model import DeliveryStatus, Reason, Tenant, WebhookCall, WebhookEndpoint
 from hub.platform import circuit_breaker
+from hub.platform.encryption import CredentialUnavailable
 from hub.platform.outbound_http import OutboundHTTP
 from hub.send import signed_post
 from hub.send.job_kind import ReadyToSend
 from hub.send.outcome import Outcome
-from hub.send.state_after_outcome import Transition
+from hub.send.state_after_outcome import Transition, state_without_credential
+from hub.send.worker_resources import DispatchPolicy
 from hub.utc_time import Clock, RealClock
 from hub.webhooks.endpoints import Endpoints
+
+log = structlog.get_logger(__name__)
 
 ENDPOINT_CACHE_SIZE = 10_000
 SECRET_OVERLAP = timedelta(days=1)
@@ -53,15 +59,18 @@ class WebhookEndpointProvider:
 class WebhookHandler:
     """The job handler of webhook calls."""
 
-    def __init__(self, provider: WebhookEndpointProvider, tenants: Tenants, endpoints: Endpoints) -> None:
+    def __init__(
+        self, provider: WebhookEndpointProvider, tenants: Tenants, endpoints: Endpoints, policy: DispatchPolicy
+    ) -> None:
         self._provider = provider
+        self._schedule = policy.schedule
         self._tenants = tenants
         self._endpoints = endpoints
         self._called: LRUCache[tuple[str, str], WebhookEndpoint] = LRUCache(
             ENDPOINT_CACHE_SIZE
         )  # endpoints by tenant and id
 
-    async def prepare(self, jobs: Sequence[WebhookCall], now: datetime) -> list[ReadyToSend | Transition]:  # noqa: ARG002 - part of JobHandler
+    async def prepare(self, jobs: Sequence[WebhookCall], now: datetime) -> list[ReadyToSend | Transition]:
         """Return the message of each call. A call of a deleted or disabled endpoint fails and can be replayed later."""
         tenants = await self._tenants.get_many({job.tenant for job in jobs})
         results: list[ReadyToSend | Transition] = []
@@ -71,7 +80,13 @@ class WebhookHandler:
                 results.append(Transition(DeliveryStatus.FAILED, Reason.ADDRESS_GONE))
                 continue
             self._called[job.tenant, job.endpoint] = endpoint
-            results.append(ReadyToSend(WebhookMessage(job.id, job, endpoint), [self._provider]))
+            try:
+                message = WebhookMessage(job.id, job, self._endpoints.decrypted(endpoint))
+            except CredentialUnavailable as error:
+                log.warning("credential_unavailable", webhook_call=job.id, error=str(error), throttled=True)
+                results.append(state_without_credential(error, job.tries, self._schedule, now, random.random))
+                continue
+            results.append(ReadyToSend(message, [self._provider]))
         return results
 
     async def find_stopped(self, jobs: Sequence[tuple[WebhookCall, ReadyToSend]]) -> dict[str, Transition]:  # noqa: ARG002 - part of JobHandler

@@ -10,6 +10,7 @@ from hub.settings.types import (
     Count,
     DatabaseName,
     Days,
+    EncryptionKeys,
     HeaderToken,
     Networks,
     Origins,
@@ -33,6 +34,11 @@ class StoreSettings(BaseModel):
         "hub:",
         description="Prefix of every Redis key and channel; hubs that share a Redis server must use different "
         "prefixes.",
+    )
+    encryption_keys: EncryptionKeys = Field(
+        (),
+        description="Keys that encrypt stored credentials, each as `id:base64` with 32 bytes; the first key encrypts, "
+        "all keys decrypt; if empty, credentials are stored as they are.",
     )
     mongod: Path | None = Field(None, description="Path of the `mongod` program that `hub dev` starts.")
     redis_server: Path | None = Field(None, description="Path of the `redis-server` program that `hub dev` starts.")

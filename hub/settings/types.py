@@ -66,6 +66,13 @@ def _check_secret_lengths(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ..
     return secrets
 
 
+def _check_encryption_keys(keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    ids = [value_parsers.encryption_key(key.get_secret_value())[0] for key in keys]
+    if len(set(ids)) < len(ids):
+        raise ValueError("two keys have the same id: give each key an id of its own")
+    return keys
+
+
 Count = Annotated[int, Field(ge=0, le=COUNT_MAX)]
 PositiveCount = Annotated[int, Field(gt=0, le=COUNT_MAX)]
 Seconds = Annotated[float, Field(ge=0, le=value_parsers.YEAR_S)]
@@ -83,6 +90,9 @@ AttributeNames = Annotated[SpaceSeparated, _each(value_parsers.attribute_name), 
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_split_networks)]
 SecretKeys = Annotated[
     tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_secrets), AfterValidator(_check_secret_lengths)
+]
+EncryptionKeys = Annotated[
+    tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_words), AfterValidator(_check_encryption_keys)
 ]
 
 AppOrigin = Annotated[str, _unless_empty(value_parsers.web_origin)]

@@ -39,6 +39,8 @@ UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 YEAR_S = 31_536_000.0  # far below the values at which timers and dates overflow
 DATABASE_NAME = re.compile(r'[^\x00-\x20/\\."$*<>:|?]{1,63}')
 FORBIDDEN_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+KEY_ID = re.compile(r"[\w-]{1,32}", re.ASCII)
+ENCRYPTION_KEY_BYTES = 32
 MIN_SECRET_BYTES = 32  # RFC 7518, 3.2: an HS256 key must be at least as long as the hash
 
 
@@ -198,6 +200,21 @@ def vapid_key(text: str) -> ec.EllipticCurvePrivateKey:
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise ValueError("it is not a valid key: `hub vapid` creates one")
     return key
+
+
+def encryption_key(text: str) -> tuple[str, bytes]:
+    """Return the id and the bytes of a key, as printed by `hub keys generate-encryption-key`: `id:base64`."""
+    id, _, encoded = text.partition(":")
+    try:
+        key = base64url.decode(encoded)
+    except ValueError:
+        key = b""
+    if not KEY_ID.fullmatch(id) or len(key) != ENCRYPTION_KEY_BYTES:
+        raise ValueError(
+            f"write each key as id:base64, with an id of 1 to 32 letters, digits, dashes or underscores and a key of "
+            f"{ENCRYPTION_KEY_BYTES} bytes; `hub keys generate-encryption-key` creates one"
+        )
+    return id, key
 
 
 def json_object(value: object) -> object:

@@ -34,6 +34,7 @@ from hub.inbox.works import WorkDefaults
 from hub.live.publisher import Publisher
 from hub.model import InboxEvent, InboxEventKind, MailboxChange, tenant_of, user_of
 from hub.platform.connections import Database, Document
+from hub.platform.encryption import ENCRYPTED_WITH, CredentialUnavailable, Encryption
 from hub.settings import Settings
 from hub.status import captured, deliveries
 from hub.status.expansion_parts import ExpansionParts
@@ -48,7 +49,7 @@ EXPORTED_LISTS = ("subscriptions", "notifications", "deliveries", "receipts", "w
 SCAN_TIMEOUT_S = 60.0  # no index finds the webhook calls of a user: they are stored for days, and the query is rare
 EXCLUDED_FIELDS = frozenset(
     {
-        *("secret", "key", "auth", "p256dh", "token", "arn"),  # secrets of devices
+        *("secret", "key", "auth", "p256dh", "token", "arn", "encrypted_with"),  # secrets of devices
         *("mailbox", "tenant", "modseq", "added_modseq", "state", "wake_at", "live_key", "search_text"),  # internal
         *("lane", "enqueue_count", "claim", "leased_until", "override", "resumed", "lease_expirations", "tries"),
         *("traceparent", "counted", "locks", "revision", "expanded", "revised_at", "redecide_at", *search_fields.NAMES),
@@ -73,6 +74,7 @@ class UserData:
         send_changes: SendChanges,
         parts: ExpansionParts,
         settings: Settings,
+        encryption: Encryption,
     ) -> None:
         self._database = database
         self._templates = templates
@@ -87,19 +89,22 @@ class UserData:
         self._publisher = publisher
         self._sends = sends
         self._parts = parts
+        self._encryption = encryption
         self._chunk = settings.commit_max_documents
         self._export_max = settings.export_max_items
 
     async def export(self, mailbox: str) -> str | None:
         """Return all stored data of a user as JSON, newest first, or None if the user does not exist. `complete` is
-        false if the export exceeded a limit. Secrets of devices are omitted."""
+        false if the export exceeded a limit, or if the address of a device cannot be decrypted. Secrets of devices are
+        omitted."""
         user = await self._database[users.COLLECTION].find_one({"_id": mailbox})
         if user is None:
             return None
+        devices, complete = self._exported_devices(user.get("devices", []))
         data: Document = {
             "id": user_of(mailbox),
             "profile": {name: value for name, value in user.items() if name not in ("_id", *users.REPLACED_FIELDS)},
-            "devices": user.get("devices", []),
+            "devices": devices,
             "preferences": user.get("preferences", {}),
             "suppressed": _exported_suppressions(user.get("suppressed", {})),
             "opt_outs": await self._opt_outs.list_of(user.get("phone")),
@@ -111,7 +116,7 @@ class UserData:
             "webhook_calls": await self._newest(webhook_calls.COLLECTION, webhook_calls.match_user(mailbox), "_id"),
         }
         lists = [data[name] for name in EXPORTED_LISTS]
-        data["complete"] = all(len(documents) <= self._export_max for documents in lists)
+        data["complete"] = complete and all(len(documents) <= self._export_max for documents in lists)
         for documents in lists:
             del documents[self._export_max :]
         return await asyncio.to_thread(lambda: orjson.dumps(_exported(data), default=str).decode())
@@ -153,6 +158,19 @@ class UserData:
         await self._database[window_counts.COLLECTION].delete_many(window_counts.match_mailbox(mailbox))
         user_match = {"tenant": tenant, "user": user}
         await self._database[captured.COLLECTION].delete_many(user_match)
+
+    def _exported_devices(self, stored: list[Document]) -> tuple[list[Document], bool]:
+        """Return the devices with their URLs, and False if a URL cannot be decrypted."""
+        devices, complete = [], True
+        for device in stored:
+            url: Document = {name: device[name] for name in ("url",) if name in device}
+            if device.get(ENCRYPTED_WITH):
+                try:
+                    url = self._encryption.decrypted_values(users.DEVICE_CREDENTIALS, device["id"], url)
+                except CredentialUnavailable:
+                    url, complete = {"url": None}, False
+            devices.append(device | url)
+        return devices, complete
 
     async def _newest_notifications(self, mailbox: str) -> list[Document]:
         with pymongo.timeout(SCAN_TIMEOUT_S):

@@ -14,18 +14,24 @@ from starlette.routing import BaseRoute, Route
 from hub.live.pubsub import PubSubConnection
 from hub.platform.connections import Database
 from hub.settings import Settings
+from hub.workflows.credential_encryption import CredentialEncryption
 
 READY_TIMEOUT_S = 2.0  # load balancers poll every few seconds
 
 
-def probe_app(settings: Settings, database: Database) -> Starlette:
+def probe_app(settings: Settings, database: Database, credentials: CredentialEncryption) -> Starlette:
     """Return an app with only these endpoints, for worker processes."""
-    app = Starlette(routes=probe_routes(settings, database))
+    app = Starlette(routes=probe_routes(settings, database, credentials))
     app.router.redirect_slashes = False
     return app
 
 
-def probe_routes(settings: Settings, database: Database, pubsub: PubSubConnection | None = None) -> list[BaseRoute]:
+def probe_routes(
+    settings: Settings,
+    database: Database,
+    credentials: CredentialEncryption,
+    pubsub: PubSubConnection | None = None,
+) -> list[BaseRoute]:
     """Return the routes. `pubsub` is the Redis connection of a process that serves subscriptions."""
     token = settings.metrics_token.get_secret_value().encode()
 
@@ -33,15 +39,18 @@ def probe_routes(settings: Settings, database: Database, pubsub: PubSubConnectio
         return JSONResponse({"status": "ok"})
 
     async def readyz(_: Request) -> Response:
-        """Return 503 if MongoDB does not respond in time. Without Redis, the hub is degraded but ready."""
+        """Return 503 if MongoDB does not respond in time. Without Redis, or without a key that encrypted credentials,
+        the hub is degraded but ready."""
         realtime = {"realtime": "degraded" if pubsub.disconnected else "ok"} if pubsub else {}
         try:
             with pymongo.timeout(READY_TIMEOUT_S):
                 async with asyncio.timeout(READY_TIMEOUT_S):
                     await database.command("ping")
+                    missing = await credentials.missing_keys()
         except (PyMongoError, TimeoutError):
             return JSONResponse({"store": "unavailable", **realtime}, 503)
-        return JSONResponse({"store": "ok", **realtime})
+        keys = {"missingEncryptionKeys": missing} if missing else {}
+        return JSONResponse({"store": "ok", **realtime, **keys})
 
     async def metrics(request: Request) -> Response:
         bearer = request.headers.get("authorization", "").partition(" ")[2].encode()

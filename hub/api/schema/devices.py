@@ -19,6 +19,7 @@ from hub.audience.devices import EXCLUSIVE_KINDS, device_key
 from hub.errors import BadUserInput, NotFound, Unavailable
 from hub.ids import new_id, new_secret
 from hub.model import DeviceKind, Scope
+from hub.platform.encryption import CredentialUnavailable
 from hub.settings.value_parsers import vapid_key
 
 POINT_BYTES = 65  # an uncompressed point of P-256 (RFC 8291)
@@ -32,12 +33,13 @@ this key."""
 
 def _own_url(root: Parent[model.Device], info: Info) -> str | None:
     """Return the URL of a personal webhook of the caller, else None. URLs of push services are internal."""
-    is_own = (
-        root.kind not in EXCLUSIVE_KINDS
-        and root.url
-        and device_key(info.context.caller.mailbox, root.kind, root.url) == root.key
-    )
-    return root.url if is_own else None
+    if root.kind in EXCLUSIVE_KINDS:
+        return None
+    try:
+        url = info.context.services.devices.decrypted(root).url
+    except CredentialUnavailable:
+        return None
+    return url if url and device_key(info.context.caller.mailbox, root.kind, url) == root.key else None
 
 
 @strawberry.type(description="A browser, app, or personal webhook of a user.")
@@ -51,7 +53,7 @@ class Device:
     url: str | None = strawberry.field(
         resolver=_own_url,
         description="The URL of the webhook, if the device is a personal webhook of the caller. Null for all "
-        "other devices.",
+        "other devices, and if the key that encrypted the URL is missing.",
     )
     created_at: datetime
     last_used_at: datetime | None = strawberry.field(

@@ -16,7 +16,7 @@ class UserDataMutation:
     @strawberry.mutation(
         description="Return all stored data of a user, newest first. In the result, `complete` is false if the "
         "export reached the limit of `HUB_EXPORT_MAX_ITEMS` (default 100,000) notifications, deliveries, "
-        "receipts, or webhook calls. Requires the `admin` role.",
+        "receipts, or webhook calls, or if the address of a device cannot be decrypted. Requires the `admin` role.",
         directives=access(Caller.ADMIN),
     )
     async def export_user(self, info: Info, id: ID) -> JSON:

@@ -1,0 +1,363 @@
+"""Credentials at rest: encryption in the background, rotation of keys, and keys that are missing."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pymongo import AsyncMongoClient, MongoClient
+
+from hub import base64url
+from hub.audience import tenants, users
+from hub.audience.users import DEVICE_CREDENTIALS
+from hub.model import Device, DeviceKind, WebhookEndpoint, document
+from hub.platform import connections
+from hub.platform.connections import Database
+from hub.platform.embedded_servers import Mongod, Redis
+from hub.platform.encryption import CredentialUnavailable, Encryption, StoredCredentials
+from hub.webhooks.endpoints import Endpoints
+from hub.workflows.credential_encryption import SLICE, STORED, CredentialEncryption
+from tests.channel_setup import (
+    FakeChannels,
+    deployment_with_channels,
+    list_deliveries,
+    wait_for_deliveries,
+    wait_until_settled,
+)
+from tests.cli_commands import environment, run_command
+from tests.client import Json, Tenant, eventually
+from tests.clocks import hub_now
+from tests.conftest import scaled
+from tests.hub_process import ForkedProcess
+from tests.processes import SECRET, Deployment, Process
+from tests.provider_setup import provider_settings
+from tests.telemetry import log_lines
+from tests.webhook_data import create_endpoint
+
+K1, K2, K3 = (f"k{number}:{base64url.encode(secrets.token_bytes(32))}" for number in (1, 2, 3))
+KEYS = st.lists(st.tuples(st.text("abc-_", min_size=1, max_size=3), st.binary(min_size=32, max_size=32)), min_size=1)
+PLACES = st.tuples(st.sampled_from(["users", "tenants"]), st.sampled_from(["devices.auth", "devices.url"]), st.text())
+PUSH_ONLY = ["WEB_PUSH"]
+ROTATE = ("keys", "rotate-encryption")
+
+
+def encryption(*keys: str) -> Encryption:
+    return Encryption((id, base64url.decode(key)) for id, _, key in (each.partition(":") for each in keys))
+
+
+@given(st.text(), KEYS, PLACES, PLACES)
+def test_only_the_place_of_a_value_and_its_key_decrypt_it(
+    text: str, keys: list[tuple[str, bytes]], place: tuple[str, str, str], other: tuple[str, str, str]
+) -> None:
+    ids = dict(keys)
+    first, *_ = ids
+    sealed = Encryption(ids.items())
+    stored = sealed.encrypt(text, *place)
+    assert stored.startswith(f"v1.{first}.")
+    assert stored != sealed.encrypt(text, *place), "the nonce is random"
+    assert Encryption(reversed(ids.items())).decrypt(stored, *place) == text
+    refused: list[tuple[Encryption, str, tuple[str, str, str]]] = [
+        (Encryption([]), stored, place),
+        (Encryption([(first, bytes(255 - byte for byte in ids[first]))]), stored, place),
+        (sealed, stored[:-1] + ("A" if stored[-1] not in "ABCD" else "Z"), place),
+    ]
+    if other != place:
+        refused.append((sealed, stored, other))
+    for keyring, value, where in refused:
+        with pytest.raises(CredentialUnavailable, match=f"`{first}`"):
+            keyring.decrypt(value, *where)
+    assert Encryption([]).decrypt(Encryption([]).encrypt(text, *place), *place) == text
+
+
+@asynccontextmanager
+async def audience_database(servers: tuple[Mongod, Redis]) -> AsyncIterator[Database]:
+    """A database with the indexes of users and tenants."""
+    async with AsyncMongoClient(servers[0].url, tz_aware=True) as client:
+        name = f"encryption{uuid4().hex[:8]}"
+        await connections.make_indexes(client[name], users.indexes(), tenants.indexes())
+        yield client[name]
+        await client.drop_database(name)
+
+
+def new_device(number: int, **fields: Any) -> Device:
+    values = {"url": f"https://push.example/{number}", "p256dh": "point", "auth": f"auth-{number}", **fields}
+    return Device(id=f"d{number}", kind=DeviceKind.WEB_PUSH, key=uuid4().hex, created_at=hub_now(), **values)
+
+
+async def insert_devices(database: Database, count: int, keys: Encryption | None = None) -> None:
+    """Insert users with one browser each. Without keys, the documents are those of a hub that encrypts nothing."""
+    stored = keys or encryption()
+    await database.users.insert_many(
+        {
+            "_id": f"old/{number:05}",
+            "tenant": "old",
+            "created_at": hub_now(),
+            "updated_at": hub_now(),
+            "devices": [document(stored.encrypted(DEVICE_CREDENTIALS, new_device(number)))],
+        }
+        for number in range(count)
+    )
+
+
+async def test_slice_keeps_a_device_that_was_registered_again_meanwhile(servers: tuple[Mongod, Redis]) -> None:
+    async with audience_database(servers) as database:
+        with MongoClient[Json](servers[0].url) as client:
+            rival = client[database.name].users
+
+            class Overtaken(Encryption):
+                """Between the read and the write of a slice, the device gets new keys."""
+
+                def encrypted_values(
+                    self, where: StoredCredentials, id: str, values: Mapping[str, Any]
+                ) -> dict[str, Any]:
+                    if id == "d0" and values["auth"] == "auth-0":
+                        rival.update_one({"_id": "old/00000"}, {"$set": {"devices.0.auth": "new"}})
+                    return super().encrypted_values(where, id, values)
+
+            await insert_devices(database, 2)
+            keys = Overtaken([("k1", bytes(32))])
+            credentials = CredentialEncryption(database, keys)
+            assert [await credentials.tick() for _ in range(3)] == [1, 1, 0]
+        docs = await database.users.find().sort("_id").to_list()
+        found = [keys.decrypted(DEVICE_CREDENTIALS, Device(**device)) for doc in docs for device in doc["devices"]]
+        assert [(device.auth, device.p256dh) for device in found] == [("new", "point"), ("auth-1", "point")]
+
+
+async def test_queries_read_only_what_they_return(servers: tuple[Mongod, Redis]) -> None:
+    """A hub with millions of devices asks twice a second what remains."""
+    async with audience_database(servers) as database:
+        await insert_devices(database, 300, encryption(K1))
+        await database.users.update_many({"_id": {"$gte": "old/00290"}}, {"$unset": {"devices.0.encrypted_with": ""}})
+        await database.users.insert_many({"_id": f"no-device/{number}"} for number in range(100))
+        await database.command("profile", 2)
+        credentials = CredentialEncryption(database, encryption(K2, K1))
+        assert [await credentials.missing_keys(), await credentials.tick(), await credentials.tick()] == [[], 10, 0]
+        slice_ = await credentials.encrypt_slice(DEVICE_CREDENTIALS, "k1", after="old/00279")
+        await database.command("profile", 0)
+        assert (slice_.written, slice_.last) == (10, "old/00289")
+        profiled = await database["system.profile"].find({"ns": f"{database.name}.users"}).to_list()
+        reads = [entry for entry in profiled if entry["op"] == "query"]
+        assert [entry["docsExamined"] for entry in reads] == [0, 10, 0, 10]
+        assert max(entry["keysExamined"] for entry in reads) <= 14
+        assert not any(entry.get("hasSortStage") for entry in reads)
+
+
+async def test_webhook_secret_whose_key_is_lost_can_be_rotated(servers: tuple[Mongod, Redis]) -> None:
+    async with audience_database(servers) as database:
+
+        def endpoints(*keys: str) -> Endpoints:
+            return Endpoints(database, provider_settings(), hub_now, encryption(*keys))
+
+        async def stored(*keys: str) -> WebhookEndpoint:
+            [endpoint] = await endpoints(*keys).list_all("acme")
+            return endpoints(*keys).decrypted(endpoint)
+
+        created = await endpoints(K1).create("acme", "https://hooks.example/", [])
+        assert (await stored(K1)).secrets == created.secrets
+        second = await endpoints(K2, K1).rotate("acme", created.id)
+        assert second.secrets[1:] == created.secrets
+        assert (await stored(K2)).secrets == second.secrets, "the previous secret is also encrypted with the new key"
+        with pytest.raises(CredentialUnavailable, match="k2"):
+            await stored(K3)
+        third = await endpoints(K3).rotate("acme", created.id)
+        assert (await stored(K3)).secrets == third.secrets
+        assert len(third.secrets) == 1
+        plain = await endpoints().rotate("acme", created.id)
+        assert (await stored()).secrets == plain.secrets
+
+
+async def restart(deployment: Deployment, *keys: str) -> None:
+    """Restart all processes with these keys."""
+
+    async def start_again(process: Process) -> None:
+        await process.stop()
+        process.forget_log()
+        process.environment["HUB_ENCRYPTION_KEYS"] = " ".join(keys)
+        await process.start()
+
+    await asyncio.gather(*(start_again(process) for process in [*deployment.apis, *deployment.workers]))
+
+
+async def find_texts(database: Database, texts: list[str]) -> set[tuple[str, str]]:
+    """Return the collections that contain any of the texts, with the text."""
+    found = set()
+    for name in await database.list_collection_names():
+        stored = str([doc async for doc in database[name].find()])
+        found |= {(name, text) for text in texts if text in stored}
+    return found
+
+
+async def test_credentials_are_encrypted_while_processes_without_a_key_run(servers: tuple[Mongod, Redis]) -> None:
+    mongod, redis = servers
+    async with AsyncExitStack() as stack:
+        opened = deployment_with_channels(mongod.url, redis.url, workers=1, public_url="https://hub.example")
+        deployment, tenant, fakes = await stack.enter_async_context(opened)
+        settings = {
+            name.removeprefix("HUB_").lower(): value
+            for name, value in deployment.workers[0].environment.items()
+            if name.startswith("HUB_") and name not in {"HUB_MONGO_URL", "HUB_REDIS_URL"}
+        }
+        client = await stack.enter_async_context(AsyncMongoClient(mongod.url))
+        database = client[settings["mongo_database"]]
+        await fakes.add_addresses(tenant, "alice")
+        _, secret = await create_endpoint(tenant, f"{fakes.receiver.url}/tenant", ["notification.read"])
+        fakes.receiver.secrets["/tenant"] = secret
+
+        def credentials() -> list[str]:
+            browsers = fakes.push.subscriptions.values()
+            values = [text for one in browsers for text in (one.endpoint, one.p256dh_text, one.auth_text)]
+            return [*values, *fakes.phones, *fakes.receiver.secrets.values(), f"{fakes.receiver.url}/alice"]
+
+        async def none_is_plain() -> bool:
+            return not await find_texts(database, credentials())
+
+        assert not await none_is_plain()
+        worker = Process("work", mongod.url, redis.url, **settings | {"encryption_keys": K1})
+        stack.callback(worker.kill)
+        await worker.start()
+        await eventually(none_is_plain)
+        await fakes.add_addresses(tenant, "bob")  # with the API process that has no key
+        await eventually(none_is_plain)
+        await deployment.workers[0].stop()
+        await tenant.send("alice", "bob", channels=["IN_APP", "WEB_PUSH", "MOBILE_PUSH", "WEBHOOK"])
+        await wait_for_deliveries(tenant, "DELIVERED", 4)  # in the inbox and by webhook
+        await wait_for_deliveries(tenant, "SENT", 4)
+        await tenant.mark_all("alice", "markAllRead")
+        await eventually(lambda: asyncio.sleep(0, fakes.receiver.bodies["/tenant"]))
+        assert fakes.receiver.invalid_signatures == 0
+        await _copied_value_does_not_decrypt(database, tenant)
+        await restart_with_key(deployment.apis[0])
+        await _urls_are_shown_to_their_owner(tenant, fakes)
+        await worker.stop()
+        assert not [line for line in worker.log.splitlines() if any(text in line for text in credentials())]
+
+
+async def restart_with_key(process: Process) -> None:
+    await process.stop()
+    process.environment["HUB_ENCRYPTION_KEYS"] = K1
+    await process.start()
+
+
+async def _copied_value_does_not_decrypt(database: Database, tenant: Tenant) -> None:
+    docs = {doc["_id"].partition("/")[2]: doc async for doc in database.users.find()}
+    [alice, bob] = (docs[user]["devices"][0] for user in ("alice", "bob"))
+    match = {"_id": docs["bob"]["_id"], "devices.id": bob["id"]}
+    await database.users.update_one(match, {"$set": {"devices.$.auth": alice["auth"]}})
+    sent = await tenant.send("alice", "bob", channels=PUSH_ONLY)
+
+    async def failed() -> list[Json] | None:
+        found = await list_deliveries(tenant, sendId=sent["send"]["id"], userId="bob", channels=PUSH_ONLY)
+        return found if found[0]["attempts"] else None
+
+    [delivery] = await eventually(failed)
+    assert delivery["attempts"][0]["provider"] == "hub"
+    assert "the key `k1` in HUB_ENCRYPTION_KEYS does not decrypt devices.auth" in delivery["attempts"][0]["error"]
+    await database.users.update_one(match, {"$set": {"devices.$.auth": bob["auth"]}})
+
+
+async def _urls_are_shown_to_their_owner(tenant: Tenant, fakes: FakeChannels) -> None:
+    url = f"{fakes.receiver.url}/alice"
+    shown = (await tenant.execute("{ me { devices { kind url } } }", user="alice"))["me"]["devices"]
+    assert {device["kind"]: device["url"] for device in shown} == {
+        "WEB_PUSH": None,
+        "MOBILE_PUSH": None,
+        "WEBHOOK": url,
+    }
+    exported = (await tenant.execute_as_admin('mutation { exportUser(id: "alice") }'))["exportUser"]
+    [browser, phone, webhook] = exported["devices"]
+    assert (webhook["url"], browser["url"].startswith(fakes.push.url), exported["complete"]) == (url, True, True)
+    assert set(phone) == {"id", "kind", "platform", "createdAt", "lastUsedAt"}
+
+
+async def test_rotation_under_load_loses_nothing_and_missing_keys_are_named(
+    servers: tuple[Mongod, Redis], tmp_path: Path
+) -> None:
+    mongod, redis = servers
+    old_count = scaled(5 * SLICE, 100 * SLICE)
+    people = [f"user{number}" for number in range(20)]
+    name = f"fakes{uuid4().hex[:8]}"
+    stores = {"mongo_url": mongod.url, "redis_url": redis.url, "mongo_database": name, "redis_prefix": f"{name}:"}
+    settings = {"egress_allow": "127.0.0.0/8", "scheduler_interval_s": "0.1", "retry_schedule": ",".join(["1s"] * 30)}
+    async with AsyncExitStack() as stack:
+        fakes = await stack.enter_async_context(FakeChannels())
+        database = (await stack.enter_async_context(AsyncMongoClient(mongod.url)))[name]
+        running = Deployment(apis=1, workers=1, **stores, **fakes.settings, **settings, encryption_keys=K1)
+        deployment = await stack.enter_async_context(running)
+        tenant = await stack.enter_async_context(Tenant("acme", deployment.urls))
+        await fakes.add_addresses(tenant, *people, channels=PUSH_ONLY)
+        await insert_devices(database, old_count, encryption(K1))
+        await restart(deployment, K2, K1)
+
+        both = environment(**stores, jwt_secret=SECRET, encryption_keys=f"{K2} {K1}")
+        credentials = CredentialEncryption(database, encryption(K2, K1))
+        rotated = asyncio.Event()
+        load = asyncio.create_task(_register_and_send(tenant, fakes, people, rotated))
+        killed = ForkedProcess(ROTATE, both, tmp_path / "out", tmp_path / "err")
+        await eventually(lambda: asyncio.sleep(0, (tmp_path / "err").exists() and (tmp_path / "err").read_text()))
+        killed.kill()
+        killed.wait()
+        assert 0 < await credentials.count(DEVICE_CREDENTIALS, "k1") < old_count, "it was not killed in the middle"
+        done = await asyncio.to_thread(run_command, *ROTATE, **stores, jwt_secret=SECRET, encryption_keys=f"{K2},{K1}")
+        rotated.set()
+        sent = await load
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.endswith("`k1` encrypts nothing: it may be removed from HUB_ENCRYPTION_KEYS.\n")
+        assert [await credentials.count(where, key) for where in STORED for key in ("k1", None)] == [0] * 4
+
+        await restart(deployment, K2)
+        await tenant.send(*people, channels=PUSH_ONLY)
+        deliveries = await wait_until_settled(tenant, sent + len(people), 20)
+        assert {delivery["status"] for delivery in deliveries} == {"SENT"}
+        await restart(deployment, K3)
+        await _missing_key_is_named(deployment, tenant, {**stores, "jwt_secret": SECRET})
+        await restart(deployment, K2)
+        deliveries = await wait_until_settled(tenant, sent + len(people) + 1, 20)
+        assert {delivery["status"] for delivery in deliveries} == {"SENT"}, "the retried delivery is not lost"
+
+
+async def _register_and_send(tenant: Tenant, fakes: FakeChannels, people: list[str], rotated: asyncio.Event) -> int:
+    """Register browsers of new users, and send to new and old users, until the keys are rotated. Return the number of
+    sends."""
+    sent = 0
+    while not rotated.is_set():
+        new = f"new{sent}"
+        await fakes.add_browser(tenant, new)
+        for user in (new, people[sent % len(people)]):
+            await tenant.send(user, channels=PUSH_ONLY)
+            sent += 1
+    return sent
+
+
+async def _missing_key_is_named(deployment: Deployment, tenant: Tenant, settings: dict[str, str]) -> None:
+    lines = log_lines(*deployment.apis, *deployment.workers, event="encryption_keys_missing")
+    assert [line["keys"] for line in lines] == [["k2"], ["k2"]]
+    async with tenant.http.get(deployment.urls[0].replace("/graphql", "/readyz")) as response:
+        assert (response.status, (await response.json())["missingEncryptionKeys"]) == (200, ["k2"])
+    sent = await tenant.send("user0", channels=PUSH_ONLY)
+
+    async def tried() -> Json | None:
+        [delivery] = await list_deliveries(tenant, sendId=sent["send"]["id"])
+        return delivery if delivery["attempts"] else None
+
+    delivery = await eventually(tried)
+    [attempt, *_] = delivery["attempts"]
+    assert (delivery["status"], attempt["provider"]) == ("RETRYING", "hub")
+    assert "does not contain the key `k2`" in attempt["error"]
+    commands = [("doctor",), ROTATE, ("doctor",)]
+    keys = [K3, K3, K2.partition(":")[0] + K1.removeprefix("k1")]
+    doctor, rotation, wrong = await asyncio.gather(
+        *(
+            asyncio.to_thread(run_command, *command, **settings, encryption_keys=key)
+            for command, key in zip(commands, keys, strict=True)
+        )
+    )
+    assert (doctor.returncode, rotation.returncode, wrong.returncode) == (1, 1, 1)
+    assert "wrong  HUB_ENCRYPTION_KEYS does not contain the key `k2`, which encrypts 2," in doctor.stdout
+    assert "and HUB_ENCRYPTION_KEYS does not contain it: add it, and run this again." in rotation.stdout
+    assert "wrong  The key `k2` in HUB_ENCRYPTION_KEYS does not decrypt devices.url" in wrong.stdout
