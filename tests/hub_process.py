@@ -2,22 +2,27 @@
 
 import atexit
 import contextlib
+import json
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 from collections.abc import Sequence
+from importlib import import_module
 from multiprocessing import forkserver
 from pathlib import Path
 
 import hub.api.app
+import hub.runtime.intake
 import hub.runtime.serve
 import hub.runtime.work  # noqa: F401 - the commands import these modules when they run
 from hub.cli.main import build_app, main
 
 build_app()  # imports the modules of all commands
 
+CONSTANTS = "HUB_TEST_CONSTANTS"
+"""The variable with the values of constants in the process, as a JSON object, such as shorter times."""
 _CONTEXT = multiprocessing.get_context("forkserver")
 
 
@@ -29,6 +34,9 @@ def _run(arguments: Sequence[str], environment: dict[str, str], cwd: Path, out: 
     for path, descriptor in ((out, 1), (err, 2)):
         with path.open("ab") as output:
             os.dup2(output.fileno(), descriptor)
+    for name, value in json.loads(environment.get(CONSTANTS, "{}")).items():
+        module, _, constant = name.rpartition(".")
+        setattr(import_module(module), constant, value)
     sys.argv = ["hub", *arguments]
     threading.Thread(target=_end_with_parent, daemon=True).start()
     main()

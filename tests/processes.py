@@ -28,7 +28,7 @@ graphql-core does not start the other fields of an operation after one has faile
 
 
 class Process:
-    """One `hub serve` or `hub work`. Settings are given by their names without the prefix: `port="8001"`.
+    """One `hub serve`, `hub work`, or `hub intake`. Settings are given by their names without the prefix: `port="8001"`.
 
     A process that is not `forked` is a new interpreter. Its start takes longer, and its end is that of production:
     Python warns in the log about what the hub left open."""
@@ -90,7 +90,7 @@ class Process:
             for line in self.log[offset:].splitlines():
                 with contextlib.suppress(ValueError):
                     event = json.loads(line)
-                    if event.get("event") in {"serving", "working"}:
+                    if event.get("event") in {"serving", "working", "receiving"}:
                         self.port = event.get("port", 0)
                         return
             assert self._process.poll() is None, f"hub {self._command} ended:\n{self.log[-3000:]}"

@@ -33,6 +33,8 @@ OWNERS = {
     "workers": "status/workers.py",
     "captured_messages": "status/captured.py",
     "webhook_calls": "webhooks/webhook_calls.py",
+    "events": "events/event_store.py",
+    "intake_probes": "intake/store_gate.py",
     "secrets": "platform/signed_links.py",
     "clock": "platform/hub_clock.py",
     "migrations": "platform/stored_data_version.py",

@@ -28,6 +28,7 @@ from hub.api.public_responses import TEMPLATES
 from hub.api.schema.access import enforce_access
 from hub.api.schema.resolver_metrics import time_resolvers
 from hub.api.schema.root import make_schema
+from hub.api.transport.events import EventEndpoint
 from hub.api.transport.http import METHODS, GraphQLOverHTTP
 from hub.api.transport.keyed_limiter import KeyedLimiter
 from hub.api.transport.origins import Origins
@@ -61,6 +62,7 @@ def make_app(
     graphql = GraphQLOverHTTP(engine, services, auth, idempotent_responses, user_max_connections)
     routes: list[BaseRoute] = [
         Route(GRAPHQL, graphql, methods=METHODS),
+        Route("/events", EventEndpoint(services, auth).post, methods=["POST"]),
         *probe_routes(services.settings, database, services.credential_encryption, services.subscriptions.pubsub),
     ]
     if development:

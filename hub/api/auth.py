@@ -6,7 +6,6 @@ verifies it.
 """
 
 import asyncio
-import re
 import time
 from typing import Any
 
@@ -22,6 +21,7 @@ from hub.errors import Unauthenticated, Unavailable
 from hub.model import Principal, Role
 from hub.platform.outbound_http import OutboundHTTP, OutboundHTTPError
 from hub.settings import Settings
+from hub.settings.value_parsers import TENANT
 from hub.unicode_text import IDENTIFIER_RULE, is_identifier
 
 JWKS_ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA", "Ed25519"]
@@ -32,7 +32,6 @@ TOKEN_MAX_CHARS = 8192
 KID_MAX_CHARS = 128  # maximum length of a key id in the log
 NUMERIC_DATE_MAX = 2**53  # seconds; larger numbers are not accepted as times
 DEFAULT_TENANT = "default"
-TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 log = structlog.get_logger(__name__)
 

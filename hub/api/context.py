@@ -23,6 +23,7 @@ from hub.audience.tenants import Tenants
 from hub.audience.topics import Topics
 from hub.audience.users import Users
 from hub.errors import Forbidden
+from hub.events.event_store import EventStore
 from hub.inbox.inbox_reader import Inboxes
 from hub.inbox.window_counts import WindowCounts
 from hub.live.key_revocations import KeyRevocations
@@ -49,6 +50,7 @@ from hub.workflows.health import HealthReader
 from hub.workflows.inbox_actions import InboxActions
 from hub.workflows.pause_or_resume import SendPause
 from hub.workflows.publish import Publish
+from hub.workflows.receive_events import ReceiveEvents
 from hub.workflows.resolve import Resolve
 from hub.workflows.retention import Retention
 from hub.workflows.send_texts import SendTextRenderer
@@ -104,6 +106,8 @@ class Services:
     window_counts: WindowCounts
     webhook_endpoints: Endpoints
     webhook_calls: WebhookCalls
+    events: EventStore
+    receive_events: ReceiveEvents
     receipts: ReceiptStreams
     watched_sends: WatchedSends
     outbound_http: OutboundHTTP
@@ -134,6 +138,7 @@ class Context:
     _external_deliveries: DataLoader[str, list[Delivery]] | None = None
     _digest_notifications: DataLoader[str, list[Notification]] | None = None
     _send_counts: DataLoader[Send, Counted] | None = None
+    _sends: DataLoader[str, Send | None] | None = None
     _send_users: DataLoader[Send, list[str]] | None = None
     _expanded: DataLoader[str, int] | None = None
     _tenants: DataLoader[str, Tenant] | None = None
@@ -222,6 +227,17 @@ class Context:
         with self.reading():
             users = await self.services.sends.first_users(sends)
         return [users.get(send.id, []) for send in sends]
+
+    async def find_send(self, id: str) -> Send | None:
+        """Return a send of the caller's tenant, or None. Concurrent calls share one query."""
+        if self._sends is None:
+            self._sends = DataLoader(self._load_sends, cache=False)
+        return await self._sends.load(id)
+
+    async def _load_sends(self, ids: list[str]) -> list[Send | None]:
+        with self.reading():
+            sends = await self.services.sends.get_many(self.caller.tenant, ids)
+        return [sends.get(id) for id in ids]
 
     async def count_expanded(self, send: str) -> int:
         """Return the number of recipients so far of a send that is being expanded. Concurrent calls share one query.

@@ -21,6 +21,8 @@ MODULES = {
     "doctor": "doctor",
     "serve": "serve_and_work",
     "work": "serve_and_work",
+    "intake": "serve_and_work",
+    "events": "events",
     "settings": "settings",
     "metrics": "metrics",
     "commands": "command_reference",

@@ -1,4 +1,4 @@
-"""`hub serve` and `hub work`."""
+"""`hub serve`, `hub work`, and `hub intake`."""
 
 from collections.abc import Coroutine
 from pathlib import Path
@@ -69,6 +69,20 @@ def work() -> None:
     Example: HUB_SMTP_URL=smtps://hub:secret@mail.example.org HUB_SMTP_FROM=hub@example.org hub work
     """
     from hub.runtime.work import work as run
+
+    settings = load_settings()
+    logging.configure(settings.log_level)
+    _run_or_exit(run(settings), "HUB_WORK_PORT")
+
+
+def intake() -> None:
+    """Run a process that receives events from the SQS queues in HUB_INTAKE. You can run any number of them.
+
+    A message is deleted after its event is stored. Workers run the rules of the events.
+
+    Example: HUB_INTAKE='{"https://sqs.eu-west-1.amazonaws.com/123456789012/events": "acme"}' hub intake
+    """
+    from hub.runtime.intake import intake as run
 
     settings = load_settings()
     logging.configure(settings.log_level)

@@ -9,6 +9,7 @@ from typing import Any
 from pymongo.errors import PyMongoError
 
 from hub.cli.findings import CheckFailed, Findings
+from hub.events import event_store
 from hub.ids import id_time
 from hub.model import Channel
 from hub.outbox.lanes import Lanes
@@ -133,11 +134,12 @@ async def check_queue(settings: Settings, findings: Findings) -> None:
             for collection, items in (
                 (deliveries.COLLECTION, "deliveries"),
                 (webhook_calls.COLLECTION, "webhook calls"),
+                (event_store.COLLECTION, "events"),
             ):
                 await _report_overdue(database, collection, items, hub_clock.now(), findings)
                 await _report_expired_leases(database, collection, items, server_clock.now(), findings)
             lanes = Lanes(redis, settings.redis_prefix, settings.lane_max_ids)
-            for depth in await lanes.depths([*Channel, webhook_calls.LANE]):
+            for depth in await lanes.depths([*Channel, webhook_calls.LANE, event_store.LANE]):
                 waited_s = elapsed(id_time(depth.oldest), hub_clock.now()).total_seconds()
                 findings.ok(
                     f"{depth.waiting} on the lanes of {depth.channel} {depth.priority}, the oldest accepted "

@@ -92,7 +92,8 @@ class SigningKey(Struct, frozen=True):
 
     def sign(self, *, user: str | None, role: Role, tenant: str, expires_in_s: float = TOKEN_LIFETIME_S) -> str:
         """Return a token. Exit if the user or tenant is invalid."""
-        from hub.api.auth import TENANT, sign_token
+        from hub.api.auth import sign_token
+        from hub.settings.value_parsers import TENANT
 
         if user is not None and not is_identifier(user):
             fail(f"--user is {IDENTIFIER_RULE}.", 2)

@@ -3,6 +3,7 @@ message."""
 
 from hub.model.channels import Channel, DeviceKind, Priority
 from hub.model.digests import ITEMS_SHOWN, DigestKind, DigestMode
+from hub.model.events import EVENT_JOB_STATUSES, Event, EventStatus, RuleResult, event_status, event_values
 from hub.model.inbox_events import Backlog, InboxEvent, InboxEventKind, MailboxChange, Position
 from hub.model.mailboxes import InboxState, InboxView, Interruptions, Mailbox, mailbox_of, tenant_of, user_of
 from hub.model.notifications import (
@@ -38,6 +39,7 @@ __all__ = (
     "DEFAULT_LOCALE",
     "DEFAULT_TIMEZONE",
     "ERASED_SEND_FIELDS",
+    "EVENT_JOB_STATUSES",
     "EVERY_DAY",
     "ITEMS_SHOWN",
     "MUTABLE_FIELDS",
@@ -58,6 +60,8 @@ __all__ = (
     "DigestChoice",
     "DigestKind",
     "DigestMode",
+    "Event",
+    "EventStatus",
     "InboxEvent",
     "InboxEventKind",
     "InboxState",
@@ -78,6 +82,7 @@ __all__ = (
     "ReceiptKind",
     "Record",
     "Role",
+    "RuleResult",
     "Scope",
     "Send",
     "SendAudience",
@@ -97,6 +102,8 @@ __all__ = (
     "WindowCount",
     "delivery_id",
     "document",
+    "event_status",
+    "event_values",
     "live_keys",
     "mailbox_of",
     "notification_from",

@@ -94,6 +94,21 @@ persisted_redis_errors = Counter(
     "hub_persisted_redis_errors", "Persisted operations that could not be loaded from Redis or stored there."
 )
 
+# Events
+events_received = Counter(
+    "hub_events_received",
+    "Events that arrived, by their way (`http`, `graphql`, or `sqs`) and result (`stored` or `duplicate`).",
+    ["through", "result"],
+)
+
+intake_messages = Counter(
+    "hub_intake_messages",
+    "Messages received from queues: `stored`, `duplicate`, `too_large`, `rejected` (not an event), or `returned` "
+    "(not stored, and made visible again).",
+    ["result"],
+)
+intake_paused = Gauge("hub_intake_paused", "1 while `hub intake` receives nothing because MongoDB takes no writes.")
+
 # Deliveries
 deliveries = Counter("hub_deliveries", "Deliveries that reached a status.", ["channel", "status"])
 attempts = Counter("hub_attempts", "Provider calls.", ["channel", "provider", "outcome"])

@@ -43,6 +43,7 @@ from hub.platform.outbound_http import OutboundHTTP
 from hub.platform.rate_limiter import RateLimiter
 from hub.platform.server_clock import ServerClock
 from hub.platform.signed_links import SignedLinks
+from hub.runtime.events import EventComponents, build_event_components
 from hub.runtime.expansions import (
     ExpansionComponents,
     build_expansion_components,
@@ -53,6 +54,7 @@ from hub.runtime.gauges import register_gauges
 from hub.runtime.health_reader import health_reader
 from hub.runtime.live import LiveComponents, build_live_components
 from hub.runtime.queue_metrics import QueueMetrics
+from hub.runtime.status_streams import build_receipts, build_watched_sends
 from hub.runtime.stores import Stores, connect
 from hub.settings import Settings
 from hub.status.deliveries import COLLECTION as DELIVERIES
@@ -63,12 +65,10 @@ from hub.status.digests import Digests
 from hub.status.held_deliveries import DUE_AT_ONCE, HeldDeliveries
 from hub.status.obsolete_deliveries import ObsoleteDeliveries
 from hub.status.receipt_builder import ReceiptBuilder
-from hub.status.receipt_change_stream import ReceiptStreams
 from hub.status.scheduled_sends import ScheduledSends
 from hub.status.send_changes import SendChanges
 from hub.status.send_counts import SendCounts
 from hub.status.sends import Sends
-from hub.status.watched_sends import WatchedSends
 from hub.status.workers import CallTally, Heartbeat
 from hub.webhooks.endpoints import Endpoints
 from hub.webhooks.webhook_calls import COLLECTION as WEBHOOK_CALLS
@@ -88,6 +88,7 @@ from hub.workflows.publish import Publish
 from hub.workflows.release import Releases
 from hub.workflows.resolve import Resolve
 from hub.workflows.retention import Retention
+from hub.workflows.run_rules import RunRules
 from hub.workflows.scheduler import PeriodicTask, Scheduler
 from hub.workflows.schedules import BATCH_SIZE as DUE_SENDS_BATCH_SIZE
 from hub.workflows.schedules import DueSends
@@ -118,6 +119,8 @@ class Components:
     outbound_http: OutboundHTTP
     delivery_claims: Claims[Delivery]
     webhook_claims: Claims[WebhookCall]
+    events: EventComponents
+    run_rules: RunRules
     digest_items: DigestItems
     lanes: Lanes
     breakers: Breakers
@@ -134,6 +137,7 @@ class Components:
             self.publisher.run(),
             self.rate_limiter.run(),
             self.enqueuer.run(),
+            self.events.enqueuer.run(),
             self.obsolete_deliveries.run(),
         ]
 
@@ -162,7 +166,7 @@ async def build_components(settings: Settings) -> AsyncIterator[Components]:
 
 @dataclass(frozen=True, slots=True)
 class _Queue:
-    """The deliveries and webhook calls, and the lanes on which they wait."""
+    """The deliveries, webhook calls, and events, and the lanes on which they wait."""
 
     tenants: Tenants
     templates: Templates
@@ -173,6 +177,7 @@ class _Queue:
     deliveries: Deliveries
     delivery_claims: Claims[Delivery]
     webhook_claims: Claims[WebhookCall]
+    events: EventComponents
     lanes: Lanes
     enqueuer: Enqueuer
     obsolete_deliveries: ObsoleteDeliveries
@@ -199,6 +204,7 @@ def _build_queue(settings: Settings, stores: Stores) -> _Queue:
         deliveries=deliveries,
         delivery_claims=delivery_claims,
         webhook_claims=Claims(database, WEBHOOK_CALLS, WebhookCall, now, real_now, requeue_after_s, NoReceipts()),
+        events=build_event_components(database, settings, lanes, now, real_now),
         lanes=lanes,
         enqueuer=Enqueuer(lanes, delivery_claims),
         obsolete_deliveries=ObsoleteDeliveries(deliveries),
@@ -256,11 +262,6 @@ def _build_user_data(
     return UserData(stores.database, *stored, changes, parts, settings, stores.encryption)
 
 
-def _build_receipts(settings: Settings, stores: Stores) -> ReceiptStreams:
-    per_tenant_max, max_streams = settings.tenant_max_receipt_streams, settings.receipt_max_streams
-    return ReceiptStreams(stores.streams, per_tenant_max, max_streams, stores.hub_clock.to_real_time)
-
-
 def _build_services(
     settings: Settings, stores: Stores, queue: _Queue, inbox: _Inbox, live: LiveComponents, rate_limiter: RateLimiter
 ) -> Services:
@@ -305,15 +306,10 @@ def _build_services(
         window_counts=WindowCounts(database),
         webhook_endpoints=Endpoints(database, settings, now, stores.encryption),
         webhook_calls=WebhookCalls(database, now),
-        receipts=_build_receipts(settings, stores),
-        watched_sends=WatchedSends(
-            inbox.sends,
-            queue.deliveries,
-            send_counts,
-            expansion.parts,
-            settings.tenant_max_send_watchers,
-            settings.commit_deadline_s,
-        ),
+        events=queue.events.store,
+        receive_events=queue.events.receive,
+        receipts=build_receipts(settings, stores),
+        watched_sends=build_watched_sends(settings, inbox.sends, queue.deliveries, send_counts, expansion.parts),
         outbound_http=stores.outbound_http,
         signed_links=SignedLinks(stores.signing_key, settings.public_url),
         rate_limits=RateLimits(rate_limiter, settings),
@@ -336,6 +332,7 @@ def _build_scheduler(settings: Settings, stores: Stores, queue: _Queue, inbox: _
         PeriodicTask("due_notifications", notifications.tick, snooze_and_expiry.BATCH_SIZE),
         PeriodicTask("due_deliveries", deliveries.tick),
         PeriodicTask("due_webhook_calls", webhook_calls.tick),
+        queue.events.due,
         PeriodicTask("digest_items", queue.digest_items.tick),
         PeriodicTask("lost_digests", queue.digest_items.release_lost),
         PeriodicTask("releases", inbox.releases.tick, DUE_AT_ONCE),
@@ -383,6 +380,8 @@ def _assemble(
         outbound_http=stores.outbound_http,
         delivery_claims=queue.delivery_claims,
         webhook_claims=queue.webhook_claims,
+        events=queue.events,
+        run_rules=RunRules(),
         digest_items=queue.digest_items,
         lanes=queue.lanes,
         breakers=breakers,
@@ -397,4 +396,5 @@ async def _flush_writers(inbox: _Inbox, queue: _Queue) -> None:
     await inbox.committer.close()
     await inbox.publisher.flush()
     await queue.enqueuer.flush()
+    await queue.events.enqueuer.flush()
     await queue.obsolete_deliveries.flush()

@@ -1,10 +1,11 @@
-"""The dispatchers of one process: one for each channel with a provider, and one for webhook calls."""
+"""The dispatchers of one process: one for each channel with a provider, one for webhook calls, and one for events."""
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
 from hub.decide.templates.parts import TextLimits
+from hub.events import event_store
 from hub.model import Channel, Delivery
 from hub.outbox.claims import Claims
 from hub.runtime.container import Components
@@ -17,6 +18,7 @@ from hub.send.delivery_rate_limits import DeliveryThrottle
 from hub.send.delivery_texts import TemplateTexts
 from hub.send.digest_content import DigestMessages
 from hub.send.email_layout import EmailLayouts
+from hub.send.event_handler import EventHandler, RuleProvider
 from hub.send.job_kind import JobHandler
 from hub.send.message_builder import MessageBuilder
 from hub.send.poison_isolation import IsolationLock
@@ -32,13 +34,14 @@ from hub.webhooks import webhook_calls
 async def build_dispatchers(
     hub: Components, settings: Settings, channels: Sequence[ChannelModule], stack: AsyncExitStack
 ) -> list[Dispatcher[Any]]:
-    """Return a dispatcher for each channel in `channels` that has a provider, and one for webhook calls.
+    """Return a dispatcher for each channel in `channels` that has a provider, one for webhook calls, and one
+    for events.
 
     In development, messages are captured; on a channel without a provider, they are only captured. Raise
     ConfigurationError if a setting cannot be used."""
     builder = _DispatcherBuilder(hub, settings)
     deliveries = await _delivery_dispatchers(builder, hub, settings, channels, stack)
-    return [*deliveries, _webhook_dispatcher(builder, hub, settings)]
+    return [*deliveries, _webhook_dispatcher(builder, hub, settings), _event_dispatcher(builder, hub, settings)]
 
 
 def load_channels() -> list[ChannelModule]:
@@ -130,3 +133,8 @@ def _webhook_dispatcher(builder: _DispatcherBuilder, hub: Components, settings: 
     policy = builder.policy(webhook_calls.LANE, [provider])
     handler = WebhookHandler(provider, hub.services.tenants, hub.services.webhook_endpoints, policy)
     return builder.build(webhook_calls.LANE, handler, hub.webhook_claims, [provider])
+
+
+def _event_dispatcher(builder: _DispatcherBuilder, hub: Components, settings: Settings) -> Dispatcher[Any]:
+    provider = RuleProvider(hub.events.store, hub.run_rules.run_rules, settings.provider_timeout_s)
+    return builder.build(event_store.LANE, EventHandler(provider), hub.events.claims, [provider])

@@ -3,6 +3,7 @@
 from redis.asyncio import Redis
 
 from hub import utc_time
+from hub.events.event_store import EventStore
 from hub.model import Channel
 from hub.outbox.lanes import Lanes
 from hub.platform.circuit_breaker import Breakers
@@ -26,6 +27,7 @@ def health_reader(
     return HealthReader(
         Workers(database, real_now),
         UndeliveredCounts(database, now, settings.requeue_after_s),
+        EventStore(database, now, settings.requeue_after_s),
         Lanes(redis, prefix, settings.lane_max_ids),
         Breakers(redis, prefix, settings.circuit_breaker_open_s),
         real_now,

@@ -1,7 +1,9 @@
 """The indexes of all collections."""
 
 from hub.audience import opt_outs, service_keys, templates, tenants, topics, users
+from hub.events import event_store
 from hub.inbox import inbox_reader, window_counts
+from hub.intake import store_gate
 from hub.platform import signed_links
 from hub.platform.connections import Indexes
 from hub.settings import Settings
@@ -25,6 +27,8 @@ def indexes(settings: Settings) -> list[Indexes]:
         topics.indexes(),
         deliveries.indexes(),
         webhook_calls.indexes(settings),
+        event_store.indexes(settings),
+        {store_gate.COLLECTION: []},
         workers.indexes(),
         signed_links.indexes(),
     ]

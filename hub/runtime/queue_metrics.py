@@ -6,6 +6,7 @@ from collections import Counter
 
 import structlog
 
+from hub.events import event_store
 from hub.ids import id_time
 from hub.model import Channel
 from hub.outbox.lanes import Lanes
@@ -14,7 +15,7 @@ from hub.platform.circuit_breaker import SEPARATOR, Breakers
 from hub.platform.connections import is_cancelling
 from hub.platform.redis_errors import REDIS_ERRORS
 from hub.utc_time import Clock, elapsed
-from hub.webhooks.webhook_calls import LANE
+from hub.webhooks import webhook_calls
 
 SAMPLE_EVERY_S = 2.0
 
@@ -38,7 +39,7 @@ class QueueMetrics:
 
     async def sample(self) -> None:
         """Update the gauges. Raise one of REDIS_ERRORS, or ValueError if a lane contains an invalid id."""
-        depths = await self._lanes.depths([*Channel, LANE])
+        depths = await self._lanes.depths([*Channel, webhook_calls.LANE, event_store.LANE])
         opened = await self._breakers.list_open()
         metrics.lane_waiting.clear()
         metrics.lane_oldest.clear()

@@ -41,14 +41,14 @@ async def work(settings: Settings, channels: Sequence[ChannelModule] | None = No
         if listeners:
             loops.append(serve_probes(hub, settings, listeners))
         await stack.enter_async_context(run_background(loops))
-        stop = _stop_on_signal(StopDeadline(settings.shutdown_timeout_s))
+        stop = stop_on_signal(StopDeadline(settings.shutdown_timeout_s))
         port = {"port": listeners[0].getsockname()[1]} if listeners else {}
         async with run_dispatchers(dispatchers, settings.shutdown_timeout_s):
             log.info("working", channels=[dispatcher.channel for dispatcher in dispatchers], **port)
             await stop.wait()
 
 
-def _stop_on_signal(deadline: StopDeadline) -> asyncio.Event:
+def stop_on_signal(deadline: StopDeadline) -> asyncio.Event:
     """Return an event that is set on SIGTERM and SIGINT. The signals also start `deadline`."""
     stop = asyncio.Event()
 

@@ -77,8 +77,10 @@ class Admission:
             shortest_s = min(shortest_s, wait_s)
         if not allowed:
             return self._hold(Reason.PROVIDER_DOWN, shortest_s + random.uniform(0, 1))  # noqa: S311 - jitter
-        if not probing and (wait_s := self._throttle.wait_s(self._channel, job.tenant, ready.user, job.priority)):
-            return self._hold(Reason.RATE_LIMITED, wait_s)
+        if not probing and ready.limited:
+            wait_s = self._throttle.wait_s(self._channel, job.tenant, ready.user, job.priority)
+            if wait_s:
+                return self._hold(Reason.RATE_LIMITED, wait_s)
         return replace(ready, providers=allowed)
 
     def _hold(self, reason: Reason, wait_s: float) -> Transition:

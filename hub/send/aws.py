@@ -22,12 +22,18 @@ AWS_ERRORS = (BotoCoreError, ClientError, ResponseParserError, TimeoutError)
 """The errors that a call is expected to raise."""
 
 
-async def open_client(service: str, settings: Settings, stack: AsyncExitStack, region: str | None = None) -> Any:
-    """Open a client for the whole process. The client does not retry; the hub does. Raise ValueError if no region is
-    set."""
+async def open_client(
+    service: str,
+    settings: Settings,
+    stack: AsyncExitStack,
+    region: str | None = None,
+    read_timeout_s: float | None = None,
+) -> Any:
+    """Open a client for the whole process. The client does not retry; the hub does. `read_timeout_s`: the timeout of a
+    response, if it is not HUB_PROVIDER_TIMEOUT_S. Raise ValueError if no region is set."""
     config = AioConfig(
         connect_timeout=settings.provider_timeout_s,
-        read_timeout=settings.provider_timeout_s,
+        read_timeout=read_timeout_s or settings.provider_timeout_s,
         max_pool_connections=settings.delivery_concurrency,
         retries={"total_max_attempts": 1, "mode": "standard"},
         http_session_cls=_NoRedirectSession,

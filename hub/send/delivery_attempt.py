@@ -13,7 +13,7 @@ from hub.model import Attempt
 from hub.outbox.claims import Claims, Job
 from hub.platform import metrics, tracing
 from hub.send.job_kind import JobHandler, ReadyToSend
-from hub.send.outcome import Delivered, Gone, Outcome, Retry, Sent, breaker_results
+from hub.send.outcome import Delivered, Gone, Outcome, Retry, Sent, Skipped, breaker_results
 from hub.send.settler import ATTEMPTS_KEPT, Settler
 from hub.send.state_after_outcome import next_state
 from hub.send.worker_resources import DispatchPolicy, WorkerResources
@@ -99,8 +99,8 @@ class ProviderCalls(Generic[J]):
     async def _call(self, provider: Any, ready: ReadyToSend, attempts: list[Attempt]) -> Outcome:
         at, started = self._clock(), perf_counter()
         outcome = await self._send(provider, ready)
-        ok = isinstance(outcome, Sent | Delivered)
-        error = ready.note if isinstance(outcome, Sent | Delivered) else outcome.error
+        ok = isinstance(outcome, Sent | Delivered | Skipped)
+        error = ready.note if isinstance(outcome, Sent | Delivered | Skipped) else outcome.error
         ms = round((perf_counter() - started) * 1000)
         attempts.append(Attempt(at=at, provider=provider.name, ok=ok, error=error, ms=ms))
         self._settler.add_call_results(breaker_results(provider.breakers(ready.message), outcome))

@@ -9,7 +9,7 @@ from hub.ids import new_id
 from hub.model import Channel
 from hub.send.channel import ChannelModule
 from hub.send.message import Message, Provider
-from hub.send.outcome import Delivered, Outcome, Sent
+from hub.send.outcome import Delivered, Outcome, Sent, Skipped
 from hub.status.captured import CapturedMessage, CapturedMessages
 from hub.utc_time import Clock
 
@@ -71,7 +71,8 @@ class _CapturingProvider:
             text=preview.text,
             html=preview.html,
             provider=None if isinstance(self._provider, _NullProvider) else self.name,
-            outcome=type(outcome).__name__ + ("" if isinstance(outcome, Sent | Delivered) else f": {outcome.error}"),
+            outcome=type(outcome).__name__
+            + ("" if isinstance(outcome, Sent | Delivered | Skipped) else f": {outcome.error}"),
         )
         try:
             await self._captured.add(captured)

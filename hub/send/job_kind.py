@@ -15,13 +15,15 @@ J_contra = TypeVar("J_contra", bound=Job, contravariant=True)
 
 class ReadyToSend(Struct, frozen=True):
     """A message to send now, and its providers in the order in which they are called. The message counts toward the
-    rate limit of `user`. `traceparent` is the W3C trace context of the call. `note` is a remark for the attempt."""
+    rate limit of `user`, and toward the others if it is `limited`. `traceparent` is the W3C trace context of the call.
+    `note` is a remark for the attempt."""
 
     message: Any
     providers: Sequence[Any]
     user: str = ""
     traceparent: str | None = None
     note: str | None = None
+    limited: bool = True
 
 
 class JobHandler(Protocol[J_contra]):

@@ -23,6 +23,10 @@ class Delivered(Struct, frozen=True):
     provider_id: str | None = None
 
 
+class Skipped(Struct, frozen=True):
+    """Nothing was to be done."""
+
+
 class Retry(Struct, frozen=True, eq=False):
     """A temporary failure. `after_s` is the delay that the provider requested. `shared` is True if the failure concerns
     all messages to the provider or host. None means True for a configured provider, and False for a host that a user or
@@ -52,7 +56,7 @@ class Gone(Struct, frozen=True):
     error: str
 
 
-Outcome = Sent | Delivered | Retry | Dead | Gone
+Outcome = Sent | Delivered | Skipped | Retry | Dead | Gone
 
 
 def breaker_results(breakers: Sequence[str], outcome: Outcome) -> list[tuple[str, bool]]:

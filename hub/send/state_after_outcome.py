@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from hub.model import DeliveryStatus, Reason
 from hub.outbox.retry_delay import wait_s
 from hub.platform.encryption import CredentialUnavailable
-from hub.send.outcome import Dead, Delivered, Gone, Outcome, Retry, Sent
+from hub.send.outcome import Dead, Delivered, Gone, Outcome, Retry, Sent, Skipped
 
 
 class Transition(Struct, frozen=True):
@@ -43,6 +43,8 @@ def next_state(
             return Transition(DeliveryStatus.SENT)
         case Delivered():
             return Transition(DeliveryStatus.DELIVERED)
+        case Skipped():
+            return Transition(DeliveryStatus.SKIPPED)
         case Dead():
             return Transition(DeliveryStatus.FAILED, Reason.REFUSED)
         case Gone():

@@ -19,6 +19,8 @@ IMPLEMENTED_CHANNELS = frozenset(
     {Channel.IN_APP, Channel.EMAIL, Channel.WEB_PUSH, Channel.MOBILE_PUSH, Channel.WEBHOOK}
 )
 """Channels that can be configured. All others are NOT_CONFIGURED."""
+LANE_RETRY_SCHEDULES_S = {"EVENTS": (5.0, 60.0, 600.0, 3600.0)}
+"""The schedules of lanes that do not use HUB_RETRY_SCHEDULE. An event is tried five times."""
 GROUPS: dict[str, type[BaseModel]] = {
     "Stores": StoreSettings,
     "HTTP server": ServerSettings,
@@ -118,7 +120,7 @@ class Settings(
     def schedule_of(self, lane: str) -> tuple[float, ...]:
         """Return the delays between attempts on a lane, in seconds."""
         by_lane = {str(name): delays for name, delays in self.retry_schedule_by_channel.items()}
-        return by_lane.get(lane) or self.retry_schedule
+        return by_lane.get(lane) or LANE_RETRY_SCHEDULES_S.get(lane) or self.retry_schedule
 
     @property
     def senders(self) -> dict[Channel, str]:

@@ -14,6 +14,7 @@ from hub.settings.types import (
     PositiveCount,
     PositiveSeconds,
     PrivateNetworks,
+    QueueTenants,
     RetrySchedule,
     RetrySchedules,
     Seconds,
@@ -64,6 +65,11 @@ class ChannelSettings(BaseModel):
     webhook_call_days: Days = Field(
         30, description="Days that calls of webhook endpoints are stored and can be replayed."
     )
+    intake: QueueTenants = Field(
+        {},
+        description="URLs of the SQS queues that `hub intake` receives, with the tenants of their events, as a "
+        'JSON object such as `{"https://sqs.eu-west-1.amazonaws.com/123456789012/events": "acme"}`.',
+    )
     egress_allow: PrivateNetworks = Field(
         (), description="Private networks (CIDR) that webhooks and web pushes may reach."
     )
@@ -77,8 +83,8 @@ class DeliverySettings(BaseModel):
     )
     delivery_concurrency_by_channel: Concurrencies = Field(
         {},
-        description="Concurrency of single channels or of WEBHOOK_ENDPOINT (tenants' webhooks), as a JSON object "
-        'such as `{"EMAIL": 20}`.',
+        description="Concurrency of single channels, of WEBHOOK_ENDPOINT (tenants' webhooks), or of EVENTS, as a "
+        'JSON object such as `{"EMAIL": 20}`.',
     )
     provider_timeout_s: PositiveSeconds = Field(
         15, description="Time after which a provider call without a response fails."

@@ -76,7 +76,7 @@ class ServerSettings(BaseModel):
         SecretStr(""), description="Bearer token that `/metrics` requires; if empty, `/metrics` requires no token."
     )
     work_port: Port | None = Field(
-        None, description="Port on which `hub work` serves `/metrics`, `/healthz`, and `/readyz`."
+        None, description="Port on which `hub work` and `hub intake` serve `/metrics`, `/healthz`, and `/readyz`."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Lowest severity level that is logged."
@@ -132,6 +132,7 @@ class StorageSettings(BaseModel):
         400, description="Days that sends are stored; a send is never deleted before its notifications."
     )
     idempotency_days: Days = Field(30, description="Days that idempotency keys are stored.")
+    events_days: Days = Field(30, description="Days that events and the results of their rules are stored.")
     receipt_days: Days = Field(
         3,
         description="Days that receipts are stored; the size of MongoDB's oplog often limits resuming to a shorter "

@@ -110,9 +110,10 @@ ApnsApplication = Annotated[
 DatabaseName = Annotated[str, AfterValidator(value_parsers.database_name)]
 HeaderToken = Annotated[SecretStr, AfterValidator(_check_visible_ascii)]
 
-Lane = Channel | Literal["WEBHOOK_ENDPOINT"]
-"""A channel, or the calls of tenants' webhook endpoints."""
+Lane = Channel | Literal["WEBHOOK_ENDPOINT", "EVENTS"]
+"""A channel, the calls of tenants' webhook endpoints, or the events for which rules run."""
 JSON = BeforeValidator(value_parsers.json_object)
 Concurrencies = Annotated[dict[Lane, PositiveCount], NoDecode, JSON]
+QueueTenants = Annotated[dict[str, str], NoDecode, BeforeValidator(value_parsers.queue_tenants)]
 RetrySchedule = Annotated[tuple[float, ...], NoDecode, BeforeValidator(_split_durations)]
 RetrySchedules = Annotated[dict[Lane, tuple[Seconds, ...]], NoDecode, JSON]

@@ -41,6 +41,8 @@ DATABASE_NAME = re.compile(r'[^\x00-\x20/\\."$*<>:|?]{1,63}')
 FORBIDDEN_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 KEY_ID = re.compile(r"[\w-]{1,32}", re.ASCII)
 ENCRYPTION_KEY_BYTES = 32
+TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+TENANT_RULE = "1 to 64 letters, digits, dots, dashes or underscores that start with a letter or digit"
 MIN_SECRET_BYTES = 32  # RFC 7518, 3.2: an HS256 key must be at least as long as the hash
 
 
@@ -227,6 +229,21 @@ def json_object(value: object) -> object:
         parsed = None
     if not isinstance(parsed, dict):
         raise ValueError('write a JSON object, such as {"EMAIL": 20}')
+    return parsed
+
+
+def queue_tenants(value: object) -> object:
+    """Return the tenants of SQS queues by URL, from a JSON object."""
+    example = '{"https://sqs.eu-west-1.amazonaws.com/123456789012/events": "acme"}'
+    try:
+        parsed = json_object(value)
+    except ValueError:
+        raise ValueError(f"write a JSON object, such as {example}") from None
+    assert isinstance(parsed, dict)
+    for url, tenant in parsed.items():
+        if not isinstance(tenant, str) or not TENANT.fullmatch(tenant):
+            raise ValueError(f"the value of a queue is its tenant, {TENANT_RULE}, as in {example}")
+        _split(url)
     return parsed
 
 

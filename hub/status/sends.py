@@ -20,7 +20,7 @@ from hub.model import (
 )
 from hub.outbox.retry_delay import LEASES
 from hub.platform.connections import Database, Document, Indexes
-from hub.platform.tolerant_decoding import decode, decode_page
+from hub.platform.tolerant_decoding import decode, decode_by_id, decode_page
 
 COLLECTION = "sends"
 STOP_REASONS: Mapping[str, Reason] = {
@@ -137,6 +137,11 @@ class Sends:
         """Return a send, or None if the tenant has no send with this id."""
         doc = await self._database[COLLECTION].find_one({"_id": id, "tenant": tenant})
         return decode(doc, Send) if doc else None
+
+    async def get_many(self, tenant: str, ids: Collection[str]) -> dict[str, Send]:
+        """Return the sends of a tenant with these ids, by id."""
+        match = {"_id": {"$in": list(ids)}, "tenant": tenant}
+        return await decode_by_id(self._database[COLLECTION].find(match, hint="_id_"), Send)
 
     async def find_stopped(self, ids: Collection[str]) -> dict[str, Reason]:
         """Return the ids of the sends that are cancelled, recalled, or paused, with the reason."""

@@ -10,6 +10,8 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from hub.events import event_store
+from hub.events.event_store import FAILED_COUNTED_MAX, EventStore
 from hub.model import Channel, Priority
 from hub.outbox.lanes import Lanes, lane_of
 from hub.platform.circuit_breaker import Breakers
@@ -17,13 +19,15 @@ from hub.platform.redis_errors import REDIS_ERRORS
 from hub.status.undelivered_counts import COUNTED_MAX, DeadLetters, UndeliveredCounts
 from hub.status.workers import WINDOW_MINUTES, ProviderName, Worker, Workers, alive, recent_calls
 from hub.utc_time import Clock, RealClock, RealTime, elapsed
-from hub.webhooks.webhook_calls import LANE
+from hub.webhooks import webhook_calls
 
 DELIVERY_CHANNELS = tuple(channel for channel in Channel if channel is not Channel.IN_APP)
 BREAKERS: Mapping[str, tuple[str, ...]] = {"sns": ("sns-fcm", "sns-apns"), "web_push": (), "webhook": ()}
 """The circuit breakers of providers whose breakers have other names. Breakers of hosts are not reported."""
 PERSONAL_CHANNEL = Channel.WEBHOOK
 """The provider that calls the endpoints of users. Its failure rate is not a problem of the hub."""
+OTHER_LANES = (webhook_calls.LANE, event_store.LANE)
+"""Lanes whose calls are not those of the hub's providers."""
 LATE_S = 60.0  # if a delivery is due for longer, there are too few workers
 CALLS_MIN = 5  # with fewer calls, the failure rate is not significant
 FAILURE_RATE_MAX = 0.25
@@ -64,6 +68,7 @@ class Health(Struct, frozen=True, kw_only=True):
     dead_letters: DeadLetters
     calls: int
     failed: int
+    failed_events: int
     redis_unavailable: bool
     configured: frozenset[Channel] | None
 
@@ -88,6 +93,7 @@ class HealthReader:
         self,
         workers: Workers,
         undelivered: UndeliveredCounts,
+        events: EventStore,
         lanes: Lanes,
         breakers: Breakers,
         real_clock: RealClock,
@@ -96,6 +102,7 @@ class HealthReader:
     ) -> None:
         self._workers = workers
         self._undelivered = undelivered
+        self._events = events
         self._lanes = lanes
         self._breakers = breakers
         self._real_clock = real_clock
@@ -106,15 +113,17 @@ class HealthReader:
         """Return the health. Raise PyMongoError."""
         workers = await self._workers.recent()
         dead_letters = await self._undelivered.dead_letters(tenant)
+        failed_events = await self._events.count_failed(tenant)
         queues, lanes_unavailable = await self._queues(tenant)
         providers, breakers_unavailable = await self._providers(workers)
         now = self._real_clock()
-        calls = [pair for name, pair in recent_calls(workers, now).items() if name.channel != LANE]
+        calls = [pair for name, pair in recent_calls(workers, now).items() if name.channel not in OTHER_LANES]
         return Health(
             providers=providers,
             queues=queues,
             workers=alive(workers, now),
             dead_letters=dead_letters,
+            failed_events=failed_events,
             calls=sum(ok + failed for ok, failed in calls),
             failed=sum(failed for _, failed in calls),
             redis_unavailable=lanes_unavailable or breakers_unavailable,
@@ -253,5 +262,11 @@ def _failures(health: Health) -> list[str]:
         problems.append(
             f"{count} {'delivery is' if dead.replayable == 1 else 'deliveries are'} FAILED, {dead.recent} of them "
             "within a day. List the reasons with `hub replay --all --dry-run`, then replay those that can be sent."
+        )
+    if health.failed_events:
+        count = f"{health.failed_events}{' or more' if health.failed_events == FAILED_COUNTED_MAX else ''}"
+        problems.append(
+            f"{count} {'event is' if health.failed_events == 1 else 'events are'} FAILED. List the reasons with "
+            "`hub events list --status failed`, then run the rules again with `hub events replay`."
         )
     return problems

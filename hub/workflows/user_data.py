@@ -26,6 +26,7 @@ from hub.audience.opt_outs import OptOuts
 from hub.audience.service_keys import ServiceKeys
 from hub.audience.templates import ERASED_AUTHOR, Templates
 from hub.audience.topics import Topics
+from hub.events import event_store
 from hub.inbox import idempotency_records, window_counts
 from hub.inbox.committer import Committer
 from hub.inbox.unit_of_work import UnitOfWork
@@ -45,7 +46,7 @@ from hub.status.sends import Sends
 from hub.webhooks import webhook_calls
 from hub.workflows.pause_or_resume import paused_by
 
-EXPORTED_LISTS = ("subscriptions", "notifications", "deliveries", "receipts", "webhook_calls")
+EXPORTED_LISTS = ("subscriptions", "notifications", "deliveries", "receipts", "webhook_calls", "events")
 SCAN_TIMEOUT_S = 60.0  # no index finds the webhook calls of a user: they are stored for days, and the query is rare
 EXCLUDED_FIELDS = frozenset(
     {
@@ -114,6 +115,7 @@ class UserData:
             "deliveries": await self._newest(deliveries.COLLECTION, {"mailbox": mailbox}, "_id"),
             "receipts": await self._newest_receipts(mailbox),
             "webhook_calls": await self._newest(webhook_calls.COLLECTION, webhook_calls.match_user(mailbox), "_id"),
+            "events": await self._newest_events(mailbox),
         }
         lists = [data[name] for name in EXPORTED_LISTS]
         data["complete"] = complete and all(len(documents) <= self._export_max for documents in lists)
@@ -143,8 +145,8 @@ class UserData:
         return existed
 
     async def _erase_copies(self, mailbox: str, erased_at: datetime) -> None:
-        """Erase the user from webhook calls, stored responses about the user, counts, the user as author of templates,
-        service keys, and pauses, and, in development, captured messages."""
+        """Erase the user from webhook calls, events, stored responses about the user, counts, the user as author of
+        templates, service keys, and pauses, and, in development, captured messages."""
         tenant, user = tenant_of(mailbox), user_of(mailbox)
         await self._templates.erase_author(tenant, user)
         await self._service_keys.erase_author(tenant, user)
@@ -153,6 +155,8 @@ class UserData:
         calls = webhook_calls.match_user_or_pause(mailbox, reason) | {"created_at": {"$lte": erased_at}}
         update = webhook_calls.erase_update(mailbox, reason, replacement)
         await self._database[webhook_calls.COLLECTION].update_many(calls, update)
+        about_user = event_store.match_subject(tenant, user) | {"created_at": {"$lte": erased_at}}
+        await self._database[event_store.COLLECTION].delete_many(about_user)
         records = self._database[idempotency_records.COLLECTION]
         await records.update_many({"mailboxes": mailbox}, idempotency_records.DELETE_RESPONSE)
         await self._database[window_counts.COLLECTION].delete_many(window_counts.match_mailbox(mailbox))
@@ -179,6 +183,11 @@ class UserData:
     async def _newest_receipts(self, mailbox: str) -> list[Document]:
         with pymongo.timeout(SCAN_TIMEOUT_S):
             return await self._receipts.list_newest(tenant_of(mailbox), user_of(mailbox), self._export_max + 1)
+
+    async def _newest_events(self, mailbox: str) -> list[Document]:
+        match = event_store.match_subject(tenant_of(mailbox), user_of(mailbox))
+        docs = await self._newest(event_store.COLLECTION, match, "_id")
+        return event_store.exported(docs)
 
     async def _newest(self, collection: str, match: Document, order: str) -> list[Document]:
         """Return documents, newest first, up to one more than an export may contain."""

@@ -2,6 +2,7 @@
 import { LitElement, css, html, nothing } from "lit";
 import type { HubConnection } from "../client/connection";
 import "./clock";
+import "./events";
 import "./guide";
 import type { PrepareDetail } from "./guide";
 import "./receipts";
@@ -79,8 +80,8 @@ class DemoPage extends LitElement {
       main {
         display: grid;
         grid-template-columns: minmax(340px, 400px) minmax(0, 1fr);
-        grid-template-areas: "guide guide" "form devices" "form receipts" "outbox outbox";
-        grid-template-rows: auto auto 1fr auto;
+        grid-template-areas: "guide guide" "form devices" "form receipts" "events events" "outbox outbox";
+        grid-template-rows: auto auto 1fr auto auto;
         gap: 20px;
         align-items: start;
         padding-bottom: 40px;
@@ -152,6 +153,10 @@ class DemoPage extends LitElement {
         grid-area: outbox;
         overflow: hidden;
       }
+      .events {
+        grid-area: events;
+      }
+      .events summary,
       .outbox summary {
         padding: 14px 18px;
         font-weight: 600;
@@ -167,7 +172,7 @@ class DemoPage extends LitElement {
       @media (max-width: 1000px) {
         main {
           grid-template-columns: minmax(0, 1fr);
-          grid-template-areas: "guide" "form" "devices" "receipts" "outbox";
+          grid-template-areas: "guide" "form" "devices" "receipts" "events" "outbox";
         }
       }
       @media (max-width: 640px) {
@@ -201,6 +206,7 @@ class DemoPage extends LitElement {
     locales: { state: true },
     send: { state: true },
     outbox: { state: true },
+    events: { state: true },
     error: { state: true },
   };
 
@@ -208,6 +214,7 @@ class DemoPage extends LitElement {
   declare private pair: Pair;
   declare private locales: readonly string[];
   declare private outbox: boolean;
+  declare private events: boolean;
   declare private send: string;
   declare private error: string;
 
@@ -272,6 +279,13 @@ class DemoPage extends LitElement {
         <div class="pair">${users.map((user, index) => this.device(user, index))}</div>
       </section>
       <demo-receipts .hub=${this.hub} .send=${this.send}></demo-receipts>
+      <details
+        class="events card"
+        @toggle=${(event: Event) => (this.events = (event.target as HTMLDetailsElement).open)}
+      >
+        <summary>Events: what applications publish, and what the rules did</summary>
+        ${this.events ? html`<demo-events .hub=${this.hub}></demo-events>` : nothing}
+      </details>
       <details
         class="outbox card"
         @toggle=${(event: Event) => (this.outbox = (event.target as HTMLDetailsElement).open)}

@@ -64,6 +64,16 @@ export const Receipts = graphql(`
   }
 `);
 
+export const Events = graphql(`
+  query Events {
+    events(first: 20) { nodes { id type status reason receivedAt results { rule reason send { title } } } }
+  }
+`);
+
+export const PublishEvent = graphql(`
+  mutation PublishEvent($input: EventInput!) { publishEvent(input: $input) { id } }
+`);
+
 const SetPreferences = graphql(`
   mutation SetPreferences($input: PreferencesInput!) { updatePreferences(input: $input) { dailyLimit } }
 `);
@@ -74,6 +84,7 @@ export type Topic = ResultOf<typeof Topics>["topics"]["nodes"][number];
 export type Audience = ResultOf<typeof CountAudience>["audience"];
 export type Sent = ResultOf<typeof Sends>["sends"]["nodes"][number];
 export type SendProgress = ResultOf<typeof Progress>["send"];
+export type EventRow = ResultOf<typeof Events>["events"]["nodes"][number];
 export type Receipt = ResultOf<typeof Receipts>["receipts"];
 export type SendInput = VariablesOf<typeof Send>["input"];
 export type Step = NonNullable<SendInput["steps"]>[number];

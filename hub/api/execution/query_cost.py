@@ -54,6 +54,7 @@ BYTES_PER_UNIT = 2048  # number of bytes of a long field that cost 1
 AUDIENCE_COST = 1000.0  # an audience is counted by reading thousands of users
 FILTER_COST = 250.0  # of a send: its recipients are counted in less time
 EXPORT_COST = 1000.0  # an export reads all data of a user from each collection
+EVENT_DATA_COST = 50.0  # few events have the maximum size
 SUBSCRIBERS_COST = 1.0  # counted in an index
 DEFAULT_LIST_LENGTH = 10  # assumed for a list of unknown length
 TYPICAL_ATTEMPTS = 2  # attempts are stored in the delivery, and nearly all deliveries have only one
@@ -106,6 +107,7 @@ class QueryCosts:
             ("Notification", "data"): settings.notification_data_max_bytes / BYTES_PER_UNIT,
             ("User", "attributes"): settings.notification_data_max_bytes / BYTES_PER_UNIT,
             ("User", "topics"): KEYS_SHOWN_MAX * IDENTIFIER_MAX_CHARS / BYTES_PER_UNIT,
+            ("Event", "data"): EVENT_DATA_COST,
             ("Topic", "subscribers"): SUBSCRIBERS_COST,
             ("Rendered", "body"): settings.notification_body_max_bytes / BYTES_PER_UNIT,
             ("Decision", "body"): settings.notification_body_max_bytes / BYTES_PER_UNIT,

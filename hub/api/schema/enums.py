@@ -58,6 +58,15 @@ _register(
     EXPIRED="The notification expired before this delivery was sent.",
 )
 _register(
+    model.EventStatus,
+    "The state of an event.",
+    RECEIVED="The event is stored. Its rules have not run, or run again after a failure.",
+    PROCESSED="Every send of the rules that matched is stored.",
+    UNMATCHED="No rule matched.",
+    FAILED="The rules failed five times, or the event is too large. `replayEvents` runs the rules again. Of an event "
+    "that is too large, only the beginning is stored.",
+)
+_register(
     model.SendStatus,
     "The state of a send. Clients must accept unknown values because more may be added.",
     SCHEDULED="The send is published at `sendAt`.",

@@ -10,6 +10,7 @@ from hub.api.schema.access import check_rules
 from hub.api.schema.audience import AudienceQuery
 from hub.api.schema.deliveries import DeliveryMutation, DeliveryQuery
 from hub.api.schema.devices import DeviceMutation, DeviceQuery
+from hub.api.schema.events import EventMutation, EventQuery
 from hub.api.schema.health import HealthQuery
 from hub.api.schema.inbox import InboxMutation, InboxQuery
 from hub.api.schema.inbox_stream import InboxSubscription
@@ -43,6 +44,7 @@ class Query(
     TemplateQuery,
     TopicQuery,
     WebhookQuery,
+    EventQuery,
     SuppressionQuery,
     HealthQuery,
     ServiceKeyQuery,
@@ -63,6 +65,7 @@ class Mutation(
     TemplateMutation,
     TopicMutation,
     WebhookMutation,
+    EventMutation,
     SuppressionMutation,
     ServiceKeyMutation,
 ):

@@ -64,6 +64,10 @@ class OperationTelemetry:
         self._kind = operation.kind.value
         self._field = operation.root_field or MULTIPLE
 
+    def set_names(self, kind: str, field: str) -> None:
+        """Set the kind and the name of an operation that is not GraphQL."""
+        self._kind, self._field = kind, field
+
     def finish(self, response: GraphQLResponse) -> None:
         """Record the outcome. Later calls are ignored, so a subscription is counted once, when it starts."""
         if self._finished:

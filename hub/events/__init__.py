@@ -1,0 +1,1 @@
+"""Events: the formats in which they arrive, and their store."""
