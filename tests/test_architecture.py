@@ -23,6 +23,7 @@ OWNERS = {
     "tenants": "audience/tenants.py",
     "templates": "audience/templates.py",
     "service_keys": "audience/service_keys.py",
+    "tenant_rules": "audience/rules.py",
     "tenant_topics": "audience/topics.py",
     "topic_subscriptions": "audience/topics.py",
     "deliveries": "status/deliveries.py",

@@ -17,6 +17,7 @@ from hub.audience.audience_count import AudienceCounts
 from hub.audience.devices import Devices
 from hub.audience.opt_outs import OptOuts
 from hub.audience.recipients import Recipients
+from hub.audience.rules import Rules
 from hub.audience.service_keys import ServiceKeys
 from hub.audience.templates import Templates
 from hub.audience.tenants import Tenants
@@ -53,6 +54,7 @@ from hub.workflows.publish import Publish
 from hub.workflows.receive_events import ReceiveEvents
 from hub.workflows.resolve import Resolve
 from hub.workflows.retention import Retention
+from hub.workflows.rule_requests import RuleRequests
 from hub.workflows.send_texts import SendTextRenderer
 from hub.workflows.template_editing import TemplateEditing
 from hub.workflows.user_data import UserData
@@ -96,6 +98,8 @@ class Services:
     topics: Topics
     audience_counts: AudienceCounts
     template_editing: TemplateEditing
+    rules: Rules
+    rule_requests: RuleRequests
     user_data: UserData
     deliveries: Deliveries
     digests: Digests

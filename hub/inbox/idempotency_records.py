@@ -2,7 +2,7 @@
 
 `hub/workflows/send_work.py` writes the record of a send in the transaction of the send.
 `hub/api/execution/idempotency.py` writes the records of other mutations. The id of a record is the
-tenant, followed by a hash of the caller and the key.
+tenant, followed by a hash of the caller and the key. The sends of rules have ids of their own, and `expires_at`.
 """
 
 from pymongo import ASCENDING, IndexModel
@@ -23,6 +23,13 @@ def indexes(settings: Settings) -> Indexes:
         COLLECTION: [
             # deletes old records. Records are read by `_id`.
             IndexModel([("at", ASCENDING)], name="expiry", expireAfterSeconds=settings.idempotency_days * DAY_S),
+            # deletes the records of rules
+            IndexModel(
+                [("expires_at", ASCENDING)],
+                name="rule_expiry",
+                expireAfterSeconds=0,
+                partialFilterExpression={"expires_at": {"$exists": True}},
+            ),
             # finds the stored responses about a user, which are deleted when the user is erased
             IndexModel(
                 [("mailboxes", ASCENDING)], name="mailboxes", partialFilterExpression={"mailboxes": {"$exists": True}}

@@ -22,6 +22,7 @@ from hub.model.preferences import EVERY_DAY, NO_PREFERENCES, CategoryPreference,
 from hub.model.principals import Principal, Role
 from hub.model.receipts import PendingReceipt, Receipt, ReceiptKind
 from hub.model.record import Record, document
+from hub.model.rules import Rule, RuleDigest, RuleRecipients, rule_id
 from hub.model.sends import ERASED_SEND_FIELDS, SEND_CONTENT_FIELDS, Send, SendAudience
 from hub.model.service_keys import KeyRole, Scope, ServiceKey
 from hub.model.statuses import DeliveryStatus, Reason, SendStatus
@@ -82,6 +83,9 @@ __all__ = (
     "ReceiptKind",
     "Record",
     "Role",
+    "Rule",
+    "RuleDigest",
+    "RuleRecipients",
     "RuleResult",
     "Scope",
     "Send",
@@ -107,6 +111,7 @@ __all__ = (
     "live_keys",
     "mailbox_of",
     "notification_from",
+    "rule_id",
     "tenant_of",
     "topic_id",
     "topic_key_of",

@@ -46,6 +46,7 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
       the lease of the claim ends, or when the next round begins. Both are None when the change is complete.
     - `remaining`: the number of documents that this change still concerns. `remaining_is_estimate`: True if they were
       not counted yet. `recalled_to`: the last notification that a recall has removed so far.
+    - `from_own_event`: True if a rule made it for one of the hub's own events.
 
     The content, title, and data are None after a recall, and after the last recipient of a small send was erased.
     Then the collapse key is also None.
@@ -86,6 +87,7 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     remaining: int | None = None
     remaining_is_estimate: bool = False
     recalled_to: str = ""
+    from_own_event: bool = False
 
     @property
     def expected_recipients(self) -> int:

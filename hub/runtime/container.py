@@ -54,6 +54,7 @@ from hub.runtime.gauges import register_gauges
 from hub.runtime.health_reader import health_reader
 from hub.runtime.live import LiveComponents, build_live_components
 from hub.runtime.queue_metrics import QueueMetrics
+from hub.runtime.rules import build_rules
 from hub.runtime.status_streams import build_receipts, build_watched_sends
 from hub.runtime.stores import Stores, connect
 from hub.settings import Settings
@@ -88,7 +89,6 @@ from hub.workflows.publish import Publish
 from hub.workflows.release import Releases
 from hub.workflows.resolve import Resolve
 from hub.workflows.retention import Retention
-from hub.workflows.run_rules import RunRules
 from hub.workflows.scheduler import PeriodicTask, Scheduler
 from hub.workflows.schedules import BATCH_SIZE as DUE_SENDS_BATCH_SIZE
 from hub.workflows.schedules import DueSends
@@ -120,7 +120,6 @@ class Components:
     delivery_claims: Claims[Delivery]
     webhook_claims: Claims[WebhookCall]
     events: EventComponents
-    run_rules: RunRules
     digest_items: DigestItems
     lanes: Lanes
     breakers: Breakers
@@ -269,6 +268,7 @@ def _build_services(
     start = expansion.start
     scheduled, texts = ScheduledSends(database), SendTextRenderer(queue.templates, queue.tenants, inbox.users, settings)
     send_counts = SendCounts(inbox.sends, queue.deliveries, now, settings.commit_deadline_s)
+    rules, rule_requests = build_rules(settings, stores, queue.tenants)
     return Services(
         settings=settings,
         clock=now,
@@ -297,6 +297,8 @@ def _build_services(
         audience_counts=expansion.counts,
         template_editing=TemplateEditing(queue.templates, queue.tenants, inbox.users, settings, now),
         user_data=_build_user_data(settings, stores, queue, inbox, live.service_keys, expansion.topics),
+        rules=rules,
+        rule_requests=rule_requests,
         deliveries=queue.deliveries,
         digests=queue.digests,
         send_cancellation=inbox.cancellation,
@@ -381,7 +383,6 @@ def _assemble(
         delivery_claims=queue.delivery_claims,
         webhook_claims=queue.webhook_claims,
         events=queue.events,
-        run_rules=RunRules(),
         digest_items=queue.digest_items,
         lanes=queue.lanes,
         breakers=breakers,

@@ -9,6 +9,7 @@ from hub.events import event_store
 from hub.model import Channel, Delivery
 from hub.outbox.claims import Claims
 from hub.runtime.container import Components
+from hub.runtime.rules import build_run_rules
 from hub.send import dev_capture
 from hub.send.channel import ChannelModule, ChannelResources
 from hub.send.delivery_attempt import CANCEL_GRACE_S
@@ -136,5 +137,6 @@ def _webhook_dispatcher(builder: _DispatcherBuilder, hub: Components, settings: 
 
 
 def _event_dispatcher(builder: _DispatcherBuilder, hub: Components, settings: Settings) -> Dispatcher[Any]:
-    provider = RuleProvider(hub.events.store, hub.run_rules.run_rules, settings.provider_timeout_s)
+    run_rules = build_run_rules(settings, hub.services).run_rules
+    provider = RuleProvider(hub.events.store, run_rules, settings.provider_timeout_s)
     return builder.build(event_store.LANE, EventHandler(provider), hub.events.claims, [provider])

@@ -1,6 +1,6 @@
 """The indexes of all collections."""
 
-from hub.audience import opt_outs, service_keys, templates, tenants, topics, users
+from hub.audience import opt_outs, rules, service_keys, templates, tenants, topics, users
 from hub.events import event_store
 from hub.inbox import inbox_reader, window_counts
 from hub.intake import store_gate
@@ -24,6 +24,7 @@ def indexes(settings: Settings) -> list[Indexes]:
         tenants.indexes(),
         templates.indexes(settings),
         service_keys.indexes(),
+        rules.indexes(),
         topics.indexes(),
         deliveries.indexes(),
         webhook_calls.indexes(settings),

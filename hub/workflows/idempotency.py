@@ -1,5 +1,6 @@
 """The idempotency key of a send."""
 
+from datetime import datetime
 from hashlib import sha256
 
 from msgspec import Struct
@@ -12,15 +13,22 @@ from hub.workflows.send_request import SendRequest, request_hash
 
 
 class IdempotencyKey(Struct, frozen=True):
-    """The id of the record of a key, and the hash of the request."""
+    """The id of the record of a key, and the hash of the request. Without a hash, requests are not compared.
+    `expires_at`: the time when the record is deleted. None: HUB_IDEMPOTENCY_DAYS later."""
 
     id: str
-    hash: str
+    hash: str | None
+    expires_at: datetime | None = None
 
     @classmethod
     def of(cls, tenant: str, key: str, request: SendRequest) -> "IdempotencyKey":
         """Return the key. It is hashed, because the text may contain the name of a person."""
         return cls(f"{tenant}/{sha256(key.encode()).hexdigest()}", request_hash(request))
+
+    @classmethod
+    def of_rule(cls, tenant: str, event: str, rule: str, expires_at: datetime) -> "IdempotencyKey":
+        """Return the key of the send that a rule makes for an event. No key of a caller has such an id."""
+        return cls(f"{tenant}/rule/{sha256(f'{event}/{rule}'.encode()).hexdigest()}", None, expires_at)
 
     def first_send(self, unit: UnitOfWork) -> str | None:
         """Return the id of the send that was created with this key, or None. Raise Conflict if its request was
@@ -31,7 +39,7 @@ class IdempotencyKey(Struct, frozen=True):
         """Return the id of the send in the stored record of this key, or None. Raise Conflict as `first_send` does."""
         if record is None:
             return None
-        if record["hash"] != self.hash or "send" not in record:
+        if (self.hash is not None and record["hash"] != self.hash) or "send" not in record:
             raise Conflict(
                 "This idempotency key was used before with another input. Use a new key, or repeat the first input."
             )
@@ -39,6 +47,7 @@ class IdempotencyKey(Struct, frozen=True):
 
     def record(self, unit: UnitOfWork, send: str) -> None:
         """Store the key with the id of its send."""
-        record = {"_id": self.id, "hash": self.hash, "send": send, "at": unit.now}
+        record: Document = {"_id": self.id, "send": send}
+        record |= {"hash": self.hash, "at": unit.now} if self.expires_at is None else {"expires_at": self.expires_at}
         unit.idempotency_records[self.id] = record
         unit.insert(idempotency_records.COLLECTION, record)

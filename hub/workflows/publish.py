@@ -56,7 +56,9 @@ class Publish:
         self._urgent = urgent
         self._settings = settings
 
-    async def send(self, tenant: str, request: SendRequest, key: str | None, field: str = "input") -> Published:
+    async def send(
+        self, tenant: str, request: SendRequest, key: str | IdempotencyKey | None, field: str = "input"
+    ) -> Published:
         """Publish a send. A repeated request with the same `key` changes nothing and returns the first send. `field` is
         the path of the input in errors. A send with a later `send_at` is stored, and published when it is due.
 
@@ -76,7 +78,7 @@ class Publish:
                 if key is None:
                     raise
                 texts = error  # returned unless `key` was used before: the template may have changed since then
-        idempotency_key = IdempotencyKey.of(tenant, key, request) if key else None
+        idempotency_key = IdempotencyKey.of(tenant, key, request) if isinstance(key, str) else key
         if is_due and request.audience:
             result = await self._expand(tenant, NewExpansion(request, ids, texts, idempotency_key))
         else:

@@ -1,10 +1,57 @@
-"""The rules of a tenant, run for an event."""
+"""The rules of a tenant, run for an event.
 
-from hub.model import Event, RuleResult
+Guarantees
+- A rule makes at most one send per event: the transaction of the send stores the key of the event and the rule. The
+  rule may change in between, because requests with this key are not compared.
+- A rule that fails does not affect the others. Its result has the reason.
+- The hub's own events do not start a rule if they are about a send that a rule made for one of the hub's own events, so
+  rules cannot start themselves.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from hub.audience.rules import Rules, StoredRule
+from hub.audience.tenants import Tenants
+from hub.decide.rules.compiled import NoSend
+from hub.decide.rules.matching import is_own_event
+from hub.errors import Conflict, HubError, RateLimited, Unavailable
+from hub.model import Event, RuleResult, Tenant, event_values
+from hub.settings import Settings
+from hub.status.sends import Sends
+from hub.utc_time import Clock
+from hub.workflows.idempotency import IdempotencyKey
+from hub.workflows.publish import Publish
+from hub.workflows.rule_requests import RuleRequests, to_request
+
+DUPLICATE = "duplicate"
+"""The reason of a result whose send was made when the rules ran for the event before."""
+OWN_SEND = "a rule made the send of this event for one of the hub's own events"
+KEY_MARGIN = timedelta(days=2)  # a key outlives its event
 
 
 class RunRules:
-    async def run_rules(self, event: Event) -> list[RuleResult]:  # noqa: ARG002 - no rules exist yet
+    def __init__(
+        self,
+        rules: Rules,
+        tenants: Tenants,
+        requests: RuleRequests,
+        publish: Publish,
+        sends: Sends,
+        settings: Settings,
+        clock: Clock,
+    ) -> None:
+        self._rules = rules
+        self._tenants = tenants
+        self._requests = requests
+        self._publish = publish
+        self._sends = sends
+        self._keys_kept = timedelta(days=settings.events_days) + KEY_MARGIN
+        self._clock = clock
+
+    async def run_rules(self, event: Event) -> list[RuleResult]:
         """Run the rules of the event's tenant. Return one result for each rule whose type pattern fits.
 
         The method may run several times for one event: after a failure, after the process was killed, and after a
@@ -12,4 +59,54 @@ class RunRules:
 
         Raise HubError or PyMongoError for a temporary failure, such as Unavailable: the event is then tried again. What
         is wrong with a rule is the `reason` of its result."""
-        return []
+        fitting = await self._rules.list_fitting(event.tenant, event.type, event.source)
+        sent = {result.rule: result for result in event.results if result.send}
+        found = {one.rule.key for one in fitting}
+        kept = [result for rule, result in sent.items() if rule not in found]  # the rule was deleted or changed
+        if not fitting:
+            return kept
+        if await self._is_about_own_send(event):
+            return kept + [RuleResult(rule=key, matched=False, reason=OWN_SEND) for key in sorted(found)]
+        tenant, values, now = await self._tenants.get(event.tenant), event_values(event), self._clock()
+        results = await asyncio.gather(
+            *(self._run(one, event, values, tenant, now, sent.get(one.rule.key)) for one in fitting),
+            return_exceptions=True,
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result  # the other rules have run
+        return kept + [result for result in results if isinstance(result, RuleResult)]
+
+    async def _is_about_own_send(self, event: Event) -> bool:
+        data = event_values(event).get("data") if is_own_event(event.type) else None
+        send = data.get("sendId") if isinstance(data, dict) else None
+        found = await self._sends.get(event.tenant, send) if isinstance(send, str) else None
+        return found is not None and found.from_own_event
+
+    async def _run(
+        self,
+        stored: StoredRule,
+        event: Event,
+        values: Mapping[str, Any],
+        tenant: Tenant,
+        now: datetime,
+        earlier: RuleResult | None,
+    ) -> RuleResult:
+        rule = stored.rule
+        if earlier:
+            return RuleResult(rule=rule.key, matched=True, reason=DUPLICATE, send=earlier.send)
+        evaluated = await self._requests.evaluate(stored, values, tenant, now)
+        if isinstance(evaluated, NoSend):
+            return RuleResult(rule=rule.key, matched=evaluated.matched, reason=evaluated.reason)
+        request = to_request(rule, evaluated, event.type, min(event.time, event.created_at), now)
+        key = IdempotencyKey.of_rule(event.tenant, event.id, rule.key, now + self._keys_kept)
+        try:
+            published = await self._publish.send(event.tenant, request, key)
+        except (Unavailable, RateLimited):
+            raise
+        except Conflict:  # the send was erased
+            return RuleResult(rule=rule.key, matched=True, reason=DUPLICATE)
+        except HubError as error:
+            return RuleResult(rule=rule.key, matched=True, reason=error.message)
+        reason = DUPLICATE if published.duplicate else None
+        return RuleResult(rule=rule.key, matched=True, reason=reason, send=published.send.id)

@@ -86,6 +86,7 @@ class ScheduleWork(WorkDefaults):
             collapse_key=request.collapse_key,
             steps=request.requested.own_steps,
             send_at=request.send_at,
+            from_own_event=request.from_own_event,
             template=request.template.key if request.template else None,
             template_title=self._texts.title if self._texts else None,
             recipient_ids=None if request.audience else sends.recorded(request.users),

@@ -67,6 +67,7 @@ class SendDocuments(Struct, frozen=True):
             collapse_key=request.collapse_key,
             steps=request.requested.steps_in(category),
             send_at=request.send_at,
+            from_own_event=request.from_own_event,
             recipient_ids=sends.recorded(request.users) if category.retention_s or request.is_removable else None,
         )
         if not (request.template and self.texts):

@@ -52,8 +52,9 @@ class DecisionData(Struct, frozen=True):
 class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A validated send request, with either `content` or `template`. `users` contains no duplicates and none of the
     users in `excluded`. It is empty if the request has an `audience`. A field named `data` is JSON text, and the names
-    of durations end in `_s`. Default values are not part of the hash that is compared for idempotency, so a new field
-    does not change the hash of earlier requests."""
+    of durations end in `_s`. `from_own_event`: a rule makes the send for one of the hub's own events. Default values
+    are not part of the hash that is compared for idempotency, so a new field does not change the hash of earlier
+    requests."""
 
     users: tuple[str, ...]
     category: str
@@ -73,6 +74,7 @@ class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     throttle: Throttle | None = None
     digest: Digest | None = None
     guard: bool = True
+    from_own_event: bool = False
 
     @property
     def requested(self) -> Requested:

@@ -41,6 +41,7 @@ from graphql.utilities import value_from_ast_untyped
 from msgspec import Struct
 
 from hub.api.schema.recipients import EXCEPT_MAX
+from hub.audience.rules import TENANT_MAX_RULES
 from hub.audience.templates import TENANT_MAX_TEMPLATES
 from hub.audience.topics import KEYS_SHOWN_MAX
 from hub.model import Channel
@@ -98,6 +99,7 @@ class QueryCosts:
             ("Recipients", "except"): EXCEPT_MAX,
             ("Query", "categories"): settings.tenant_max_categories,
             ("Query", "templates"): TENANT_MAX_TEMPLATES,
+            ("Query", "rules"): TENANT_MAX_RULES,
             ("Delivery", "attempts"): TYPICAL_ATTEMPTS,
             ("WebhookCall", "attempts"): TYPICAL_ATTEMPTS,
             ("InboxPayload", "notifications"): settings.call_max_ids,

@@ -1,5 +1,7 @@
 """The recipients of a send: the input, its validation, and the type."""
 
+from typing import Any, Protocol
+
 import orjson
 import strawberry
 from strawberry import ID, Parent
@@ -78,7 +80,16 @@ def is_set(value: object) -> bool:
     return value is not strawberry.UNSET
 
 
-def check_one_kind(to: RecipientsInput, field: str) -> None:
+class AnyRecipients(Protocol):
+    """The fields of which exactly one is set."""
+
+    users: Any
+    topic: str | None
+    everyone: bool | None
+    where: JSON | None
+
+
+def check_one_kind(to: AnyRecipients, field: str) -> None:
     """Raise BadUserInput unless exactly one field of `to` is set. `field` is its path."""
     given = [value for value in (to.users, to.topic, to.everyone, to.where) if is_set(value)]
     if len(given) != 1 or given[0] is None:

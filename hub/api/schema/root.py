@@ -16,6 +16,7 @@ from hub.api.schema.inbox import InboxMutation, InboxQuery
 from hub.api.schema.inbox_stream import InboxSubscription
 from hub.api.schema.preferences import PreferencesMutation, PreferencesQuery
 from hub.api.schema.receipts import ReceiptSubscription
+from hub.api.schema.rules import RuleMutation, RuleQuery
 from hub.api.schema.scalars import CONFIG
 from hub.api.schema.send_subscription import SendSubscription
 from hub.api.schema.sends import SendMutation, SendQuery
@@ -45,6 +46,7 @@ class Query(
     TopicQuery,
     WebhookQuery,
     EventQuery,
+    RuleQuery,
     SuppressionQuery,
     HealthQuery,
     ServiceKeyQuery,
@@ -66,6 +68,7 @@ class Mutation(
     TopicMutation,
     WebhookMutation,
     EventMutation,
+    RuleMutation,
     SuppressionMutation,
     ServiceKeyMutation,
 ):
@@ -81,7 +84,8 @@ def make_schema() -> strawberry.Schema:
     """Return the schema. Raise TypeError if a root field has no access rule."""
     schema = strawberry.Schema(Query, Mutation, Subscription, config=CONFIG)
     check_rules(schema._schema)
-    recipients = schema._schema.type_map["RecipientsInput"]
-    assert isinstance(recipients, GraphQLInputObjectType)
-    del recipients.out_type  # Strawberry's check, whose error has no field
+    for name in ("RecipientsInput", "RuleRecipientsInput"):
+        recipients = schema._schema.type_map[name]
+        assert isinstance(recipients, GraphQLInputObjectType)
+        del recipients.out_type  # Strawberry's check, whose error has no field
     return schema

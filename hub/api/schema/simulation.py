@@ -85,51 +85,58 @@ class SimulationQuery:
         services, now = context.services, context.services.clock()
         id = context.require_service()
         request = to_send_request(input, services.settings, now, "input")
-        later_at = request.send_at if request.send_at and request.send_at > now else None
-        at = later_at or now
         size = valid_page_size(first, DEFAULT_RECIPIENTS, services.settings)
-        recipients = await _first_recipients(services, id, request, size)
-        tenant = await services.tenants.get(id)
-        stored = await services.users.get_many(recipients)
-        users = [stored.get(mailbox) or unknown_user(mailbox, now) for mailbox in recipients]
-        texts = await services.send_texts.load(id, request, now, "input") if request.template else None
-        category = (known_category := tenant.category(request.category)) or default_category(request.category)
-        configured = services.settings.configured
-        opt_outs = await services.opt_outs.opted_out({user.phone for user in users if user.phone})
-        throttle = request.throttle
-        ids = [throttle_id(mailbox, throttle.key) for mailbox in recipients] if throttle else []
-        counts = await services.window_counts.get_many(ids) if ids else {}
-        digests = await load_digests(services, request, category, tenant, users, now, later_at)
-        mailboxes = await services.inboxes.get_mailboxes(recipients)
+        return await simulate_request(services, id, request, size, now)
 
-        render_time = RenderTime(len(users), "input")
 
-        async def simulate_decision(user: model.User, notification: str, decision: PlannedDecision) -> Decision:
-            if decision.outcome is DeliveryStatus.SKIPPED:
-                return _to_decision(decision, None)
-            if texts is None:
-                return _to_decision(decision, request.content)
-            return _to_decision(decision, await _render(texts, render_time, user, notification, decision.channel))
+async def simulate_request(
+    services: Services, id: str, request: SendRequest, size: int, now: datetime
+) -> list[Simulation]:
+    """Return the decisions of a send of a tenant for its first `size` recipients."""
+    later_at = request.send_at if request.send_at and request.send_at > now else None
+    at = later_at or now
+    recipients = await _first_recipients(services, id, request, size)
+    tenant = await services.tenants.get(id)
+    stored = await services.users.get_many(recipients)
+    users = [stored.get(mailbox) or unknown_user(mailbox, now) for mailbox in recipients]
+    texts = await services.send_texts.load(id, request, now, "input") if request.template else None
+    category = (known_category := tenant.category(request.category)) or default_category(request.category)
+    configured = services.settings.configured
+    opt_outs = await services.opt_outs.opted_out({user.phone for user in users if user.phone})
+    throttle = request.throttle
+    ids = [throttle_id(mailbox, throttle.key) for mailbox in recipients] if throttle else []
+    counts = await services.window_counts.get_many(ids) if ids else {}
+    digests = await load_digests(services, request, category, tenant, users, now, later_at)
+    mailboxes = await services.inboxes.get_mailboxes(recipients)
 
-        simulations = []
-        for user in users:
-            opted_out = opt_outs.get(user.phone or "", NO_CHANNELS)
-            planned = plan(request.requested, category, tenant.preferences, user, configured, at, opted_out)
-            if throttle:
-                count_id = throttle_id(user.id, throttle.key)
-                counted = counts.get(count_id) or empty_count(count_id, at)
-                planned, _ = throttled(throttle, planned, category, tenant, user, counted, at)
-            planned = digests.gather(planned, user.id)
-            mailbox = mailboxes.get(user.id)
-            planned = with_times(planned, category, tenant, user, at, request.expires_at, mailbox).plan
-            notification = new_id(now)
-            decisions = [
-                await simulate_decision(user, notification, _scheduled(decision, later_at))
-                for decision in planned.decisions
-            ]
-            _set_note(decisions, has_category=bool(known_category), has_user=bool(mailbox) or user.id in stored)
-            simulations.append(Simulation(user_id=ID(user.user_id), decisions=decisions))
-        return simulations
+    render_time = RenderTime(len(users), "input")
+
+    async def simulate_decision(user: model.User, notification: str, decision: PlannedDecision) -> Decision:
+        if decision.outcome is DeliveryStatus.SKIPPED:
+            return _to_decision(decision, None)
+        if texts is None:
+            return _to_decision(decision, request.content)
+        return _to_decision(decision, await _render(texts, render_time, user, notification, decision.channel))
+
+    simulations = []
+    for user in users:
+        opted_out = opt_outs.get(user.phone or "", NO_CHANNELS)
+        planned = plan(request.requested, category, tenant.preferences, user, configured, at, opted_out)
+        if throttle:
+            count_id = throttle_id(user.id, throttle.key)
+            counted = counts.get(count_id) or empty_count(count_id, at)
+            planned, _ = throttled(throttle, planned, category, tenant, user, counted, at)
+        planned = digests.gather(planned, user.id)
+        mailbox = mailboxes.get(user.id)
+        planned = with_times(planned, category, tenant, user, at, request.expires_at, mailbox).plan
+        notification = new_id(now)
+        decisions = [
+            await simulate_decision(user, notification, _scheduled(decision, later_at))
+            for decision in planned.decisions
+        ]
+        _set_note(decisions, has_category=bool(known_category), has_user=bool(mailbox) or user.id in stored)
+        simulations.append(Simulation(user_id=ID(user.user_id), decisions=decisions))
+    return simulations
 
 
 async def _first_recipients(services: Services, tenant: str, request: SendRequest, size: int) -> list[str]:
