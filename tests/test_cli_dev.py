@@ -24,7 +24,7 @@ from hub.platform import server_process
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.cli_commands import HUB, Command, environment, run_command
 from tests.client import SEND, Json, eventually
-from tests.doc_pages import example_pages, text_of
+from tests.doc_pages import DOCS, example_pages, text_of
 from tests.processes import SECRET
 from tests.webhook_receiver import WebhookReceiver
 
@@ -165,6 +165,7 @@ async def test_dev_captures_outgoing_messages_and_calls_local_webhooks(folder: P
 @pytest.mark.skipif(not shutil.which("curl"), reason="the examples call curl")
 async def test_documented_commands_work(folder: Path) -> None:
     blocks = re.findall(r"```sh\n(.*?)```", text_of(*example_pages()), re.DOTALL)
+    (folder / "docs").symlink_to(DOCS)
     async with Command("dev", "--port", "0", cwd=folder) as hub:
         url = (await hub.wait_for_output(SERVES))[1]
         script = "\n".join(blocks).replace("http://127.0.0.1:8000", url).replace(".venv/bin/hub", str(HUB))

@@ -1,4 +1,4 @@
-"""The demo data of `hub dev`, created once through the API: two users with addresses, templates, topics, and
+"""The demo data of `hub dev`, created once through the API: two users with addresses, templates, topics, a rule, and
 notifications.
 
 No message leaves the machine: example.org is reserved, and alice's webhook points to the hub itself.
@@ -16,6 +16,7 @@ UPSERT_TEMPLATE = "mutation ($template: TemplateInput!) { upsertTemplate(input: 
 UPSERT_USERS = "mutation ($users: [UserInput!]!) { upsertUsers(users: $users) { id } }"
 UPSERT_TOPIC = "mutation ($topic: TopicInput!) { upsertTopic(input: $topic) { key } }"
 SUBSCRIBE = "mutation ($topic: String!, $users: [ID!]!) { subscribeToTopic(topic: $topic, users: $users) }"
+UPSERT_RULE = "mutation ($rule: RuleInput!) { upsertRule(input: $rule) { key } }"
 REGISTER_WEB_PUSH = "mutation ($device: WebPushInput!) { registerWebPush(input: $device) { id } }"
 REGISTER_MOBILE_DEVICE = "mutation ($device: MobileDeviceInput!) { registerMobileDevice(input: $device) { id } }"
 CONNECT_WEBHOOK = "mutation ($to: String!) { connectWebhook(url: $to) { device { id } } }"
@@ -116,6 +117,16 @@ TOPICS = [
     {"key": "roadmap", "name": "Roadmap 2027", "description": "Changes and comments.", "visible": True},
 ]
 FOLLOWERS = {"releases": ["alice", "bob"], "incidents": ["bob"], "roadmap": ["alice"]}
+RULE = {
+    "key": "order-shipped",
+    "name": "Shipped orders",
+    "type": "com.example.order.shipped",
+    "to": {"users": "data.user"},
+    "category": "product",
+    "content": {"title": "Order {{ event.data.order }} is on its way", "body": "It arrives in two days."},
+    "channels": ["IN_APP"],
+}
+"""Sends for the event that the demo page publishes."""
 P256_BASE_POINT = (
     "BGsX0fLhLEJH-Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"  # the base point of P-256
 )
@@ -145,6 +156,7 @@ async def create_demo_data(url: str, admin_token: str, user_tokens: Mapping[str,
     for topic in TOPICS:
         await execute(url, admin_token, UPSERT_TOPIC, topic=topic)
         await execute(url, admin_token, SUBSCRIBE, topic=topic["key"], users=FOLLOWERS[str(topic["key"])])
+    await execute(url, admin_token, UPSERT_RULE, rule=RULE)
     await execute(url, user_tokens["alice"], REGISTER_WEB_PUSH, device=ALICE_BROWSER)
     await execute(url, user_tokens["bob"], REGISTER_MOBILE_DEVICE, device=BOB_PHONE)
     await execute(url, user_tokens["alice"], CONNECT_WEBHOOK, to=f"{url}/dev/hook")

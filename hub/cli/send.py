@@ -198,11 +198,12 @@ def _texts(
         fail("With --template, the title, the body, --link, and --markdown come from the template: leave them out.", 2)
     if template_data is None:
         return {"template": {"key": template}}
-    from hub.cli.template_files import TemplateFileError, read_data
+    from hub.cli.setup_files import SetupFileError
+    from hub.cli.template_files import read_data
 
     try:
         return {"template": {"key": template, "data": read_data(template_data)}}
-    except TemplateFileError as error:
+    except SetupFileError as error:
         fail(str(error))
 
 

@@ -24,6 +24,13 @@ def preview(hub: TargetHub, token: str, send_input: dict[str, Any]) -> NoReturn:
     print(f"{'' if audience['exact'] else 'About '}{people}{excluded}.")
     if audience["scans"]:
         print("No index serves the filter: a send reads all users of the tenant.")
+    print_decisions(found)
+    print("Nothing was sent, because of --dry-run.")
+    sys.exit(0)
+
+
+def print_decisions(found: list[dict[str, Any]]) -> None:
+    """Print the decisions of a simulation, recipient by recipient."""
     notes: defaultdict[str, list[str]] = defaultdict(list)
     for one in found:
         texts = [_decision(row) for row in one["decisions"] if row["reason"] != Reason.NOT_REQUESTED]
@@ -32,8 +39,6 @@ def preview(hub: TargetHub, token: str, send_input: dict[str, Any]) -> NoReturn:
             notes[note].append(one["userId"])
     for note, users in notes.items():
         print(note if len(users) == len(found) else f"{', '.join(users)}: {note}")
-    print("Nothing was sent, because of --dry-run.")
-    sys.exit(0)
 
 
 def _decision(row: dict[str, Any]) -> str:

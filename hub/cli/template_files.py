@@ -1,7 +1,7 @@
-"""The files of `hub templates`: JSON with the fields of `TemplateInput`, and files with long texts.
+"""The files of templates: YAML or JSON with the fields of `TemplateInput`, and files with long texts.
 
 A file contains one object, or an array with one object per locale and channel, all with the same key. `body` and `html`
-may be an object such as `{"file": "order.mjml"}`, which names a file in the folder of the JSON file.
+may be an object such as `{"file": "order.mjml"}`, which names a file in the same folder.
 """
 
 from collections.abc import Iterator
@@ -12,16 +12,14 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from hub.cli import setup_files
+from hub.cli.setup_files import SetupFileError
 from hub.decide.templates.errors import TemplateError
 from hub.decide.templates.lookup import canonical_locale
 from hub.decide.templates.parts import compiled
 from hub.model import Action, Channel, TemplateTexts
 
 STARTERS = Path(__file__).parent / "starters"
-
-
-class TemplateFileError(ValueError):
-    """A file that cannot be read, or that is not a template file. The message names the file or the text."""
 
 
 class FileReference(Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,7 +47,7 @@ class TemplateEntry(Struct, frozen=True, kw_only=True, rename="camel", forbid_un
     note: str | None = None
 
     def texts(self) -> TemplateTexts:
-        """Return the texts, ready to render. Raise TemplateFileError if a text is not valid."""
+        """Return the texts, ready to render. Raise SetupFileError if a text is not valid."""
         assert isinstance(self.body, str)
         assert not isinstance(self.html, FileReference)
         texts = TemplateTexts(
@@ -79,44 +77,37 @@ def label(texts: TemplateTexts | TemplateEntry) -> str:
 
 @contextmanager
 def named_errors(texts: TemplateTexts) -> Iterator[None]:
-    """Convert a TemplateError to a TemplateFileError that names the text."""
+    """Convert a TemplateError to a SetupFileError that names the text."""
     try:
         yield
     except TemplateError as error:
-        raise TemplateFileError(f"{label(texts)}: {error}.") from error
+        raise SetupFileError(f"{label(texts)}: {error}.") from error
 
 
 def read_entries(path: Path) -> list[TemplateEntry]:
-    """Return the entries of a template file, with the texts of other files inserted. Raise TemplateFileError."""
-    try:
-        entries = msgspec.json.decode(_read(path), type=list[TemplateEntry] | TemplateEntry)
-    except msgspec.MsgspecError as error:
-        hint = f". The channels are {', '.join(Channel)}" if str(error).endswith(".channel`") else ""
-        raise TemplateFileError(f"{path}: {error}{hint}") from None
-    entries = entries if isinstance(entries, list) else [entries]
-    if not entries:
-        raise TemplateFileError(f"{path}: the array must contain at least one template.")
+    """Return the entries of a template file, with the texts of other files inserted. Raise SetupFileError."""
+    entries = setup_files.read_entries(path, TemplateEntry)
     if len({entry.key for entry in entries}) > 1:
-        raise TemplateFileError(f"{path}: all entries must have the same `key`. Write one file per key.")
+        raise SetupFileError(f"{path}: all entries must have the same `key`. Write one file per key.")
     return [
         msgspec.structs.replace(entry, body=_text(path, entry.body), html=_text(path, entry.html)) for entry in entries
     ]
 
 
 def read_data(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file. Raise TemplateFileError."""
+    """Return the JSON object in a file. Raise SetupFileError."""
     try:
-        return msgspec.json.decode(_read(path), type=dict[str, Any])
+        return msgspec.json.decode(setup_files.read_text(path), type=dict[str, Any])
     except msgspec.MsgspecError as error:
-        raise TemplateFileError(f"{path}: {error}") from None
+        raise SetupFileError(f"{path}: {error}") from None
 
 
 def copy_starter(starter: str, key: str, folder: Path) -> list[Path]:
-    """Copy a starter template under another key. Return the new files. Raise TemplateFileError if one exists."""
+    """Copy a starter template under another key. Return the new files. Raise SetupFileError if one exists."""
     sources = sorted(STARTERS.glob(f"{starter}.*"))
     created = [folder / f"{key}{source.suffix}" for source in sources]
     if existing := [path for path in created if path.exists()]:
-        raise TemplateFileError(f"{existing[0]} exists already. Choose another key, or remove the file.")
+        raise SetupFileError(f"{existing[0]} exists already. Choose another key, or remove the file.")
     for source, path in zip(sources, created, strict=True):
         text = source.read_text(encoding="utf-8")
         path.write_text(text.replace(f'"{starter}', f'"{key}') if source.suffix == ".json" else text, encoding="utf-8")
@@ -124,11 +115,4 @@ def copy_starter(starter: str, key: str, folder: Path) -> list[Path]:
 
 
 def _text(path: Path, value: str | FileReference | None) -> Any:
-    return _read(path.parent / value.file) if isinstance(value, FileReference) else value
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TemplateFileError(f"{path} cannot be read: {error}") from None
+    return setup_files.read_text(path.parent / value.file) if isinstance(value, FileReference) else value

@@ -49,7 +49,7 @@ class ChannelPreview(Struct, frozen=True):
 def render_channels(
     texts: Sequence[TemplateTexts], data: Mapping[str, object], locale: str, now: datetime
 ) -> Iterator[ChannelPreview]:
-    """Yield the rendering of each channel that has a text. Raise TemplateFileError."""
+    """Yield the rendering of each channel that has a text. Raise SetupFileError."""
     templates = TemplateSet(0, [StoredTemplate(one) for one in texts])
     limits = TextLimits(
         Settings.model_fields["notification_title_max_chars"].default,

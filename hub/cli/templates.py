@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
-from msgspec import to_builtins
 
 from hub import utc_time
 from hub.cli.api_client import execute, run_or_exit
@@ -19,14 +18,12 @@ from hub.cli.data_dir import DataDirectory, RunningHub
 from hub.cli.target_hub import DEFAULT_DATA, Data, Tenant, Token, Url, fail, resolve_hub
 from hub.errors import Unavailable
 from hub.ids import new_id
-from hub.model import Role
 from hub.settings import Settings
 
 if TYPE_CHECKING:  # the libraries for templates are slow to load, and other commands do not need them
     from hub.cli.template_files import TemplateEntry
     from hub.cli.template_preview import ChannelPreview
 
-UPSERT = "mutation ($input: TemplateInput!) { upsertTemplate(input: $input) { key locale channel version } }"
 LIST = "query ($key: String) { templates(key: $key) { key locale channel version updatedAt updatedBy } }"
 RESERVED_PREFIX = "_"
 KEY = re.compile(r"\w[\w.-]*")
@@ -51,7 +48,7 @@ app = typer.Typer(
 
     Example: hub templates preview order-shipped.json --locale de""",
 )
-File = Annotated[Path, typer.Argument(help="The JSON file of the template.", show_default=False)]
+File = Annotated[Path, typer.Argument(help="The YAML or JSON file of the template.", show_default=False)]
 
 
 @app.command()
@@ -64,7 +61,8 @@ def new(
 
     Example: hub templates new order-shipped --starter transactional
     """
-    from hub.cli.template_files import TemplateFileError, copy_starter
+    from hub.cli.setup_files import SetupFileError
+    from hub.cli.template_files import copy_starter
 
     if key != STARTER_KEYS.get(starter, key):
         fail(f"The key of the starter {starter} must be {STARTER_KEYS[starter]}.", 2)
@@ -74,7 +72,7 @@ def new(
         fail("A key for files must have letters, digits, underscores, dots, and dashes.", 2)
     try:
         created = copy_starter(starter, key, folder)
-    except (TemplateFileError, OSError) as error:
+    except (SetupFileError, OSError) as error:
         fail(str(error))
     print("\n".join(map(str, created)))
 
@@ -127,13 +125,12 @@ def push(file: File, url: Url = "", token: Token = "", tenant: Tenant = "default
 
     Example: hub templates push order-shipped.json
     """
-    from hub.cli.template_files import label
+    from hub.cli.setup_store import TEMPLATE, Calls, Change
 
-    hub = resolve_hub(url, token, data)
-    access_token = hub.token(user=None, role=Role.ADMIN, tenant=tenant)
+    calls = Calls.of(resolve_hub(url, token, data), tenant)
     for entry in _read(file):
-        result = run_or_exit(execute(hub.url, access_token, UPSERT, input=to_builtins(entry)), hub, label(entry))
-        print(_row(result["upsertTemplate"]))
+        change = Change(TEMPLATE, entry)
+        print(_row(run_or_exit(change.apply(calls), calls.hub, TEMPLATE.name(entry))))
         if warning := _clipping_warning(entry):
             print(warning, file=sys.stderr)
 
@@ -161,24 +158,26 @@ def _row(template: dict[str, Any]) -> str:
 
 
 def _read(file: Path) -> "list[TemplateEntry]":
-    from hub.cli.template_files import TemplateFileError, read_entries
+    from hub.cli.setup_files import SetupFileError
+    from hub.cli.template_files import read_entries
 
     try:
         return read_entries(file)
-    except TemplateFileError as error:
+    except SetupFileError as error:
         fail(str(error))
 
 
 def _clipping_warning(entry: "TemplateEntry") -> str | None:
     """Return a warning if Gmail would cut the email of an entry that the hub has accepted."""
-    from hub.cli.template_files import TemplateFileError, label
+    from hub.cli.setup_files import SetupFileError
+    from hub.cli.template_files import label
     from hub.cli.template_preview import clipping_warning, render_channels
 
     if entry.html is None:
         return None
     try:
         previews = list(render_channels([entry.texts()], entry.sample or {}, entry.locale, utc_time.now()))
-    except (TemplateFileError, Unavailable):  # it has no sample, or the hub has another version
+    except (SetupFileError, Unavailable):  # it has no sample, or the hub has another version
         warning = clipping_warning(str(entry.html))
         return warning and f"{label(entry)}: {warning}"
     return next((one.warning for one in previews if one.warning), None)
@@ -187,7 +186,8 @@ def _clipping_warning(entry: "TemplateEntry") -> str | None:
 def _render(file: Path, data_file: Path | None, locale: str | None) -> "list[ChannelPreview]":
     from babel import localedata
 
-    from hub.cli.template_files import TemplateFileError, read_data
+    from hub.cli.setup_files import SetupFileError
+    from hub.cli.template_files import read_data
     from hub.cli.template_preview import render_channels
     from hub.decide.templates.lookup import canonical_locale
 
@@ -199,7 +199,7 @@ def _render(file: Path, data_file: Path | None, locale: str | None) -> "list[Cha
         data = read_data(data_file) if data_file else next((entry.sample for entry in entries if entry.sample), {})
         _warn_of_size(data)
         previews = list(render_channels([entry.texts() for entry in entries], data, locale, utc_time.now()))
-    except (TemplateFileError, Unavailable) as error:
+    except (SetupFileError, Unavailable) as error:
         fail(str(error))
     return previews or fail(f"{file} has no texts for {locale}.")
 
