@@ -264,8 +264,7 @@ def _build_user_data(
 def _build_services(
     settings: Settings, stores: Stores, queue: _Queue, inbox: _Inbox, live: LiveComponents, rate_limiter: RateLimiter
 ) -> Services:
-    database, now, expansion = stores.database, stores.hub_clock.now, inbox.expansion
-    start = expansion.start
+    database, now, expansion, start = stores.database, stores.hub_clock.now, inbox.expansion, inbox.expansion.start
     scheduled, texts = ScheduledSends(database), SendTextRenderer(queue.templates, queue.tenants, inbox.users, settings)
     send_counts = SendCounts(inbox.sends, queue.deliveries, now, settings.commit_deadline_s)
     rules, rule_requests = build_rules(settings, stores, queue.tenants)
