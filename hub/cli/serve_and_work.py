@@ -80,7 +80,7 @@ def intake() -> None:
 
     A message is deleted after its event is stored. Workers run the rules of the events.
 
-    Example: HUB_INTAKE='{"https://sqs.eu-west-1.amazonaws.com/123456789012/events": "acme"}' hub intake
+    Example: HUB_INTAKE='{"https://sqs.eu-west-1.amazonaws.com/123456789012/events":"acme"}' hub intake
     """
     from hub.runtime.intake import intake as run
 
