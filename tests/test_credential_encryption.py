@@ -41,7 +41,7 @@ from tests.hub_process import ForkedProcess
 from tests.processes import SECRET, Deployment, Process
 from tests.provider_setup import provider_settings
 from tests.telemetry import log_lines
-from tests.webhook_data import create_endpoint
+from tests.webhook_data import CALLS, create_endpoint, execute_as
 
 K1, K2, K3 = (f"k{number}:{base64url.encode(secrets.token_bytes(32))}" for number in (1, 2, 3))
 KEYS = st.lists(st.tuples(st.text("abc-_", min_size=1, max_size=3), st.binary(min_size=32, max_size=32)), min_size=1)
@@ -283,6 +283,8 @@ async def test_rotation_under_load_loses_nothing_and_missing_keys_are_named(
         running = Deployment(apis=1, workers=1, **stores, **settings, encryption_keys=f"{K2} {K1}")
         deployment = await stack.enter_async_context(running)
         tenant = await stack.enter_async_context(Tenant("acme", deployment.urls))
+        _, secret = await create_endpoint(tenant, f"{fakes.receiver.url}/tenant", ["notification.seen"])
+        fakes.receiver.secrets["/tenant"] = secret
         await insert_devices(database, old_count, encryption(K1))
         await insert_browsers(database, fakes, people, encryption(K1))
 
@@ -310,6 +312,8 @@ async def test_rotation_under_load_loses_nothing_and_missing_keys_are_named(
         await restart(worker, K2)
         found = await wait_until_settled(tenant, sent + len(people), 20)
         assert {one["status"] for one in found} == {"SENT"}, "a retried delivery is not lost"
+        await eventually(lambda: asyncio.sleep(0, fakes.receiver.bodies["/tenant"]))
+        assert not fakes.receiver.invalid_signatures
 
 
 async def insert_browsers(database: Database, fakes: FakeChannels, people: list[str], keys: Encryption) -> None:
@@ -349,16 +353,23 @@ async def _missing_key_is_named(worker: Process, tenant: Tenant, people: list[st
     assert line["keys"] == ["k2"]
     async with tenant.http.get(worker.url.replace("/graphql", "/readyz")) as response:
         assert (response.status, (await response.json())["missingEncryptionKeys"]) == (200, ["k2"])
-    sent = await tenant.send(*people, channels=PUSH_ONLY)
+    sent = await tenant.send(*people, channels=["IN_APP", *PUSH_ONLY])
+    await tenant.mark_all(people[0], "markAllSeen")
 
-    async def tried() -> Json | None:
-        found = await list_deliveries(tenant, sendId=sent["send"]["id"])
-        return next((delivery for delivery in found if delivery["attempts"]), None)
+    def tried(found: list[Json]) -> Json | None:
+        return next((job for job in found if job["status"] == "RETRYING"), None)
 
-    delivery = await eventually(tried)
-    [attempt, *_] = delivery["attempts"]
-    assert (delivery["status"], attempt["provider"]) == ("RETRYING", "hub")
-    assert "does not contain the key `k2`" in attempt["error"]
+    async def tried_delivery() -> Json | None:
+        return tried(await list_deliveries(tenant, sendId=sent["send"]["id"]))
+
+    async def tried_call() -> Json | None:
+        [endpoint] = await execute_as(tenant, CALLS)
+        return tried(endpoint["calls"]["nodes"])
+
+    for find in (tried_delivery, tried_call):
+        [attempt, *_] = (await eventually(find))["attempts"]
+        assert attempt["provider"] == "hub"
+        assert "does not contain the key `k2`" in attempt["error"]
     commands = [("doctor",), ROTATE]
     runs = [asyncio.to_thread(run_command, *command, **settings, encryption_keys=K3) for command in commands]
     doctor, rotation = await asyncio.gather(*runs)
