@@ -122,14 +122,22 @@ async def test_revoked_key_is_rejected_by_every_process(tenant: Tenant) -> None:
             assert '"UNAUTHENTICATED"' in text
             assert text.rstrip().endswith("event: complete\ndata:")
 
-        async def is_rejected() -> bool:
-            return await code_of(tenant, key, SENDS, tenant.urls[1]) == "UNAUTHENTICATED"
-
-        await eventually(is_rejected)
+        assert await code_of(tenant, key, SENDS, tenant.urls[1]) == "UNAUTHENTICATED"
         assert await revoke(tenant, key, tenant.urls[1]) == revoked
         await (await other.ping())
         assert await code_of(tenant, kept, SENDS) == ""
     assert {one["id"]: bool(one["revokedAt"]) for one in await list_keys(tenant)} == {kept.id: False, key.id: True}
+
+
+async def test_revoked_key_is_rejected_before_it_is_read_again(tenant: Tenant) -> None:
+    key = await create_key(tenant)
+    assert await code_of(tenant, key, SENDS, tenant.urls[1]) == ""
+    await revoke(tenant, key, tenant.urls[0])
+
+    async def is_rejected() -> bool:
+        return await code_of(tenant, key, SENDS, tenant.urls[1]) == "UNAUTHENTICATED"
+
+    await eventually(is_rejected, SOON_S)
 
 
 async def test_revoked_key_is_rejected_while_redis_is_away(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:
