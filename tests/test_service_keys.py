@@ -130,6 +130,11 @@ async def test_revoked_key_is_rejected_by_every_process(tenant: Tenant) -> None:
 
 
 async def test_revoked_key_is_rejected_before_it_is_read_again(tenant: Tenant) -> None:
+    async def is_connected() -> bool:
+        async with tenant.http.get(tenant.urls[1].replace("/graphql", "/readyz")) as response:
+            return bool((await response.json())["realtime"] == "ok")
+
+    await eventually(is_connected)  # otherwise, keys are read again after 2 s
     key = await create_key(tenant)
     assert await code_of(tenant, key, SENDS, tenant.urls[1]) == ""
     await revoke(tenant, key, tenant.urls[0])
