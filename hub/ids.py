@@ -15,7 +15,7 @@ MILLISECOND = timedelta(milliseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class _Generator:
+class IdGenerator:
     """Generates UUIDv7 for given times. Ids of one process sort in creation order: within one millisecond, each id adds
     a random step to the previous one (RFC 9562, section 6.2, method 2)."""
 
@@ -33,8 +33,12 @@ class _Generator:
         text = f"{self._ms << 80 | 7 << 76 | high << 64 | 2 << 62 | low:032x}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
+    def make_at(self, at: datetime) -> str:
+        """Return the next id, which contains the time `at`, or the time of the previous id if that is later."""
+        return self.make((at - EPOCH) // MILLISECOND)
 
-_generator = _Generator()
+
+_generator = IdGenerator()
 
 
 def new_id(at: datetime | None = None) -> str:
@@ -42,7 +46,7 @@ def new_id(at: datetime | None = None) -> str:
     `at`, the id contains the local time of this machine."""
     if at is None:
         return str(uuid7())
-    return _generator.make((at - EPOCH) // MILLISECOND)
+    return _generator.make_at(at)
 
 
 def new_secret() -> str:

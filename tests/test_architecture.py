@@ -36,6 +36,8 @@ OWNERS = {
     "webhook_calls": "webhooks/webhook_calls.py",
     "events": "events/event_store.py",
     "intake_probes": "intake/store_gate.py",
+    "audit_log": "platform/audit.py",
+    "audit_keys": "platform/audit.py",
     "secrets": "platform/signed_links.py",
     "clock": "platform/hub_clock.py",
     "migrations": "platform/stored_data_version.py",

@@ -280,6 +280,7 @@ async def test_dev_allows_local_origins_and_redirects_to_the_demo(folder: Path) 
                 handed = (await response.json())["tokens"]
             assert (await execute(url, handed["alice"], INBOX))["inbox"]["unread"] == 3
             assert "sends" in await execute(url, handed["service"], "{ sends { nodes { id } } }")
+            assert (await execute(url, handed["admin"], "{ auditLog { nodes { id } } }"))["auditLog"]["nodes"]
             async with session.post(f"{url}/dev/tokens", headers={"origin": "http://localhost:5173"}) as response:
                 assert response.status == 403
         assert hub.err.count("origin_refused") == 1

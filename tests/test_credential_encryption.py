@@ -161,17 +161,17 @@ async def test_webhook_secret_whose_key_is_lost_can_be_rotated(servers: tuple[Mo
             [endpoint] = await endpoints(*keys).list_all("acme")
             return endpoints(*keys).decrypted(endpoint)
 
-        created = await endpoints(K1).create("acme", "https://hooks.example/", [])
+        created = await endpoints(K1).create("acme", "https://hooks.example/", [], None)
         assert (await stored(K1)).secrets == created.secrets
-        second = await endpoints(K2, K1).rotate("acme", created.id)
+        second = await endpoints(K2, K1).rotate("acme", created.id, None)
         assert second.secrets[1:] == created.secrets
         assert (await stored(K2)).secrets == second.secrets, "the previous secret is also encrypted with the new key"
         with pytest.raises(CredentialUnavailable, match="k2"):
             await stored(K3)
-        third = await endpoints(K3).rotate("acme", created.id)
+        third = await endpoints(K3).rotate("acme", created.id, None)
         assert (await stored(K3)).secrets == third.secrets
         assert len(third.secrets) == 1
-        plain = await endpoints().rotate("acme", created.id)
+        plain = await endpoints().rotate("acme", created.id, None)
         assert (await stored()).secrets == plain.secrets
 
 

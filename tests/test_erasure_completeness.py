@@ -10,10 +10,13 @@ from redis.asyncio import Redis as RedisClient
 from hub.model import Role, mailbox_of
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
+from tests import template_calls
+from tests.audit_calls import execute_as
 from tests.broadcasts import broadcast, expanded
 from tests.channel_setup import SHORT_TIMES, FakeChannels, list_deliveries
 from tests.client import Json, Tenant, eventually
 from tests.processes import Deployment
+from tests.random_clients import instant_ahead
 from tests.topics.calls import SUBSCRIBE, leave, upsert_topic
 
 ENDPOINT = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { endpoint { id } } }"
@@ -21,9 +24,26 @@ UPSERT = "mutation ($u: [UserInput!]!) { upsertUsers(users: $u) { id email phone
 SEND = "mutation ($i: SendInput!) { send(input: $i) { send { id } } }"
 ERASE = "mutation ($id: ID!) { deleteUser(id: $id) }"
 EXPORT = "mutation ($id: ID!) { x: exportUser(id: $id) ...F } fragment F on Mutation { replay(ids: []) }"
+EXPORT_QUERY = "mutation ($id: ID!) { exportUser(id: $id) }"
 UPDATE_PREFERENCES = "mutation ($i: PreferencesInput!) { updatePreferences(input: $i) { channels { channel } } }"
 SMS_OFF = {"categories": [{"category": "news", "channel": "SMS", "enabled": False}]}
 
+EXPORTED = {
+    "users": "profile",
+    "mailboxes": "inbox",
+    "notifications": "notifications",
+    "deliveries": "deliveries",
+    "receipts": "receipts",
+    "topic_subscriptions": "subscriptions",
+    "window_counts": "throttles",
+    "sends": "sends",
+    "webhook_calls": "webhookCalls",
+    "idempotency": "storedResponses",
+    "templates": "templates",
+    "captured_messages": "capturedMessages",
+    "audit_log": "auditLog",
+}
+"""The field of the export for each collection whose documents name a user."""
 OPEN = ["ACCEPTED", "HELD", "RETRYING", "PROCESSING"]
 
 
@@ -63,18 +83,39 @@ async def send_to_filter(tenant: Tenant, user: str, email: str, phone: str, cont
     return newest
 
 
+async def name_in_other_records(tenant: Tenant, user: str, send: Json) -> None:
+    """Let a user change a template and create a send. Throttle `send` to the user, and leave the user out of a
+    scheduled one."""
+    throttle = {"key": "k", "window": "P1D"}
+    await tenant.execute(SEND, i={"throttle": throttle, "to": {"users": [user]}, **send})
+    await execute_as(tenant, user, template_calls.UPSERT, input={"key": "k", "title": "T", "body": "B"})
+    later = {"category": "news", "content": {"title": "Later", "body": ""}, "sendAt": instant_ahead(days=30)}
+    await tenant.execute(SEND, i={"to": {"users": ["bob"]}, "except": [user], **later})
+    own = {"authorization": f"Bearer {tenant.token(user, role=Role.ADMIN)}"}
+    by_user = {"to": {"users": ["bob"]}, "category": "news", "content": {"title": "Hi", "body": ""}}
+    assert "errors" not in await tenant.execute_raw(SEND, headers=own, i=by_user)
+
+
+async def expect_complete_export(tenant: Tenant, user: str, texts: list[str], mode: str) -> None:
+    """Expect that the export lists something for each collection that names the user."""
+    naming = {text.partition(":")[0] for text in texts if user in text} - {"redis"}
+    assert naming == EXPORTED.keys() - ({"captured_messages"} if mode == "production" else set())
+    exported = (await tenant.execute_as_admin(EXPORT_QUERY, id=user))["exportUser"]
+    assert [name for name in naming if not exported[EXPORTED[name]]] == []
+    assert exported["complete"]
+
+
 @pytest.mark.parametrize("mode", ["development", "production"])
 async def test_erased_user_is_in_no_collection_and_no_key(servers: tuple[Mongod, Redis], mode: str) -> None:
     """A user who has used every feature: no id, address, phone number, device or title remains as text."""
     mongod, server = servers
     unique = uuid4().hex[:12]
-    alice, title = f"alice{unique}", f"Title {unique}"
-    email, phone = f"mail{unique}@people.example", "+4915112345678"
+    alice, title, phone = f"alice{unique}", f"Title {unique}", "+4915112345678"
+    email = f"mail{unique}@people.example"
     own = {**SHORT_TIMES, "mongo_database": f"erased{mode}", "redis_prefix": f"erased{mode}:", "mode": mode}
     async with FakeChannels() as fakes, RedisClient.from_url(server.url) as redis:
-        settings = {**own, **fakes.settings}
         async with (
-            Deployment(mongod.url, server.url, apis=1, workers=1, **settings) as running,
+            Deployment(mongod.url, server.url, apis=1, workers=1, **own, **fakes.settings) as running,
             Tenant(f"t{unique}", running.urls) as tenant,
             AsyncMongoClient(mongod.url, tz_aware=True) as client,
         ):
@@ -97,6 +138,7 @@ async def test_erased_user_is_in_no_collection_and_no_key(servers: tuple[Mongod,
             await tenant.execute(UPDATE_PREFERENCES, user=alice, i=SMS_OFF)
             content = {"title": title, "body": f"Body {unique}", "actions": [{"key": "a", "label": f"Label {unique}"}]}
             more = {"category": "news", "content": content, "data": {"for": unique}, "tags": [f"tag-{unique}"]}
+            await name_in_other_records(tenant, alice, more)
             for n in range(2):
                 assert "errors" not in await keyed(SEND, Role.SERVICE, i={"to": {"users": [alice, "bob"]}, **more})
                 sent = {"to": {"users": [alice]}, **more, "idempotencyKey": f"k{n}"}
@@ -104,18 +146,18 @@ async def test_erased_user_is_in_no_collection_and_no_key(servers: tuple[Mongod,
             newest = await send_to_filter(tenant, alice, email, phone, content)
             await tenant.mark(alice, "markRead", newest["id"])
             await tenant.mark_all(alice, "markAllSeen")
-            box = {"_id": mailbox_of(tenant.name, alice)}
-            await database.users.update_one(box, {"$set": {"suppressed": {email: "bounced"}}})
+            bounced = {"$set": {"suppressed": {email: "bounced"}}}
+            await database.users.update_one({"_id": mailbox_of(tenant.name, alice)}, bounced)
 
             async def called() -> bool:
                 return not await list_deliveries(tenant, statuses=OPEN)
 
             await eventually(called, 30)
             await keyed(EXPORT, Role.ADMIN, id=alice)
-            await tenant.mark("bob", "markRead", *[n["id"] for n in (await tenant.inbox("bob"))["nodes"]])
-            before = await all_stored_texts(database, redis)
-            assert [text for text in before if alice in text]
             bobs = [n["id"] for n in (await tenant.inbox("bob"))["nodes"]]
+            await tenant.mark("bob", "markRead", *bobs)
+            before = await all_stored_texts(database, redis)
+            await expect_complete_export(tenant, alice, before, mode)
             assert await tenant.execute_as_admin(ERASE, id=alice) == {"deleteUser": True}
             for text in await all_stored_texts(database, redis):
                 private = (alice, email) if is_about_bob(text) else (unique, phone)

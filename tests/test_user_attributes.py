@@ -106,15 +106,15 @@ async def test_user_who_is_created_by_two_calls_at_once_has_the_fields_of_both(
     tenant = f"t{uuid4().hex[:12]}"
     users, rival = (Users(database, hub_now, 5, SearchFields(())) for _ in range(2))
     ids = [mailbox_of(tenant, user) for user in ("ann", "bob")]
-    find_stored = users.find_stored
+    read_stored = users._stored_profiles
 
-    async def find_and_be_overtaken(wanted: Collection[str]) -> set[str]:
-        found = await find_stored(wanted)
-        await rival.upsert([ProfileUpdate(id=ids[0], email="ann@people.example")])
+    async def read_and_be_overtaken(wanted: Collection[str]) -> dict[str, Json]:
+        found = await read_stored(wanted)
+        await rival.upsert([ProfileUpdate(id=ids[0], email="ann@people.example")], None)
         return found
 
-    monkeypatch.setattr(users, "find_stored", find_and_be_overtaken)
-    upserted = await users.upsert([ProfileUpdate(id=id, name="Ann or Bob") for id in ids])
+    monkeypatch.setattr(users, "_stored_profiles", read_and_be_overtaken)
+    upserted = await users.upsert([ProfileUpdate(id=id, name="Ann or Bob") for id in ids], None)
     stored = await rival.get_many(ids)
     assert [stored[id] for id in ids] == upserted
     assert [(user.name, user.email) for user in upserted] == [

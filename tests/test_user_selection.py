@@ -93,7 +93,7 @@ async def insert(database: Database, subscriptions: Topics, tenant: str, people:
         )
         for user in people
     ]
-    await Users(database, hub_now, 5.0, INDEXED).upsert(profiles)
+    await Users(database, hub_now, 5.0, INDEXED).upsert(profiles, None)
     subscribers = defaultdict(list)
     for user in people:
         at = datetime.fromisoformat(user["createdAt"])
@@ -101,7 +101,7 @@ async def insert(database: Database, subscriptions: Topics, tenant: str, people:
         for topic in user["topics"]:
             subscribers[topic].append(mailbox_of(tenant, user["id"]))
     for topic, mailboxes in subscribers.items():
-        await subscriptions.subscribe(topic_id(tenant, topic), mailboxes, force=False)
+        await subscriptions.subscribe(topic_id(tenant, topic), mailboxes, force=False, audit=None)
 
 
 @examples

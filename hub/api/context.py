@@ -30,6 +30,8 @@ from hub.inbox.window_counts import WindowCounts
 from hub.live.key_revocations import KeyRevocations
 from hub.live.subscriptions import SubscriptionHub
 from hub.model import Delivery, Notification, Principal, Role, Send, Tenant
+from hub.platform.audit import AuditedAction, AuditLog
+from hub.platform.audit_changes import Changes
 from hub.platform.hub_clock import HubClock
 from hub.platform.outbound_http import OutboundHTTP
 from hub.platform.signed_links import SignedLinks
@@ -119,6 +121,7 @@ class Services:
     rate_limits: RateLimits
     persisted_queries: PersistedQueries
     health: HealthReader
+    audit_log: AuditLog
     shutting_down: asyncio.Event
     """An event that is set when the process stops. Streams then end without `complete`."""
 
@@ -324,6 +327,23 @@ class Context:
             raise Forbidden("This operation belongs to a user. Use a token whose `sub` is the user's id.")
         self.touched_mailboxes.add(self.caller.mailbox)
         return self.caller.mailbox
+
+    def audit(
+        self, action: str, target: str | None = None, *, is_user: bool = False, parameters: Changes | None = None
+    ) -> AuditedAction:
+        """Return the action that the current mutation records. `action` is the name of the mutation.
+
+        `is_user`: the target is the id of a user."""
+        return AuditedAction(
+            self.services.audit_log,
+            self.caller.tenant,
+            self.caller.actor,
+            action,
+            target,
+            is_user=is_user,
+            request_id=self.request_id,
+            parameters=parameters,
+        )
 
     def require_service(self) -> str:
         """Return the caller's tenant. Raise Forbidden for the user role."""

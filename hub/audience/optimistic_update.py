@@ -10,6 +10,7 @@ import pymongo
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
 
+from hub.platform.audit import AuditedAction
 from hub.platform.connections import DURABLE, SNAPSHOT, Database, is_retryable
 
 MAX_RETRY_DELAY_S = 0.01  # after a conflict with another process
@@ -34,16 +35,23 @@ class SerializedUpdates:
                 return after
 
 
-async def try_transaction(database: Database, apply: Callable[[AsyncClientSession], Awaitable[T]]) -> T | None:
+async def try_transaction(
+    database: Database, apply: Callable[[AsyncClientSession], Awaitable[T]], audit: AuditedAction | None = None
+) -> T | None:
     """Commit the writes of `apply` and return its result. Return None if another process changed the same documents in
-    the meantime."""
+    the meantime. `audit`: the action whose entries `apply` writes."""
+    if audit:
+        audit.discard()
     try:
         async with (
             database.client.start_session(causal_consistency=False) as session,
             await session.start_transaction(read_concern=SNAPSHOT, write_concern=DURABLE),
         ):
-            return await apply(session)
+            result = await apply(session)
     except PyMongoError as error:
         if not is_retryable(error):
             raise
         return None
+    if audit:
+        audit.write_log_lines()
+    return result

@@ -21,6 +21,8 @@ from hub.decide.rules.compiled import CompiledRule, RuleError
 from hub.decide.rules.matching import EVENT_MAX_RULES, fits, most_rules_of_an_event
 from hub.errors import TooLarge
 from hub.model import Rule, document, rule_id
+from hub.platform.audit import AuditedAction
+from hub.platform.audit_changes import document_changes, set_up_changes
 from hub.platform.connections import Database, Indexes
 from hub.platform.shared_reads import SharedReads
 from hub.platform.tolerant_decoding import decode, decode_all
@@ -90,25 +92,31 @@ class Rules:
         self._cache[tenant] = version, stored, SET_OVERHEAD_BYTES + size
         return stored
 
-    async def upsert(self, rule: Rule) -> Rule:
+    async def upsert(self, rule: Rule, audit: AuditedAction | None) -> Rule:
         """Create or replace a rule. Raise TooLarge at a limit."""
 
         async def apply(session: AsyncClientSession) -> Rule:
             others = self._rules.find({"tenant": rule.tenant, "_id": {"$ne": rule.id}}, hint="key", session=session)
             self._check_limits(rule, await decode_all(others, Rule))
-            await self._rules.replace_one({"_id": rule.id}, document(rule), upsert=True, session=session)
+            before = await self._rules.find_one_and_replace(
+                {"_id": rule.id}, document(rule), upsert=True, session=session
+            )
+            if audit:
+                await audit.record(set_up_changes(decode(before, Rule) if before else None, rule), session)
             return rule
 
-        return await self._change(rule.tenant, apply)
+        return await self._change(rule.tenant, apply, audit)
 
-    async def delete(self, tenant: str, key: str) -> bool:
+    async def delete(self, tenant: str, key: str, audit: AuditedAction | None) -> bool:
         """Delete a rule. Return True if it existed."""
 
         async def apply(session: AsyncClientSession) -> bool:
-            result = await self._rules.delete_one({"_id": rule_id(tenant, key)}, session=session)
-            return bool(result.deleted_count)
+            before = await self._rules.find_one_and_delete({"_id": rule_id(tenant, key)}, session=session)
+            if before and audit:
+                await audit.record(document_changes(before, {}), session)
+            return before is not None
 
-        return await self._change(tenant, apply)
+        return await self._change(tenant, apply, audit)
 
     def _check_limits(self, rule: Rule, others: Sequence[Rule]) -> None:
         if len(others) >= TENANT_MAX_RULES:
@@ -119,10 +127,12 @@ class Rules:
                 field="input.type",
             )
 
-    async def _change(self, tenant: str, apply: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
+    async def _change(
+        self, tenant: str, apply: Callable[[AsyncClientSession], Awaitable[T]], audit: AuditedAction | None
+    ) -> T:
         async def apply_locked(session: AsyncClientSession) -> T:
             change = {"$inc": {"version": 1}}
             await self._database[TENANTS].update_one({"_id": tenant}, change, upsert=True, session=session)
             return await apply(session)
 
-        return await self._updates.run(tenant, lambda: try_transaction(self._database, apply_locked))
+        return await self._updates.run(tenant, lambda: try_transaction(self._database, apply_locked, audit))

@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument, UpdateOne
+from msgspec.structs import replace
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub import base64url
@@ -19,6 +20,8 @@ from hub.errors import NotFound, TooLarge
 from hub.ids import new_id
 from hub.iso_duration import DAY_S
 from hub.model import KeyRole, Scope, ServiceKey, document
+from hub.platform.audit import AuditedAction
+from hub.platform.audit_changes import set_up_changes
 from hub.platform.connections import Database, Document, Indexes
 from hub.platform.tolerant_decoding import decode, decode_all
 from hub.utc_time import RealClock
@@ -70,6 +73,7 @@ class ServiceKeys:
         scopes: Collection[Scope],
         expires_at: datetime | None,
         created_by: str,
+        audit: AuditedAction | None,
     ) -> tuple[ServiceKey, str]:
         """Create a key. Return it with its secret, which is not stored. Raise TooLarge at the limit."""
         secret = PREFIX + base64url.encode(secrets.token_bytes(SECRET_BYTES))
@@ -94,9 +98,11 @@ class ServiceKeys:
             if await self._keys.count_documents(active, hint="tenant", session=session) >= TENANT_MAX_KEYS:
                 raise TooLarge(f"A tenant has at most {TENANT_MAX_KEYS} service keys. Revoke keys that are not used.")
             await self._keys.insert_one(document(key), session=session)
+            if audit:
+                await audit.record_each({key.id: set_up_changes(None, key)}, session)
             return True
 
-        await self._updates.run(tenant, lambda: try_transaction(self._database, insert))
+        await self._updates.run(tenant, lambda: try_transaction(self._database, insert, audit))
         return key, secret
 
     async def list_all(self, tenant: str) -> list[ServiceKey]:
@@ -109,16 +115,24 @@ class ServiceKeys:
         in_order = sorted(await decode_all(active, ServiceKey), key=lambda key: key.id)
         return in_order + await decode_all(revoked, ServiceKey)
 
-    async def revoke(self, tenant: str, id: str) -> ServiceKey:
+    async def revoke(self, tenant: str, id: str, audit: AuditedAction | None) -> ServiceKey:
         """Revoke a key. Return it unchanged if it is revoked already. Raise NotFound."""
-        revoked = [{"$set": {"revoked_at": {"$ifNull": ["$revoked_at", self._now()]}}}]
-        doc = await self._keys.find_one_and_update(
-            {"_id": id, "tenant": tenant}, revoked, return_document=ReturnDocument.AFTER
-        )
-        key = decode(doc, ServiceKey) if doc else None
-        if key is None:
-            raise NotFound("This service key does not exist.")
-        return key
+        match = {"_id": id, "tenant": tenant}
+
+        async def apply(session: AsyncClientSession) -> ServiceKey:
+            doc = await self._keys.find_one(match, session=session)
+            key = decode(doc, ServiceKey) if doc else None
+            if key is None:
+                raise NotFound("This service key does not exist.")
+            if key.revoked_at:
+                return key
+            revoked = replace(key, revoked_at=self._now())
+            await self._keys.update_one(match, {"$set": {"revoked_at": revoked.revoked_at}}, session=session)
+            if audit:
+                await audit.record(set_up_changes(key, revoked), session)
+            return revoked
+
+        return await self._updates.run(tenant, lambda: try_transaction(self._database, apply, audit))
 
     async def find(self, hash: str) -> ServiceKey | None:
         """Return the key whose secret has this hash, or None if it does not exist or is revoked."""

@@ -30,6 +30,8 @@ from hub.errors import NotFound, TooLarge
 from hub.ids import new_id
 from hub.iso_duration import DAY_S
 from hub.model import CURRENT_UNTIL, Channel, Template, TemplateTexts, Tenant, document
+from hub.platform.audit import AuditedAction
+from hub.platform.audit_changes import set_up_changes
 from hub.platform.connections import Database, Document, Indexes
 from hub.platform.shared_reads import SharedReads
 from hub.platform.tolerant_decoding import decode
@@ -192,16 +194,25 @@ class Templates:
         docs = self._templates.find(text | {"version": {"$lt": before}}, WITHOUT_HTML, hint="history")
         return [version async for doc in docs.sort("version", DESCENDING).limit(first) if (version := _decoded(doc))]
 
-    async def upsert(self, tenant: str, texts: TemplateTexts, note: str | None, by: str) -> Template:
+    async def upsert(
+        self, tenant: str, texts: TemplateTexts, note: str | None, by: str, audit: AuditedAction | None
+    ) -> Template:
         """Create or replace a text. Return the current version if nothing changes. Raise TooLarge at a limit."""
 
         async def apply(session: AsyncClientSession) -> Template:
-            return await self._replace(tenant, texts, note, by, session, "input")
+            return await self._replace(tenant, texts, note, by, session, "input", audit)
 
-        return await self._change(tenant, apply)
+        return await self._change(tenant, apply, audit)
 
     async def revert(
-        self, tenant: str, key: str, locale: str, channel: Channel | None, version: int, by: str
+        self,
+        tenant: str,
+        key: str,
+        locale: str,
+        channel: Channel | None,
+        version: int,
+        by: str,
+        audit: AuditedAction | None,
     ) -> Template:
         """Create a version with the text of an earlier one. Raise NotFound if there was none, or if it is deleted."""
 
@@ -212,12 +223,19 @@ class Templates:
                     "This locale and channel had no text at this version, or it is no longer stored.", field="version"
                 )
             texts = TemplateTexts(**{name: getattr(earlier, name) for name in TEXT_FIELDS})
-            return await self._replace(tenant, texts, f"Reverted to version {version}.", by, session, "version")
+            note = f"Reverted to version {version}."
+            return await self._replace(tenant, texts, note, by, session, "version", audit)
 
-        return await self._change(tenant, apply)
+        return await self._change(tenant, apply, audit)
 
     async def delete(
-        self, tenant: str, key: str, locale: str | UnsetType, channel: Channel | UnsetType | None, by: str
+        self,
+        tenant: str,
+        key: str,
+        locale: str | UnsetType,
+        channel: Channel | UnsetType | None,
+        by: str,
+        audit: AuditedAction | None,
     ) -> int:
         """Delete the texts of a key for a locale and channel. UNSET selects all. Return the number of texts."""
         match: Document = {"tenant": tenant, "key": key, "until": CURRENT_UNTIL}
@@ -235,17 +253,34 @@ class Templates:
                 await self._templates.insert_one(
                     {"_id": new_id(now), "tenant": tenant, "key": key, **change}, session=session
                 )
+                selected = {"locale": locale, "channel": channel}
+                if audit:
+                    chosen = {name: value for name, value in selected.items() if value is not UNSET}
+                    await audit.record({**chosen, "texts": int(deleted), "version": version}, session)
             return int(deleted)
 
-        return await self._change(tenant, apply)
+        return await self._change(tenant, apply, audit)
 
     async def erase_author(self, tenant: str, user: str) -> None:
         """Remove the name of a user who changed templates."""
         match = {"tenant": tenant, "updated_by": user}
         await self._templates.update_many(match, {"$set": {"updated_by": ERASED_AUTHOR}}, hint="author")
 
+    async def export_of_author(self, tenant: str, user: str, limit: int) -> list[Document]:
+        """Return up to `limit` changes of templates by a user, without the texts."""
+        named = dict.fromkeys(("key", "locale", "channel", "version", "updated_at", "updated_by", "note"), 1)
+        docs = self._templates.find({"tenant": tenant, "updated_by": user}, {"_id": 0, **named}, hint="author")
+        return await docs.limit(limit).to_list()
+
     async def _replace(
-        self, tenant: str, texts: TemplateTexts, note: str | None, by: str, session: AsyncClientSession, field: str
+        self,
+        tenant: str,
+        texts: TemplateTexts,
+        note: str | None,
+        by: str,
+        session: AsyncClientSession,
+        field: str,
+        audit: AuditedAction | None,
     ) -> Template:
         text = _text(tenant, texts.key, texts.locale, texts.channel)
         before = await self._get(text, None, session)
@@ -266,6 +301,10 @@ class Templates:
         )
         await self._end(text | {"until": CURRENT_UNTIL}, template.version, now, session)
         await self._templates.insert_one(document(template), session=session)
+        if audit:
+            earlier = TemplateTexts(**{name: getattr(before, name) for name in TEXT_FIELDS}) if before else None
+            text_of = {"locale": texts.locale, "channel": texts.channel, "version": template.version}
+            await audit.record(set_up_changes(earlier, texts) | text_of, session)
         return template
 
     async def _end(self, match: Document, version: int, now: datetime, session: AsyncClientSession) -> Any:
@@ -290,13 +329,15 @@ class Templates:
                 field=field,
             )
 
-    async def _change(self, tenant: str, apply: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
+    async def _change(
+        self, tenant: str, apply: Callable[[AsyncClientSession], Awaitable[T]], audit: AuditedAction | None
+    ) -> T:
         async def apply_locked(session: AsyncClientSession) -> T:
             lock = {"$inc": {"version": 1}}
             await self._database[TENANTS].update_one({"_id": tenant}, lock, upsert=True, session=session)
             return await apply(session)
 
-        return await self._updates.run(tenant, lambda: try_transaction(self._database, apply_locked))
+        return await self._updates.run(tenant, lambda: try_transaction(self._database, apply_locked, audit))
 
 
 def _text(tenant: str, key: str, locale: str, channel: Channel | None) -> Document:

@@ -5,16 +5,19 @@ therefore requires only one query, which reads versions.
 """
 
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 from cachetools import LRUCache
 from msgspec.structs import replace
 from pymongo import UpdateOne
-from pymongo.errors import DuplicateKeyError
+from pymongo.asynchronous.client_session import AsyncClientSession
 
-from hub.audience.optimistic_update import SerializedUpdates
+from hub.audience.optimistic_update import SerializedUpdates, try_transaction
 from hub.errors import TooLarge, Unavailable
 from hub.model import Category, Tenant, document
+from hub.platform.audit import AuditedAction
+from hub.platform.audit_changes import Changes, set_up_changes
 from hub.platform.connections import Database, Document, Indexes
 from hub.platform.encryption import StoredCredentials
 from hub.platform.tolerant_decoding import decode, decode_by_id, merged
@@ -34,6 +37,7 @@ class Tenants:
     """Reads and changes tenants. `max_categories` is the limit per tenant."""
 
     def __init__(self, database: Database, max_categories: int, deadline_s: float) -> None:
+        self._database = database
         self._tenants = database[COLLECTION]
         self._max_categories = max_categories
         self._cache: LRUCache[str, Tenant] = LRUCache(CACHE_SIZE)
@@ -60,25 +64,39 @@ class Tenants:
     async def get(self, id: str) -> Tenant:
         return (await self.get_many([id]))[id]
 
-    async def change(self, id: str, step: Callable[[Tenant], Tenant]) -> Tenant:
+    async def change(
+        self,
+        id: str,
+        step: Callable[[Tenant], Tenant],
+        audit: AuditedAction | None,
+        changes: Callable[[Tenant, Tenant], Changes] = set_up_changes,
+    ) -> Tenant:
         """Replace a tenant's name, branding, defaults, and categories with those that `step` returns.
 
-        If the tenant changes in the meantime, `step` is called again, so no change is lost."""
-        return await self._updates.run(id, lambda: self._try_change(id, step))
+        If the tenant changes in the meantime, `step` is called again, so no change is lost. `audit` records what
+        `changes` returns for the tenants before and after the change."""
 
-    async def _try_change(self, id: str, step: Callable[[Tenant], Tenant]) -> Tenant | None:
-        doc = await self._tenants.find_one({"_id": id})
+        async def apply(session: AsyncClientSession) -> Tenant:
+            before, after = await self._change(id, step, session)
+            if audit:
+                await audit.record(changes(before, after), session)
+            return after
+
+        return await self._updates.run(id, lambda: try_transaction(self._database, apply, audit))
+
+    async def _change(
+        self, id: str, step: Callable[[Tenant], Tenant], session: AsyncClientSession
+    ) -> tuple[Tenant, Tenant]:
+        """Return the tenant before and after the change."""
+        doc = await self._tenants.find_one({"_id": id}, session=session)
         before = decode(doc, Tenant) if doc else Tenant(id=id)
         if before is None:
             raise Unavailable("A newer version of the hub has written this tenant. Upgrade this hub.")
         after = replace(step(before), version=before.version + 1)
         new = document(after)
         if doc is None:
-            try:
-                await self._tenants.insert_one(new)
-            except DuplicateKeyError:
-                return None
-            return after
+            await self._tenants.insert_one(new, session=session)
+            return before, after
         old = document(before)
         for name in ("preferences", "categories"):
             empty: Any = [] if name == "categories" else {}
@@ -87,10 +105,10 @@ class Tenants:
         update: Document = {"$set": {name: new[name] for name in (*REPLACED_FIELDS, "version") if name in new}}
         if unset := [name for name in REPLACED_FIELDS if name not in new]:
             update["$unset"] = dict.fromkeys(unset, "")
-        result = await self._tenants.update_one({"_id": id, "version": before.version}, update)
-        return after if result.matched_count else None
+        await self._tenants.update_one({"_id": id}, update, session=session)
+        return before, after
 
-    async def upsert_category(self, id: str, category: Category) -> Category:
+    async def upsert_category(self, id: str, category: Category, audit: AuditedAction | None) -> Category:
         """Create a category, or replace the category with the same key.
 
         Raise TooLarge if the tenant has too many categories."""
@@ -100,8 +118,25 @@ class Tenants:
             self._check_limit(tenant, category.key)
             return replace(tenant, categories=tuple((categories | {category.key: category}).values()))
 
-        await self.change(id, step)
+        await self.change(id, step, audit, partial(_category_changes, category.key))
         return category
+
+    async def delete_category(self, id: str, key: str, audit: AuditedAction | None) -> bool:
+        """Delete a category and its preferences by default. What users chose is kept. Return True if it existed."""
+        deleted = False
+
+        def step(tenant: Tenant) -> Tenant:
+            nonlocal deleted
+            deleted = tenant.category(key) is not None
+            defaults = tuple(one for one in tenant.preferences.categories if one.category != key)
+            return replace(
+                tenant,
+                categories=tuple(one for one in tenant.categories if one.key != key),
+                preferences=replace(tenant.preferences, categories=defaults),
+            )
+
+        await self.change(id, step, audit, partial(_category_changes, key))
+        return deleted
 
     def create_category_update(self, tenant: Tenant, key: str) -> UpdateOne:
         """Return the update that creates a category when it is first used, for the transaction that uses it.
@@ -129,6 +164,10 @@ class Tenants:
     def _check_limit(self, tenant: Tenant, key: str) -> None:
         if tenant.category(key) is None and len(tenant.categories) >= self._max_categories:
             raise TooLarge(f"A tenant has at most {self._max_categories} categories (HUB_TENANT_MAX_CATEGORIES).")
+
+
+def _category_changes(key: str, before: Tenant, after: Tenant) -> Changes:
+    return set_up_changes(before.category(key), after.category(key))
 
 
 def default_category(key: str) -> Category:

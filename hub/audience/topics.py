@@ -40,6 +40,8 @@ from hub.model import (
     topic_key_of,
     user_of,
 )
+from hub.platform.audit import AuditedAction
+from hub.platform.audit_changes import document_changes
 from hub.platform.connections import Database, Document, Indexes
 from hub.platform.tolerant_decoding import decode, decode_all, decode_by_id, decode_page
 from hub.settings import Settings
@@ -97,19 +99,26 @@ class Topics:
             match["search_text"] = {"$regex": re.escape(folded(search) or search)}
         return await decode_page(self._topics.find(match, hint="_id_").sort("_id", ASCENDING), Topic, first)
 
-    async def upsert(self, id: str, name: str, description: str | None, *, visible: bool) -> Topic:
+    async def upsert(
+        self, id: str, name: str, description: str | None, *, visible: bool, audit: AuditedAction | None
+    ) -> Topic:
         """Create or replace a topic. Raise TooLarge if the tenant has too many."""
-        if not await self._exists(id, None):
-            await self._check_limit(id, None)
         topic = _topic(id, name, description, visible=visible, created_at=self._clock())
         values = {"name": name, "description": description, "visible": visible, "search_text": topic.search_text}
-        doc = await self._topics.find_one_and_update(
-            {"_id": id},
-            {"$set": values, "$setOnInsert": {"created_at": topic.created_at}},
-            upsert=True,
-            return_document=ReturnDocument.AFTER,
-        )
-        return replace(topic, created_at=doc["created_at"]) if doc else topic
+
+        async def apply(session: AsyncClientSession) -> Topic:
+            doc = await self._topics.find_one({"_id": id}, session=session)
+            if doc is None:
+                await self._check_limit(id, session)
+                await self._topics.insert_one(document(topic), session=session)
+            else:
+                await self._topics.update_one({"_id": id}, {"$set": values}, session=session)
+            if audit:
+                before = {name: doc.get(name) for name in values} if doc else {}
+                await audit.record(document_changes(before, values), session)
+            return replace(topic, created_at=doc["created_at"]) if doc else topic
+
+        return await self._updates.run(id, partial(try_transaction, self._database, apply, audit))
 
     async def _exists(self, id: str, session: AsyncClientSession | None) -> bool:
         return await self._topics.find_one({"_id": id}, {"_id": 1}, session=session) is not None
@@ -122,7 +131,7 @@ class Topics:
         if count >= limit:
             raise TooLarge(f"A tenant has at most {limit:,} topics (HUB_TENANT_MAX_TOPICS).")
 
-    async def subscribe(self, id: str, mailboxes: Sequence[str], *, force: bool) -> int:
+    async def subscribe(self, id: str, mailboxes: Sequence[str], *, force: bool, audit: AuditedAction | None) -> int:
         """Subscribe distinct users to a topic, and create the topic and the users who do not exist. Return how many of
         the users were not subscribed before.
 
@@ -131,12 +140,18 @@ class Topics:
         changed = 0
         for start in range(0, len(mailboxes), self._users_per_transaction):
             batch, known = mailboxes[start : start + self._users_per_transaction], set[str]()
-            apply = partial(self._subscribe, id, batch, known, force)
-            changed += await self._updates.run(min(batch), partial(try_transaction, self._database, apply))
+            apply = partial(self._subscribe, id, batch, known, force, audit)
+            changed += await self._updates.run(min(batch), partial(try_transaction, self._database, apply, audit))
         return changed
 
     async def _subscribe(
-        self, id: str, mailboxes: Sequence[str], known: set[str], force: bool, session: AsyncClientSession
+        self,
+        id: str,
+        mailboxes: Sequence[str],
+        known: set[str],
+        force: bool,
+        audit: AuditedAction | None,
+        session: AsyncClientSession,
     ) -> int:
         """Subscribe users in one transaction. `known` collects the users that an attempt has found."""
         now = self._clock()
@@ -159,7 +174,10 @@ class Topics:
         if changed:
             match = {"mailbox": {"$in": changed}, "topic": id}
             await self._subscriptions.update_many(match, update, hint="user", session=session)
-        return len(created) + (len(changed) if force else 0)
+        subscribed = len(created) + (len(changed) if force else 0)
+        if audit and subscribed:
+            await audit.record({"users": subscribed}, session)
+        return subscribed
 
     async def _count_subscriptions(
         self, mailboxes: Sequence[str], known: set[str], now: datetime, session: AsyncClientSession
@@ -185,7 +203,7 @@ class Topics:
             )
         return kept
 
-    async def unsubscribe(self, id: str, mailboxes: Sequence[str]) -> int:
+    async def unsubscribe(self, id: str, mailboxes: Sequence[str], audit: AuditedAction | None) -> int:
         """Unsubscribe distinct users from a topic. Return how many were subscribed. Raise NotFound for an unknown
         topic."""
         if not await self._exists(id, None):
@@ -193,11 +211,13 @@ class Topics:
         removed = 0
         for start in range(0, len(mailboxes), self._users_per_transaction):
             batch = mailboxes[start : start + self._users_per_transaction]
-            apply = partial(self._unsubscribe, id, batch)
-            removed += await self._updates.run(min(batch), partial(try_transaction, self._database, apply))
+            apply = partial(self._unsubscribe, id, batch, audit)
+            removed += await self._updates.run(min(batch), partial(try_transaction, self._database, apply, audit))
         return removed
 
-    async def _unsubscribe(self, id: str, mailboxes: Sequence[str], session: AsyncClientSession) -> int:
+    async def _unsubscribe(
+        self, id: str, mailboxes: Sequence[str], audit: AuditedAction | None, session: AsyncClientSession
+    ) -> int:
         of_users = {"mailbox": {"$in": list(mailboxes)}, "topic": id}
         docs = self._subscriptions.find(of_users | {"state": ACTIVE}, {"mailbox": 1}, hint="user", session=session)
         active = [doc async for doc in docs]
@@ -207,6 +227,8 @@ class Topics:
             await self._user_docs.update_many(subscribed, {"$inc": {"subscription_count": -1}}, session=session)
         remembered = {"$set": {"state": REMOVED}}
         await self._subscriptions.update_many(of_users | {"state": LEFT}, remembered, hint="user", session=session)
+        if audit and active:
+            await audit.record({"users": len(active)}, session)
         return len(active)
 
     async def leave(self, id: str, mailbox: str) -> tuple[Topic, TopicSubscription]:

@@ -9,16 +9,20 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+import orjson
 from msgspec import UNSET, Struct, UnsetType, convert
 from msgspec.structs import replace
 from pymongo import ASCENDING, IndexModel, UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import BulkWriteError
 
 from hub.audience import search_fields
-from hub.audience.optimistic_update import SerializedUpdates
+from hub.audience.optimistic_update import SerializedUpdates, try_transaction
 from hub.audience.search_fields import SearchFields
 from hub.errors import NotFound, Unavailable
 from hub.model import Delivery, User, document, mailbox_of, tenant_of, user_of
+from hub.platform.audit import AuditedAction
+from hub.platform.audit_changes import person_changes
 from hub.platform.connections import DUPLICATE_KEY, Database, Document, Indexes
 from hub.platform.encryption import StoredCredentials
 from hub.platform.tolerant_decoding import decode, decode_by_id, decode_page, merged
@@ -28,6 +32,7 @@ COLLECTION = "users"
 REPLACED_FIELDS = ("devices", "preferences", "suppressed")
 SUPPRESSED = "suppressed"
 PROFILE_FIELDS = ("name", "email", "phone", "locale", "timezone", "attributes")
+PROFILE_PROJECTION = dict.fromkeys(PROFILE_FIELDS, 1)
 IS_NEW: Document = {"$eq": [{"$type": "$created_at"}, "missing"]}
 DEVICE_CREDENTIALS = StoredCredentials("devices", COLLECTION, "devices", ("url", "p256dh", "auth", "token", "secret"))
 HAS_SUPPRESSED = {SUPPRESSED: {"$exists": True}}
@@ -84,6 +89,7 @@ def unknown_user(id: str, now: datetime) -> User:
 
 class Users:
     def __init__(self, database: Database, clock: Clock, deadline_s: float, search_fields: SearchFields) -> None:
+        self._database = database
         self._users = database[COLLECTION]
         self._fields = search_fields
         self._clock = clock
@@ -133,8 +139,10 @@ class Users:
         does not exist."""
         return await self._updates.run(id, lambda: self._try_change(id, step))
 
-    async def _try_change(self, id: str, step: Callable[[User], User]) -> User | None:
-        doc = await self._users.find_one({"_id": id})
+    async def _try_change(
+        self, id: str, step: Callable[[User], User], session: AsyncClientSession | None = None
+    ) -> User | None:
+        doc = await self._users.find_one({"_id": id}, session=session)
         if doc is None:
             raise NotFound("This user does not exist.")
         before = decode(doc, User)
@@ -158,13 +166,14 @@ class Users:
             update["$inc"] = {"revision": 1}
         # $eq: a suppressed address may begin with a dollar sign, and MongoDB would parse it as an operator.
         unchanged = {name: {"$eq": doc.get(name)} for name in REPLACED_FIELDS}  # None: the field is not set
-        return after if (await self._users.update_one({"_id": id, **unchanged}, update)).matched_count else None
+        result = await self._users.update_one({"_id": id, **unchanged}, update, session=session)
+        return after if result.matched_count else None
 
     async def suppress(self, id: str, address: str, reason: str) -> None:
         """Stop sending emails to an address, because a message bounced or the recipient reported it as spam."""
         await self.change(id, lambda user: replace(user, suppressed=user.suppressed | {address.lower(): reason}))
 
-    async def unsuppress(self, id: str, address: str) -> bool:
+    async def unsuppress(self, id: str, address: str, audit: AuditedAction) -> bool:
         """Allow emails to an address again. Return True if it was suppressed."""
         was_suppressed = False
 
@@ -174,7 +183,13 @@ class Users:
             remaining = {other: why for other, why in user.suppressed.items() if other != address.lower()}
             return replace(user, suppressed=remaining)
 
-        await self.change(id, step)
+        async def apply(session: AsyncClientSession) -> User | None:
+            after = await self._try_change(id, step, session)
+            if after and was_suppressed:
+                await audit.record(person_changes([SUPPRESSED]), session)
+            return after
+
+        await self._updates.run(id, lambda: try_transaction(self._database, apply, audit))
         return was_suppressed
 
     async def list_suppressions(
@@ -215,23 +230,36 @@ class Users:
         unchanged = {"_id": user.id, "revision": user.revision, "redecide_at": user.redecide_at}
         await self._users.update_one(unchanged, change)
 
-    async def upsert(self, profiles: Sequence[ProfileUpdate]) -> list[User]:
-        """Create or update users and return them in order. For a repeated user, the last profile is used."""
+    async def upsert(self, profiles: Sequence[ProfileUpdate], audit: AuditedAction | None) -> list[User]:
+        """Create or update users and return them in order. For a repeated user, the last profile is used.
+
+        Only changed fields are written. `audit` records their names before they are written, because the writes of
+        many users are no transaction."""
         now = self._clock()
-        users = await self._insert_new(profiles, now)
-        if others := [profile for profile in profiles if profile.id not in users]:
+        counts = Counter(profile.id for profile in profiles)
+        stored = await self._stored_profiles(counts)
+        changed = [p if counts[p.id] > 1 else _without_unchanged(p, stored.get(p.id)) for p in profiles]
+        if audit:
+            fields: dict[str, set[str]] = {id: set() if id in stored else {"id"} for id in counts}
+            for profile in changed:
+                fields[profile.id].update(_set_fields(profile))
+            await audit.record_each({user_of(id): person_changes(list(names)) for id, names in fields.items()}, None)
+        users = await self._insert_new([p for p in changed if counts[p.id] == 1 and p.id not in stored], now)
+        others = [p for p in changed if p.id not in users and (p.id not in stored or _set_fields(p))]
+        if others:
             await self._users.bulk_write([self._upsert_operation(profile, now) for profile in others])
-            users |= await self.get_many({profile.id for profile in others})
+        if unread := counts.keys() - users.keys():
+            users |= await self.get_many(unread)
         return [users.get(profile.id) or unknown_user(profile.id, now) for profile in profiles]
 
-    async def _insert_new(self, profiles: Sequence[ProfileUpdate], now: datetime) -> dict[str, User]:
-        """Insert users who do not exist, and return them. An insert takes a fraction of the time of an update.
+    async def _stored_profiles(self, ids: Collection[str]) -> dict[str, Document]:
+        return {doc["_id"]: doc async for doc in self._users.find({"_id": {"$in": list(ids)}}, PROFILE_PROJECTION)}
 
-        Users who are repeated, or who are created by another call at the same time, are left out."""
-        counts = Counter(profile.id for profile in profiles)
-        existing = await self.find_stored(counts)
-        new = [profile for profile in profiles if counts[profile.id] == 1 and profile.id not in existing]
-        docs = [self._new_document(profile, now) for profile in new]
+    async def _insert_new(self, profiles: Sequence[ProfileUpdate], now: datetime) -> dict[str, User]:
+        """Insert users, and return them. An insert takes a fraction of the time of an update.
+
+        Users who are created by another call at the same time are left out."""
+        docs = [self._new_document(profile, now) for profile in profiles]
         try:
             if docs:
                 await self._users.insert_many(docs, ordered=False)
@@ -284,3 +312,22 @@ class Users:
                 "redecide_at": {"$cond": [is_revised, now, "$redecide_at"]},
             }
         return UpdateOne({"_id": profile.id}, [{"$set": stored}], upsert=True)
+
+
+def _set_fields(profile: ProfileUpdate) -> list[str]:
+    """Return the names of the fields that an update sets or clears."""
+    return [name for name in PROFILE_FIELDS if getattr(profile, name) is not UNSET]
+
+
+def _without_unchanged(profile: ProfileUpdate, stored: Document | None) -> ProfileUpdate:
+    """Return the update without the fields that have the stored value already."""
+    if stored is None:
+        empty = [name for name in _set_fields(profile) if getattr(profile, name) is None]
+        return replace(profile, **dict.fromkeys(empty, UNSET))
+    equal = [name for name in _set_fields(profile) if _is_same(getattr(profile, name), stored.get(name))]
+    return replace(profile, **dict.fromkeys(equal, UNSET))
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Compare as JSON: in Python, 1 and True are equal."""
+    return orjson.dumps(one, default=str) == orjson.dumps(other, default=str)

@@ -35,6 +35,7 @@ MODULES = {
     "templates": "templates",
     "topics": "topics",
     "users": "users",
+    "audit": "audit",
 }
 """The module of each command. A module with commands of its own contains an `app`."""
 

@@ -1,6 +1,7 @@
 """Documents and values, without I/O. The same class defines the value in the code, the MongoDB document, and the live
 message."""
 
+from hub.model.audit import AuditEntry, AuditQuery
 from hub.model.channels import Channel, DeviceKind, Priority
 from hub.model.digests import ITEMS_SHOWN, DigestKind, DigestMode
 from hub.model.events import EVENT_JOB_STATUSES, Event, EventStatus, RuleResult, event_status, event_values
@@ -48,6 +49,8 @@ __all__ = (
     "SEND_CONTENT_FIELDS",
     "Action",
     "Attempt",
+    "AuditEntry",
+    "AuditQuery",
     "Backlog",
     "BecauseKind",
     "Category",

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from hub.model.channels import Channel, Priority
 from hub.model.notifications import BecauseKind, Content
 from hub.model.record import Record
 from hub.model.statuses import SendStatus
@@ -34,6 +35,8 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     - `canary_below`: set while a guarded send is being expanded. See `hub.decide.failure_guard`. `guarded`: True until
       the guard has decided. `guard_due_at`: the real time when the guard looks at the canary, or, if it has decided,
       when the other parts begin. `guard_until`: the real time until which it waits for calls.
+    - `tags`, `channels`, `expires_at`: as the send was given. `priority`: also that of the category.
+    - `created_by`: the user or key of the token that created it.
     - `content`: of a send without a template.
     - `template`: the key of the template. Its texts and those of the email layout have the recorded versions.
     - `template_title`: the title in the tenant's locale. `template_data`: JSON text that only the template reads.
@@ -49,7 +52,7 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     - `from_own_event`: True if a rule made it for one of the hub's own events.
 
     The content, title, and data are None after a recall, and after the last recipient of a small send was erased.
-    Then the collapse key is also None.
+    Then the collapse key is also None, and there are no tags.
     """
 
     id: str
@@ -58,6 +61,11 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     status: SendStatus
     created_at: datetime
     recipients: int
+    created_by: str | None = None
+    tags: tuple[str, ...] = ()
+    priority: Priority | None = None
+    channels: tuple[Channel, ...] | None = None
+    expires_at: datetime | None = None
     audience: SendAudience | None = None
     excluded: tuple[str, ...] = ()
     total: int | None = None
@@ -103,5 +111,5 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
 SEND_CONTENT_FIELDS = ("content", "template_title", "template_data")
 """The fields that a recall deletes."""
 
-ERASED_SEND_FIELDS = (*SEND_CONTENT_FIELDS, "collapse_key")
+ERASED_SEND_FIELDS = (*SEND_CONTENT_FIELDS, "collapse_key", "tags")
 """The fields that are deleted when the last recipient is erased."""

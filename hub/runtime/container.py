@@ -35,6 +35,7 @@ from hub.outbox.claims import Claims, NoReceipts
 from hub.outbox.enqueuer import Enqueuer
 from hub.outbox.lanes import Lanes
 from hub.platform import tracing
+from hub.platform.audit import AuditLog
 from hub.platform.cancel_safe_mongo import PoolWatchdog
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.connections import Database
@@ -253,12 +254,10 @@ def _build_inbox(settings: Settings, stores: Stores, queue: _Queue) -> _Inbox:
     return _Inbox(users, inboxes, sends, publisher, committer, *actors)
 
 
-def _build_user_data(
-    settings: Settings, stores: Stores, queue: _Queue, inbox: _Inbox, keys: ServiceKeys, topics: Topics
-) -> UserData:
-    changes, parts = inbox.pause.rounds.changes, inbox.expansion.parts
-    stored = queue.templates, keys, topics, queue.opt_outs, inbox.committer, inbox.publisher, inbox.sends
-    return UserData(stores.database, *stored, changes, parts, settings, stores.encryption)
+def _build_user_data(settings: Settings, stores: Stores, queue: _Queue, inbox: _Inbox, keys: ServiceKeys) -> UserData:
+    stored = queue.templates, keys, inbox.expansion.topics, queue.opt_outs, inbox.committer, inbox.publisher
+    sends, changes, log = inbox.sends, inbox.pause.rounds.changes, AuditLog(stores.database)
+    return UserData(stores.database, *stored, sends, changes, inbox.expansion.parts, log, settings, stores.encryption)
 
 
 def _build_services(
@@ -295,7 +294,7 @@ def _build_services(
         topics=expansion.topics,
         audience_counts=expansion.counts,
         template_editing=TemplateEditing(queue.templates, queue.tenants, inbox.users, settings, now),
-        user_data=_build_user_data(settings, stores, queue, inbox, live.service_keys, expansion.topics),
+        user_data=_build_user_data(settings, stores, queue, inbox, live.service_keys),
         rules=rules,
         rule_requests=rule_requests,
         deliveries=queue.deliveries,
@@ -316,6 +315,7 @@ def _build_services(
         rate_limits=RateLimits(rate_limiter, settings),
         persisted_queries=AutomaticPersistedQueries(stores.redis, settings),
         health=health_reader(database, stores.redis, settings, now, stores.server_clock.now, settings.configured),
+        audit_log=AuditLog(database),
         shutting_down=asyncio.Event(),
     )
 

@@ -4,7 +4,7 @@ from hub.audience import opt_outs, rules, service_keys, templates, tenants, topi
 from hub.events import event_store
 from hub.inbox import inbox_reader, window_counts
 from hub.intake import store_gate
-from hub.platform import signed_links
+from hub.platform import audit, signed_links
 from hub.platform.connections import Indexes
 from hub.settings import Settings
 from hub.status import deliveries, expansion_parts, receipts, sends, workers
@@ -32,4 +32,5 @@ def indexes(settings: Settings) -> list[Indexes]:
         {store_gate.COLLECTION: []},
         workers.indexes(),
         signed_links.indexes(),
+        audit.indexes(settings),
     ]

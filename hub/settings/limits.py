@@ -140,7 +140,7 @@ class ContentSettings(BaseModel):
     )
     export_max_items: Count = Field(
         100_000,
-        description="Maximum number of notifications, of deliveries, and of receipts in the export of one user's data.",
+        description="Maximum number of items of each list in the export of one user's data.",
     )
     search_max_notifications: Count = Field(
         10_000, description="Maximum number of notifications that a search reads, starting with the newest."

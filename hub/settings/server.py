@@ -121,6 +121,7 @@ class StorageSettings(BaseModel):
         description="Names of up to 16 user attributes that are indexed for filters; a change converts stored users in "
         "the background.",
     )
+    audit_days: Days = Field(400, description="Days that entries of the audit log are stored.")
     template_days: Days = Field(
         400, description="Days that a version of a template is stored after it was replaced or deleted."
     )

@@ -102,7 +102,7 @@ def expanding_document(send: Send, request: str) -> Document:
 
 def expanding_update(send: Send) -> UpdateOne:
     """Return the update of a scheduled send that is due. It keeps its request."""
-    return UpdateOne({"_id": send.id}, {"$set": document(send), "$unset": {"due_at": "", "expires_at": ""}})
+    return UpdateOne({"_id": send.id}, {"$set": document(send), "$unset": {"due_at": ""}})
 
 
 def part_complete_update(id: str) -> UpdateOne:

@@ -37,16 +37,13 @@ class ScheduledSend(Struct, frozen=True, rename={"id": "_id"}):
     expires_at: datetime | None = None
 
 
-def scheduled_document(send: Send, users: Collection[str], request: str, expires_at: datetime | None) -> Document:
+def scheduled_document(send: Send, users: Collection[str], request: str) -> Document:
     """Return the document of a scheduled send."""
-    more: Document = {"due_at": send.send_at, "scheduled": {"users": list(users), "request": request}}
-    if expires_at:
-        more["expires_at"] = expires_at
-    return document(send) | more
+    return document(send) | {"due_at": send.send_at, "scheduled": {"users": list(users), "request": request}}
 
 
 def published_update(send: Send) -> UpdateOne:
-    """Return the update of a scheduled send that is published."""
+    """Return the update of a scheduled send that is published. It keeps the creator, whom the request does not name."""
     return UpdateOne({"_id": send.id}, {"$set": document(send), "$unset": UNSCHEDULED})
 
 

@@ -31,7 +31,7 @@ STOP_REASONS: Mapping[str, Reason] = {
 """The reasons of deliveries that are not sent because of the status of their send."""
 INDEXED_STATUSES = [status.value for status in SendStatus if status is not SendStatus.ACCEPTED]
 GUARD_FIELDS = ("guarded", "guard_due_at", "guard_until")
-UNSCHEDULED = dict.fromkeys(("due_at", "expires_at", "scheduled", "canary_below", *GUARD_FIELDS), "")
+UNSCHEDULED = dict.fromkeys(("due_at", "scheduled", "canary_below", *GUARD_FIELDS), "")
 """Deletes the fields that only scheduled sends and sends with the status EXPANDING have."""
 PAUSE_FIELDS = ("paused_reason", "paused_by_guard", "paused_from")  # of a paused send
 PROGRESS_FIELDS = ("remaining", "remaining_is_estimate", "recalled_to")
@@ -41,8 +41,54 @@ USERS_SHOWN = 100  # in `Send.to`
 PAUSED_MAX = 1000  # paused sends whose items stay in a digest
 SMALL_SEND_MAX_RECIPIENTS = 100  # a send to more recipients keeps its content when they are erased
 
+NAMED_USERS = {
+    "recipient_ids": "recipient_ids",
+    "scheduled.users": "scheduled_users",
+    "scheduled.resolved": "scheduled_resolved",
+    "excluded": "excluded",
+    "created_by": "created_by",
+}
+"""The fields that contain ids of users, with their indexes."""
+LEFT_OUT = ("excluded", "scheduled.resolved")  # the fields of users who do not get the send
+EXPORTED_FIELDS = dict.fromkeys(("category", "status", "created_at", "send_at"), 1)
+
 Counts = dict[tuple[Channel, DeliveryStatus, str | None], int]
 """The number of deliveries by channel, status, and reason."""
+
+
+USER_INDEXES = [
+    # the scheduled sends to a user, who is removed when erased
+    IndexModel(
+        [("tenant", ASCENDING), ("scheduled.users", ASCENDING)],
+        name="scheduled_users",
+        partialFilterExpression={"scheduled": {"$exists": True}},
+    ),
+    # the sends that skip a user because of a resolution, who is removed when erased
+    IndexModel(
+        [("tenant", ASCENDING), ("scheduled.resolved", ASCENDING)],
+        name="scheduled_resolved",
+        partialFilterExpression={"scheduled": {"$exists": True}},
+    ),
+    # the sends that leave out a user, who is removed when erased
+    IndexModel(
+        [("tenant", ASCENDING), ("excluded", ASCENDING)],
+        name="excluded",
+        partialFilterExpression={"excluded": {"$exists": True}},
+    ),
+    # the sends to a user that may have no notification when the user is erased
+    IndexModel(
+        [("tenant", ASCENDING), ("recipient_ids", ASCENDING)],
+        name="recipient_ids",
+        partialFilterExpression={"recipient_ids": {"$exists": True}},
+    ),
+    # the sends that a user created, who is removed when erased
+    IndexModel(
+        [("tenant", ASCENDING), ("created_by", ASCENDING)],
+        name="created_by",
+        partialFilterExpression={"created_by": {"$exists": True}},
+    ),
+]
+"""The indexes of NAMED_USERS."""
 
 
 def indexes() -> Indexes:
@@ -60,30 +106,7 @@ def indexes() -> Indexes:
             ),
             # due sends, longest overdue first
             IndexModel([("due_at", ASCENDING)], name="due", partialFilterExpression={"due_at": {"$exists": True}}),
-            # the scheduled sends to a user, who is removed when erased
-            IndexModel(
-                [("tenant", ASCENDING), ("scheduled.users", ASCENDING)],
-                name="scheduled_users",
-                partialFilterExpression={"scheduled": {"$exists": True}},
-            ),
-            # the sends that skip a user because of a resolution, who is removed when erased
-            IndexModel(
-                [("tenant", ASCENDING), ("scheduled.resolved", ASCENDING)],
-                name="scheduled_resolved",
-                partialFilterExpression={"scheduled": {"$exists": True}},
-            ),
-            # the sends that leave out a user, who is removed when erased
-            IndexModel(
-                [("tenant", ASCENDING), ("excluded", ASCENDING)],
-                name="excluded",
-                partialFilterExpression={"excluded": {"$exists": True}},
-            ),
-            # the sends to a user that may have no notification when the user is erased
-            IndexModel(
-                [("tenant", ASCENDING), ("recipient_ids", ASCENDING)],
-                name="recipient_ids",
-                partialFilterExpression={"recipient_ids": {"$exists": True}},
-            ),
+            *USER_INDEXES,
             # the scheduled and expanding sends with a collapse key, which a resolution concerns
             IndexModel(
                 [("tenant", ASCENDING), ("collapse_key", ASCENDING)],
@@ -218,13 +241,32 @@ class Sends:
         match = {"_id": {"$in": list(ids)}, "recipients": {"$lte": SMALL_SEND_MAX_RECIPIENTS}}
         await self._database[COLLECTION].update_many(match, [{"$set": counted}, {"$set": content}], session=session)
 
+    async def export(self, tenant: str, user: str, limit: int) -> list[Document]:
+        """Return up to `limit` sends that name a user as recipient, that leave out or skip the user, or that the user
+        created, newest first."""
+        found: dict[str, Document] = {}
+        for field, index in NAMED_USERS.items():
+            match: Document = {"tenant": tenant, field: user}
+            if field.startswith("scheduled."):
+                match["scheduled"] = {"$exists": True}
+            docs = self._database[COLLECTION].find(match, EXPORTED_FIELDS, hint=index).limit(limit)
+            async for doc in docs:
+                left_out = {"left_out": True} if field in LEFT_OUT else {}
+                found[doc["_id"]] = found.get(doc["_id"], doc) | left_out
+        return sorted(found.values(), key=lambda doc: str(doc["_id"]), reverse=True)[:limit]
+
     async def erase_unreached(self, tenant: str, user: str) -> None:
         """Remove a user from the sends that leave out the user, or skip the user because of a resolution."""
-        for field, index in (("excluded", "excluded"), ("scheduled.resolved", "scheduled_resolved")):
+        for field in LEFT_OUT:
             match: Document = {"tenant": tenant, field: user}
-            if index == "scheduled_resolved":
+            if field == "scheduled.resolved":
                 match["scheduled"] = {"$exists": True}
-            await self._database[COLLECTION].update_many(match, {"$pull": {field: user}}, hint=index)
+            await self._database[COLLECTION].update_many(match, {"$pull": {field: user}}, hint=NAMED_USERS[field])
+
+    async def erase_creator(self, tenant: str, user: str, replacement: str) -> None:
+        """Replace the id of a user who created sends."""
+        match = {"tenant": tenant, "created_by": user}
+        await self._database[COLLECTION].update_many(match, {"$set": {"created_by": replacement}}, hint="created_by")
 
     async def first_users(self, sends: Collection[Send]) -> dict[str, list[str]]:
         """Return the first USERS_SHOWN users that each send names, except erased ones, in at most two queries."""

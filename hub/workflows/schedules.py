@@ -80,6 +80,11 @@ class ScheduleWork(WorkDefaults):
             status=SendStatus.SCHEDULED,
             created_at=id_time(self._id),
             recipients=len(request.users),
+            created_by=request.created_by,
+            tags=request.tags,
+            priority=request.priority,
+            channels=request.channels,
+            expires_at=request.expires_at,
             audience=request.recorded_audience,
             excluded=request.excluded,
             content=request.content,
@@ -91,7 +96,7 @@ class ScheduleWork(WorkDefaults):
             template_title=self._texts.title if self._texts else None,
             recipient_ids=None if request.audience else sends.recorded(request.users),
         )
-        doc = scheduled_document(send, request.users, self._text, request.expires_at)
+        doc = scheduled_document(send, request.users, self._text)
         unit.insert(sends.COLLECTION, doc)
         return send
 

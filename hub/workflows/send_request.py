@@ -75,6 +75,7 @@ class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     digest: Digest | None = None
     guard: bool = True
     from_own_event: bool = False
+    created_by: str | None = None
 
     @property
     def requested(self) -> Requested:
@@ -101,7 +102,7 @@ class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def request_text(request: SendRequest) -> str:
     """Return the JSON text of a request without the users that it names, who are stored where they can be erased."""
-    return msgspec.json.encode(replace(request, users=(), excluded=())).decode()
+    return msgspec.json.encode(replace(request, users=(), excluded=(), created_by=None)).decode()
 
 
 def request_hash(request: SendRequest) -> str:
@@ -109,7 +110,7 @@ def request_hash(request: SendRequest) -> str:
     values. Instants and durations are hashed in milliseconds."""
     priority = None if request.priority is Priority.MEDIUM else request.priority
     users, excluded = tuple(sorted(request.users)), tuple(sorted(request.excluded))
-    normal = replace(request, users=users, excluded=excluded, priority=priority)
+    normal = replace(request, users=users, excluded=excluded, priority=priority, created_by=None)
     fields = to_builtins(normal, builtin_types=(datetime,))
     return sha256(orjson.dumps(_normalized("", fields), option=orjson.OPT_SORT_KEYS)).hexdigest()
 

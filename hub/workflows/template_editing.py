@@ -30,6 +30,7 @@ from hub.decide.templates.render_input import RenderInput, merged_data, render_i
 from hub.errors import BadUserInput, NotFound
 from hub.ids import new_id
 from hub.model import ITEMS_SHOWN, Channel, Template, TemplateTexts, Tenant, User, mailbox_of
+from hub.platform.audit import AuditedAction
 from hub.platform.translations import language
 from hub.settings import Settings
 from hub.utc_time import Clock
@@ -51,7 +52,13 @@ class TemplateEditing:
         self._stopped = StoppedRenderings()
 
     async def store(
-        self, tenant_id: str, texts: TemplateTexts, sample: str | None, note: str | None, by: str
+        self,
+        tenant_id: str,
+        texts: TemplateTexts,
+        sample: str | None,
+        note: str | None,
+        by: str,
+        audit: AuditedAction,
     ) -> Template:
         """Check and store a text, and render it with `sample`, a JSON text. Raise BadUserInput or TooLarge.
 
@@ -69,7 +76,7 @@ class TemplateEditing:
             raise _input_error(error, "input") from error
         if clipped:
             log.warning("email_template_clipped", tenant=tenant_id, key=texts.key, locale=texts.locale)
-        return await self._templates.upsert(tenant_id, texts, note, by)
+        return await self._templates.upsert(tenant_id, texts, note, by, audit)
 
     def _checked(self, texts: TemplateTexts, sample: RenderInput | None) -> tuple[TemplateTexts, bool]:
         """Return the compiled texts, and True if Gmail hides the end of the email."""

@@ -5,7 +5,7 @@ subscriptions, adjusts the counts, and sets a new epoch in the mailbox, which ma
 again. The last transaction deletes the mailbox and the user. The mailbox document serves as the lock: a concurrent send
 or mark is committed before or after a transaction, never during one. After a crash, the mailbox is smaller but
 consistent, and another call continues. The records of sends are kept with their counts, and lose their content with
-their last recipient. Webhook calls are kept without the user id.
+their last recipient. Webhook calls are kept without the user id. Entries of the audit log are kept with an HMAC of it.
 """
 
 import asyncio
@@ -34,6 +34,8 @@ from hub.inbox.user_data import InboxUserData
 from hub.inbox.works import WorkDefaults
 from hub.live.publisher import Publisher
 from hub.model import InboxEvent, InboxEventKind, MailboxChange, tenant_of, user_of
+from hub.platform.audit import AuditedAction, AuditLog
+from hub.platform.audit_changes import Changes
 from hub.platform.connections import Database, Document
 from hub.platform.encryption import ENCRYPTED_WITH, CredentialUnavailable, Encryption
 from hub.settings import Settings
@@ -46,7 +48,12 @@ from hub.status.sends import Sends
 from hub.webhooks import webhook_calls
 from hub.workflows.pause_or_resume import paused_by
 
-EXPORTED_LISTS = ("subscriptions", "notifications", "deliveries", "receipts", "webhook_calls", "events")
+EXPORTED_LISTS = (
+    *("subscriptions", "notifications", "deliveries", "receipts", "webhook_calls", "sends", "throttles"),
+    *("stored_responses", "templates", "captured_messages", "audit_log", "events"),
+)
+EXPORTED: Changes = {"exported": True}  # the changes of an audit entry
+ERASED: Changes = {"erased": True}
 SCAN_TIMEOUT_S = 60.0  # no index finds the webhook calls of a user: they are stored for days, and the query is rare
 EXCLUDED_FIELDS = frozenset(
     {
@@ -74,6 +81,7 @@ class UserData:
         sends: Sends,
         send_changes: SendChanges,
         parts: ExpansionParts,
+        audit_log: AuditLog,
         settings: Settings,
         encryption: Encryption,
     ) -> None:
@@ -91,16 +99,18 @@ class UserData:
         self._sends = sends
         self._parts = parts
         self._encryption = encryption
+        self._audit_log = audit_log
         self._chunk = settings.commit_max_documents
         self._export_max = settings.export_max_items
 
-    async def export(self, mailbox: str) -> str | None:
+    async def export(self, mailbox: str, audit: AuditedAction) -> str | None:
         """Return all stored data of a user as JSON, newest first, or None if the user does not exist. `complete` is
         false if the export exceeded a limit, or if the address of a device cannot be decrypted. Secrets of devices are
-        omitted."""
+        omitted. `audit` records the call before the data is read."""
         user = await self._database[users.COLLECTION].find_one({"_id": mailbox})
         if user is None:
             return None
+        await audit.record(EXPORTED, None)
         devices, complete = self._exported_devices(user.get("devices", []))
         data: Document = {
             "id": user_of(mailbox),
@@ -116,6 +126,7 @@ class UserData:
             "receipts": await self._newest_receipts(mailbox),
             "webhook_calls": await self._newest(webhook_calls.COLLECTION, webhook_calls.match_user(mailbox), "_id"),
             "events": await self._newest_events(mailbox),
+            **await self._named_elsewhere(mailbox),
         }
         lists = [data[name] for name in EXPORTED_LISTS]
         data["complete"] = complete and all(len(documents) <= self._export_max for documents in lists)
@@ -123,8 +134,11 @@ class UserData:
             del documents[self._export_max :]
         return await asyncio.to_thread(lambda: orjson.dumps(_exported(data), default=str).decode())
 
-    async def erase(self, mailbox: str) -> bool:
-        """Erase a user. Return True if the user existed. The method is idempotent."""
+    async def erase(self, mailbox: str, audit: AuditedAction) -> bool:
+        """Erase a user. Return True if the user existed. The method is idempotent. `audit` records the call first,
+        because an erasure has several transactions."""
+        pseudonym = await self._audit_log.pseudonym(tenant_of(mailbox), user_of(mailbox))
+        await audit.record_each({pseudonym: ERASED}, None)
         await self._scheduled.erase_user(tenant_of(mailbox), user_of(mailbox))  # first, so none of them becomes due
         existed, complete = False, False
         while not complete:
@@ -146,10 +160,12 @@ class UserData:
 
     async def _erase_copies(self, mailbox: str, erased_at: datetime) -> None:
         """Erase the user from webhook calls, events, stored responses about the user, counts, the user as author of
-        templates, service keys, and pauses, and, in development, captured messages."""
+        templates, sends, service keys, and pauses, the audit log, and, in development, captured messages."""
         tenant, user = tenant_of(mailbox), user_of(mailbox)
         await self._templates.erase_author(tenant, user)
         await self._service_keys.erase_author(tenant, user)
+        await self._audit_log.erase_user(tenant, user)
+        await self._sends.erase_creator(tenant, user, ERASED_AUTHOR)
         reason, replacement = paused_by(user), paused_by(ERASED_AUTHOR)
         await self._send_changes.replace_reason(tenant, reason, replacement)
         calls = webhook_calls.match_user_or_pause(mailbox, reason) | {"created_at": {"$lte": erased_at}}
@@ -175,6 +191,22 @@ class UserData:
                     url, complete = {"url": None}, False
             devices.append(device | url)
         return devices, complete
+
+    async def _named_elsewhere(self, mailbox: str) -> Document:
+        """Return the lists of what names the user and is not about the user alone. Of stored responses, which may also
+        contain the data of others, only the times are returned."""
+        tenant, user, limit = tenant_of(mailbox), user_of(mailbox), self._export_max + 1
+        responses = self._database[idempotency_records.COLLECTION]
+        times = responses.find({"mailboxes": mailbox}, {"_id": 0, "at": 1}, hint="mailboxes").limit(limit)
+        throttles = self._database[window_counts.COLLECTION].find(window_counts.match_mailbox(mailbox), {"_id": 0})
+        return {
+            "sends": await self._sends.export(tenant, user, limit),
+            "throttles": await throttles.limit(limit).to_list(),
+            "stored_responses": await times.to_list(),
+            "templates": await self._templates.export_of_author(tenant, user, limit),
+            "captured_messages": await self._newest(captured.COLLECTION, {"tenant": tenant, "user": user}, "_id"),
+            "audit_log": await self._audit_log.export(tenant, user, limit),
+        }
 
     async def _newest_notifications(self, mailbox: str) -> list[Document]:
         with pymongo.timeout(SCAN_TIMEOUT_S):
@@ -272,7 +304,7 @@ def _exported(value: Any) -> Any:
     for name, inner in value.items():
         if name in EXCLUDED_FIELDS:
             continue
-        if name in {"data", "attributes", "payload"} and isinstance(inner, str):
+        if name in {"data", "attributes", "payload", "changes"} and isinstance(inner, str):
             exported[name] = orjson.Fragment(inner)
         elif name == "attributes":
             exported[name] = inner

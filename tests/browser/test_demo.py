@@ -260,6 +260,16 @@ async def test_outbox_marks_previews_and_captured_messages(open_demo: Any) -> No
     await expect(second).to_contain_text("Captured, not sent (counts as delivered in development)")
 
 
+async def test_audit_log_shows_who_changed_what(open_demo: Any) -> None:
+    demo_page = await open_demo()
+    await demo_page.page.get_by_text("Audit log: who changed what").click()
+    rows = demo_page.page.locator("demo-audit-log tbody tr")
+    users = rows.filter(has_text="upsertUsers").filter(has_text="alice")
+    await expect(users.first).to_contain_text("email")
+    await expect(rows.filter(has_text="upsertCategory").first).to_contain_text("defaultChannels")
+    assert "\n".join(await demo_page.axe_violations()) == ""
+
+
 async def test_external_links_open_the_route_in_the_app(open_demo: Any) -> None:
     demo_page = await open_demo()
     for path, heading in (

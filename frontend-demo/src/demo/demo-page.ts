@@ -1,6 +1,7 @@
 /** The demo page: two devices, a send form, and the receipts of each send. */
 import { LitElement, css, html, nothing } from "lit";
 import type { HubConnection } from "../client/connection";
+import "./audit-log";
 import "./clock";
 import "./events";
 import "./guide";
@@ -80,7 +81,7 @@ class DemoPage extends LitElement {
       main {
         display: grid;
         grid-template-columns: minmax(340px, 400px) minmax(0, 1fr);
-        grid-template-areas: "guide guide" "form devices" "form receipts" "events events" "outbox outbox";
+        grid-template-areas: "guide guide" "form devices" "form receipts" "events events" "outbox outbox" "audit audit";
         grid-template-rows: auto auto 1fr auto auto;
         gap: 20px;
         align-items: start;
@@ -166,13 +167,17 @@ class DemoPage extends LitElement {
         height: 620px;
         border-top: 1px solid var(--line);
       }
+      demo-audit-log {
+        grid-area: audit;
+        min-width: 0;
+      }
       .error {
         grid-column: 1 / -1;
       }
       @media (max-width: 1000px) {
         main {
           grid-template-columns: minmax(0, 1fr);
-          grid-template-areas: "guide" "form" "devices" "receipts" "events" "outbox";
+          grid-template-areas: "guide" "form" "devices" "receipts" "events" "outbox" "audit";
         }
       }
       @media (max-width: 640px) {
@@ -293,6 +298,7 @@ class DemoPage extends LitElement {
         <summary>Outbox: messages of every channel</summary>
         ${this.outbox ? html`<iframe src="/dev/outbox" title="Outbox"></iframe>` : nothing}
       </details>
+      <demo-audit-log></demo-audit-log>
     `;
   }
 

@@ -74,6 +74,10 @@ export const PublishEvent = graphql(`
   mutation PublishEvent($input: EventInput!) { publishEvent(input: $input) { id } }
 `);
 
+const AuditLog = graphql(`
+  query AuditLog { auditLog(first: 50) { nodes { at actor action target changes } } }
+`);
+
 const SetPreferences = graphql(`
   mutation SetPreferences($input: PreferencesInput!) { updatePreferences(input: $input) { dailyLimit } }
 `);
@@ -86,6 +90,7 @@ export type Sent = ResultOf<typeof Sends>["sends"]["nodes"][number];
 export type SendProgress = ResultOf<typeof Progress>["send"];
 export type EventRow = ResultOf<typeof Events>["events"]["nodes"][number];
 export type Receipt = ResultOf<typeof Receipts>["receipts"];
+export type AuditEntry = ResultOf<typeof AuditLog>["auditLog"]["nodes"][number];
 export type SendInput = VariablesOf<typeof Send>["input"];
 export type Step = NonNullable<SendInput["steps"]>[number];
 export type Preferences = VariablesOf<typeof SetPreferences>["input"];
@@ -97,12 +102,22 @@ export async function connect(): Promise<HubConnection> {
   return join("/graphql", (refused) => getDemoToken("service", refused));
 }
 
+/** Return the newest entries of the audit log, which only an administrator may read. */
+export async function readAuditLog(): Promise<readonly AuditEntry[]> {
+  return connectedAs("admin", async (hub) => (await hub.query(AuditLog)).auditLog.nodes);
+}
+
 /** Change the preferences of a user, as `<hub-preferences>` does with the user's token. */
 export async function setPreferences(user: DemoRole, input: Preferences): Promise<void> {
-  const getToken = (refused?: string) => getDemoToken(user, refused);
+  await connectedAs(user, (hub) => hub.mutate(SetPreferences, { input }));
+}
+
+/** Call the hub with a token of another role. */
+async function connectedAs<Result>(role: DemoRole, call: (hub: HubConnection) => Promise<Result>): Promise<Result> {
+  const getToken = (refused?: string) => getDemoToken(role, refused);
   const hub = await join("/graphql", getToken);
   try {
-    await hub.mutate(SetPreferences, { input });
+    return await call(hub);
   } finally {
     hub.leave(getToken);
   }

@@ -1,6 +1,6 @@
 /** Short-lived tokens that a development hub issues to its own demo page. */
 
-export type DemoRole = "alice" | "bob" | "service";
+export type DemoRole = "alice" | "bob" | "service" | "admin";
 
 interface IssuedTokens {
   tokens: Record<DemoRole, string>;

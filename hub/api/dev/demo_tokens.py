@@ -23,6 +23,7 @@ from hub.settings import Settings
 PATH = "/dev/tokens"
 USERS = ("alice", "bob")  # the users that `hub dev` creates
 SERVICE = "service"
+ADMIN = "admin"  # with a user: the page shares a connection among the tokens of one user
 LIFETIME_S = 600.0
 LOOPBACK_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
@@ -41,6 +42,7 @@ def dev_token_routes(settings: Settings) -> list[BaseRoute]:
             return JSONResponse(REJECTION, 403, PRIVATE_HEADERS)
         signed = {user: sign_token_for(settings, user, Role.USER, LIFETIME_S) for user in USERS}
         signed[SERVICE] = sign_token_for(settings, None, Role.SERVICE, LIFETIME_S)
+        signed[ADMIN] = sign_token_for(settings, ADMIN, Role.ADMIN, LIFETIME_S)
         return JSONResponse({"tokens": signed, "expiresAt": int(time.time() + LIFETIME_S)}, headers=PRIVATE_HEADERS)
 
     return [Route(PATH, tokens, methods=["POST"])]

@@ -8,6 +8,7 @@ from graphql import GraphQLInputObjectType
 
 from hub.api.schema.access import check_rules
 from hub.api.schema.audience import AudienceQuery
+from hub.api.schema.audit import AuditQuery
 from hub.api.schema.deliveries import DeliveryMutation, DeliveryQuery
 from hub.api.schema.devices import DeviceMutation, DeviceQuery
 from hub.api.schema.events import EventMutation, EventQuery
@@ -50,6 +51,7 @@ class Query(
     SuppressionQuery,
     HealthQuery,
     ServiceKeyQuery,
+    AuditQuery,
 ):
     pass
 

@@ -193,7 +193,7 @@ class RuleMutation:
         services, tenant = info.context.services, info.context.require_admin()
         rule = to_rule(input, tenant, services.clock())
         await _check(services.rule_requests.compile(rule))
-        return await services.rules.upsert(rule)
+        return await services.rules.upsert(rule, info.context.audit("upsertRule", rule.key))
 
     @strawberry.mutation(
         directives=access(Caller.ADMIN),
@@ -201,7 +201,7 @@ class RuleMutation:
     )
     async def delete_rule(self, info: Info, key: str) -> bool:
         services, tenant = info.context.services, info.context.require_admin()
-        return await services.rules.delete(tenant, valid_key(key, "key"))
+        return await services.rules.delete(tenant, valid_key(key, "key"), info.context.audit("deleteRule", key))
 
 
 async def _check(compilation: Awaitable[None]) -> None:

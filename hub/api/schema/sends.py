@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 import strawberry
+from msgspec.structs import replace
 from strawberry import ID, Parent
 
 from hub import model
@@ -12,7 +13,7 @@ from hub.api.schema.access import Caller, access
 from hub.api.schema.connections import After, Connection, First, sliced_page_fields
 from hub.api.schema.deliveries import DEFAULT_PAGE_SIZE as DELIVERIES_PAGE_SIZE
 from hub.api.schema.deliveries import Delivery, OptionalDeliveryFilter, delivery_page, to_delivery_selection
-from hub.api.schema.notifications import PROJECTION, Action, Notification
+from hub.api.schema.notifications import PROJECTION, Notification
 from hub.api.schema.recipients import Recipients
 from hub.api.schema.send_counts import (
     StatusCount,
@@ -22,6 +23,7 @@ from hub.api.schema.send_counts import (
     final_recipients,
     status_counts,
 )
+from hub.api.schema.send_fields import Content, priority_of, reason_of
 from hub.api.schema.send_input import SendInput, to_send_request
 from hub.api.schema.steps import Step
 from hub.api.schema.validation import (
@@ -84,34 +86,30 @@ async def _notifications(
     return SendNotificationConnection(**sliced_page_fields(rows, size, after))
 
 
-EXPANSION_FAILS = "Some recipients fail and are tried again. The workers log `expansion_failed` with the error."
-
-
-def _reason(root: Parent[model.Send]) -> str | None:
-    if root.failing and root.status is model.SendStatus.EXPANDING:
-        return EXPANSION_FAILS
-    return root.paused_reason if root.paused_by_guard else root.reason
-
-
-@strawberry.type(description="The content of a send.")
-class Content:
-    title: str = strawberry.field(description="The title in plain text.")
-    body: str = strawberry.field(description="The body, in plain text unless `markdown` is true.")
-    image_url: str | None = strawberry.field(description="The URL of the image.")
-    action_url: str | None = strawberry.field(description="The link that the notification opens.")
-    actions: list[Action] = strawberry.field(description="The buttons.")
-    markdown: bool = strawberry.field(description="True if `body` is in the Markdown subset.")
-
-
 @strawberry.type(description="A send: one call to `send`, or one input of `sendMany`.")
 class Send:
     id: ID
     category: str = strawberry.field(description="The key of the category.")
     status: model.SendStatus
     created_at: datetime
+    created_by: str | None = strawberry.field(
+        description="The user or key of the token that created the send. Null if the token named none, `erased` if the "
+        "user was erased."
+    )
+    tags: list[str] = strawberry.field(
+        description="The tags of the notifications. Empty after the last "
+        f"recipient of a send to at most {SMALL_SEND_MAX_RECIPIENTS} users was erased."
+    )
+    priority: model.Priority = strawberry.field(
+        resolver=priority_of, description="The priority of the send, or of its category."
+    )
+    channels: list[model.Channel] | None = strawberry.field(
+        description="The channels that the send named. Null if they are those of the category."
+    )
+    expires_at: datetime | None = strawberry.field(description="The time at which the notifications expire.")
     reason: str | None = strawberry.field(
-        resolver=_reason,
-        metadata={PROJECTION: _reason},
+        resolver=reason_of,
+        metadata={PROJECTION: reason_of},
         description="The reason that the send is FAILED or CANCELLED, if known, that the failure guard paused it, or "
         "that its expansion is delayed.",
     )
@@ -381,7 +379,8 @@ def _to_request(
     """Return the request and the idempotency key."""
     services = context.services
     key = valid_idempotency_key(input.idempotency_key, f"{field}.idempotencyKey") or header_key
-    return to_send_request(input, services.settings, services.clock(), field), key
+    request = to_send_request(input, services.settings, services.clock(), field)
+    return replace(request, created_by=context.caller.user or context.caller.key or None), key
 
 
 def _header_key(info: Info) -> str | None:

@@ -90,6 +90,7 @@ class ServiceKeyMutation:
             input.scopes or (),
             input.expires_at,
             context.caller.actor,
+            context.audit("createServiceKey"),
         )
         return ServiceKeySecretPayload(key=key, secret=secret)
 
@@ -102,6 +103,7 @@ class ServiceKeyMutation:
     )
     async def revoke_service_key(self, info: Info, id: ID) -> model.ServiceKey:
         services = info.context.services
-        key = await services.service_keys.revoke(info.context.require_admin(), id)
+        audit = info.context.audit("revokeServiceKey", id)
+        key = await services.service_keys.revoke(info.context.require_admin(), id, audit)
         services.key_revocations.publish(key.id)
         return key

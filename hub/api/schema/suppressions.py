@@ -70,7 +70,9 @@ class SuppressionMutation:
     ) -> bool:
         context = info.context
         tenant = context.require_admin()
-        lifted = await context.services.users.unsuppress(mailbox_of(tenant, valid_user_id(user_id, "userId")), address)
+        mailbox = mailbox_of(tenant, valid_user_id(user_id, "userId"))
+        audit = context.audit("liftSuppression", user_id, is_user=True)
+        lifted = await context.services.users.unsuppress(mailbox, address, audit)
         if lifted:
             log.info("suppression_lifted", recipient=user_id)
         return lifted

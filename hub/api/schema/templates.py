@@ -10,7 +10,7 @@ from strawberry import Parent
 from strawberry.types.nodes import SelectedField
 
 from hub import model
-from hub.api.context import Context, Info
+from hub.api.context import Info
 from hub.api.schema.access import Caller, access
 from hub.api.schema.notifications import Action
 from hub.api.schema.scalars import JSON
@@ -266,7 +266,9 @@ class TemplateMutation:
         texts = _to_texts(input, "input")
         sample = _object_text(input.sample, context.services.settings, "input.sample")
         note = None if input.note is None else valid_label(input.note, "input.note")
-        return await context.services.template_editing.store(tenant, texts, sample, note, _author(context))
+        return await context.services.template_editing.store(
+            tenant, texts, sample, note, context.caller.actor, context.audit("upsertTemplate", texts.key)
+        )
 
     @strawberry.mutation(
         graphql_type=Template,
@@ -285,8 +287,9 @@ class TemplateMutation:
     ) -> model.Template:
         context = info.context
         tenant = context.require_admin()
+        audit = context.audit("revertTemplate", key, parameters={"revertedTo": version})
         return await context.services.templates.revert(
-            tenant, key, _locale(locale, "locale"), channel, version, _author(context)
+            tenant, key, _locale(locale, "locale"), channel, version, context.caller.actor, audit
         )
 
     @strawberry.mutation(
@@ -315,12 +318,9 @@ class TemplateMutation:
             key,
             UNSET if locale is None else _locale(locale, "locale"),
             UNSET if channel is strawberry.UNSET else channel,
-            _author(context),
+            context.caller.actor,
+            context.audit("deleteTemplate", key),
         )
-
-
-def _author(context: Context) -> str:
-    return context.caller.user or context.caller.role.value
 
 
 def _selects(fields: list[Any], name: str) -> bool:

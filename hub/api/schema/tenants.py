@@ -169,10 +169,25 @@ class TenantMutation:
         ] = False,
     ) -> model.Category:
         services, tenant = info.context.services, info.context.require_admin()
-        category = await services.tenants.upsert_category(tenant, _category_from_input(input))
+        category = _category_from_input(input)
+        parameters = {"applyRetention": True} if apply_retention else None
+        audit = info.context.audit("upsertCategory", category.key, parameters=parameters)
+        category = await services.tenants.upsert_category(tenant, category, audit)
         if apply_retention:
             await services.retention.apply_to_earlier(tenant, category.key, category.retention_s)
         return category
+
+    @strawberry.mutation(
+        description="Delete a category. Notifications of it remain. A later send to the same key creates the category "
+        "again, with defaults. What users chose for it is kept and then applies again. Return true if the category "
+        "existed. Requires the `admin` role.",
+        directives=access(Caller.ADMIN),
+    )
+    async def delete_category(self, info: Info, key: str) -> bool:
+        context = info.context
+        tenant = context.require_admin()
+        audit = context.audit("deleteCategory", key)
+        return await context.services.tenants.delete_category(tenant, valid_key(key, "key"), audit)
 
     @strawberry.mutation(
         graphql_type=Tenant,
@@ -184,7 +199,8 @@ class TenantMutation:
         id = context.require_admin()
         tenants = context.services.tenants
         now = context.services.clock()
-        return await tenants.change(id, _apply_tenant_input(input, await tenants.get(id), now))
+        step = _apply_tenant_input(input, await tenants.get(id), now)
+        return await tenants.change(id, step, context.audit("updateTenant", id))
 
 
 def _category_from_input(input: CategoryInput) -> model.Category:

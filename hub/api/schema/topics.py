@@ -169,6 +169,7 @@ class TopicMutation:
             key if input.name is None else valid_label(input.name, "input.name"),
             valid_description(input.description, "input.description"),
             visible=bool(input.visible),
+            audit=info.context.audit("upsertTopic", key),
         )
 
     @strawberry.mutation(
@@ -193,7 +194,8 @@ class TopicMutation:
         services = info.context.services
         id = topic_id(tenant, valid_key(topic, "topic"))
         mailboxes = [mailbox_of(tenant, user) for user in valid_users(users, services.settings, "users")]
-        return await services.topics.subscribe(id, mailboxes, force=bool(force))
+        audit = info.context.audit("subscribeToTopic", topic)
+        return await services.topics.subscribe(id, mailboxes, force=bool(force), audit=audit)
 
     @strawberry.mutation(
         description="Unsubscribe users from a topic. If a user left the topic, this is still remembered. Return how "
@@ -213,7 +215,8 @@ class TopicMutation:
         services = info.context.services
         id = topic_id(tenant, valid_key(topic, "topic"))
         mailboxes = [mailbox_of(tenant, user) for user in valid_users(users, services.settings, "users")]
-        return await services.topics.unsubscribe(id, mailboxes)
+        audit = info.context.audit("unsubscribeFromTopic", topic)
+        return await services.topics.unsubscribe(id, mailboxes, audit)
 
 
 def _encode_cursor(topic: model.Topic) -> str:

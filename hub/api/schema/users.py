@@ -276,4 +276,4 @@ class UserMutation:
             return []
         profiles = [to_profile(user, tenant, settings, f"users.{index}") for index, user in enumerate(users)]
         context.touched_mailboxes.update(profile.id for profile in profiles)
-        return await context.services.users.upsert(profiles)
+        return await context.services.users.upsert(profiles, context.audit("upsertUsers", is_user=True))

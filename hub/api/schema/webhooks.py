@@ -126,7 +126,8 @@ class WebhookMutation:
         tenant = context.require_admin()
         url = public_url(input.url, context.services.outbound_http, "input.url")
         events = _valid_events(input.events, "input.events")
-        return WebhookSecretPayload.of(await context.services.webhook_endpoints.create(tenant, url, events))
+        audit = context.audit("createWebhook")
+        return WebhookSecretPayload.of(await context.services.webhook_endpoints.create(tenant, url, events, audit))
 
     @strawberry.mutation(
         graphql_type=WebhookEndpoint,
@@ -154,6 +155,7 @@ class WebhookMutation:
             url=UNSET if url is None else public_url(url, context.services.outbound_http, "url"),
             events=UNSET if events is strawberry.UNSET else _valid_events(events, "events"),
             enabled=UNSET if enabled is None else enabled,
+            audit=context.audit("updateWebhook", id),
         )
 
     @strawberry.mutation(
@@ -163,7 +165,8 @@ class WebhookMutation:
     )
     async def rotate_webhook_secret(self, info: Info, id: ID) -> WebhookSecretPayload:
         context = info.context
-        return WebhookSecretPayload.of(await context.services.webhook_endpoints.rotate(context.require_admin(), id))
+        tenant, audit = context.require_admin(), context.audit("rotateWebhookSecret", id)
+        return WebhookSecretPayload.of(await context.services.webhook_endpoints.rotate(tenant, id, audit))
 
     @strawberry.mutation(
         description="Delete a webhook endpoint. Return true if the endpoint existed. Requires the `admin` role.",
@@ -171,7 +174,8 @@ class WebhookMutation:
     )
     async def delete_webhook(self, info: Info, id: ID) -> bool:
         context = info.context
-        return await context.services.webhook_endpoints.delete(context.require_admin(), id)
+        tenant, audit = context.require_admin(), context.audit("deleteWebhook", id)
+        return await context.services.webhook_endpoints.delete(tenant, id, audit)
 
     @strawberry.mutation(
         description="Send FAILED calls to enabled webhook endpoints again. Return the number of calls. Requires the "

@@ -71,7 +71,8 @@ async def _set_quiet_hours(env: BenchEnvironment) -> None:
     night = QuietHours(start="22:00", end="07:00", timezone="Europe/Berlin")
     async with env.mongo_client() as client:
         tenants = Tenants(client["send"], max_categories=10, deadline_s=5)
-        await tenants.change(TENANT, lambda tenant: replace(tenant, preferences=Preferences(quiet_schedule=(night,))))
+        quiet = Preferences(quiet_schedule=(night,))
+        await tenants.change(TENANT, lambda tenant: replace(tenant, preferences=quiet), None)
 
 
 async def _store_template(env: BenchEnvironment, key: str, body: str) -> None:
@@ -79,7 +80,7 @@ async def _store_template(env: BenchEnvironment, key: str, body: str) -> None:
     async with env.mongo_client() as client:
         templates = Templates(client["send"], lambda: HubTime(utc_time.now()), deadline_s=5)
         texts = TemplateTexts(key=key, locale="en", title="{{ title }}", body=body)
-        await templates.upsert(TENANT, texts, None, "bench")
+        await templates.upsert(TENANT, texts, None, "bench", None)
 
 
 def _cost(result: PostResult, plain: PostResult, name: str, maximum: float) -> Figure:
