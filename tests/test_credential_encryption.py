@@ -231,6 +231,8 @@ async def test_credentials_are_encrypted_while_processes_without_a_key_run(serve
         await eventually(lambda: asyncio.sleep(0, fakes.receiver.bodies["/tenant"]))
         assert fakes.receiver.invalid_signatures == 0
         await _copied_value_does_not_decrypt(database, tenant)
+        stored = await find_texts(database, [text for text in credentials() if text not in fakes.phones])
+        assert not stored, "the fake ARNs contain the tokens of phones, real ones do not"
         await restart(deployment.apis[0], K1)
         await _urls_are_shown_to_their_owner(tenant, fakes)
         assert not [line for line in worker.log.splitlines() if any(text in line for text in credentials())]
