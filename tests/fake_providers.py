@@ -222,8 +222,8 @@ class FakeAmazon(FakeHTTPServer):
 
 
 class FastFakeAmazon(FakeHTTPServer):
-    """The parts of SNS and SES that the hub calls. `received_at`: by the token of a phone or an email address, and the
-    notification's id or the email's Message-ID."""
+    """The parts of SNS and SES that the hub calls. `received_at`: by the token of a phone, an email address, or a phone
+    number, and the notification's id, the email's Message-ID, or the text of the SMS."""
 
     application = "arn:aws:sns:eu-west-1:123456789012:app/GCM/hub"
 
@@ -240,6 +240,9 @@ class FastFakeAmazon(FakeHTTPServer):
         action, inside = form["Action"], ""
         if action == "CreatePlatformEndpoint":
             inside = f"<EndpointArn>{self.application.replace(':app/', ':endpoint/')}/{form['Token']}</EndpointArn>"
+        elif action == "Publish" and "PhoneNumber" in form:
+            self.received_at[form["PhoneNumber"], form["Message"]].append(monotonic())
+            inside = f"<MessageId>{os.urandom(8).hex()}</MessageId>"
         elif action == "Publish":
             received = json.loads(json.loads(form["Message"])["GCM"])["fcmV1Message"]["message"]
             self.received_at[form["TargetArn"].rpartition("/")[2], received["data"]["id"]].append(monotonic())

@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -13,7 +13,7 @@ from aiohttp import ClientSession, web
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from hub import utc_time
-from hub.model import Category, Device, DeviceKind, Notification, Priority, Tenant, User
+from hub.model import Category, Channel, Device, DeviceKind, Notification, Priority, Tenant, User
 from hub.platform.outbound_http import OutboundHTTP
 from hub.send import aws
 from hub.send.channel import ChannelResources
@@ -24,21 +24,23 @@ from hub.send.outcome import Outcome
 from hub.settings import Settings
 from tests.clocks import hub_now
 from tests.fake_providers import HANG, FakeAmazon, FakeBrowser, FakeHTTPServer, FakeMailServer, FakePushService
+from tests.fake_twilio import TOKEN
 
 NOW = datetime(2026, 11, 20, 8, 15, 30, tzinfo=UTC)
 VAPID_KEY = ec.generate_private_key(ec.SECP256R1())
 VAPID_TEXT = (
     base64.urlsafe_b64encode(VAPID_KEY.private_numbers().private_value.to_bytes(32, "big")).rstrip(b"=").decode()
 )
-NO_OPT_OUTS: Any = None
 SENDER = "Acme <no-reply@acme.example>"
 PRIVATE_VALUES = {
     "address": "alice.private@people.example",
+    "phone": "+4915112345678",
     "title": "A private headline",
     "text": "Words between us",
     "vapid": VAPID_TEXT,
     "token": f"device-token-{uuid4().hex}",
     "aws": "an-aws-secret-key",
+    "twilio": TOKEN,
     "unsubscribe": "https://hub.example/unsubscribe/a-signed-token",
 }
 """Values that no log line and no error may contain."""
@@ -72,11 +74,18 @@ def new_message(**fields: Any) -> Message:
         "categories": (Category(key="builds", name="Build results"),),
     }
     complete: dict[str, Any] = {
-        "user": User(id="acme/alice", created_at=NOW, updated_at=NOW, email=PRIVATE_VALUES["address"]),
+        "user": User(
+            id="acme/alice",
+            created_at=NOW,
+            updated_at=NOW,
+            email=PRIVATE_VALUES["address"],
+            phone=PRIVATE_VALUES["phone"],
+        ),
         "device": None,
         "unseen": 3,
         "created_at": NOW,
         "unsubscribe_url": PRIVATE_VALUES["unsubscribe"],
+        "sms_segments_max": 3,
     }
     for name, value in fields.items():
         kind, _, field = name.partition("_")
@@ -103,6 +112,17 @@ class ProviderCase:
     retry_after_s: float | None = 2
 
 
+class RecordedOptOuts:
+    """Records opt-outs in a list instead of the database."""
+
+    def __init__(self, recorded: list[tuple[str, str, str]]) -> None:
+        self.senders = {Channel.SMS: "sms-sender", Channel.WHATSAPP: "whatsapp-sender"}
+        self._recorded = recorded
+
+    async def record(self, sender: str, number: str, how: str) -> None:
+        self._recorded.append((sender, number, how))
+
+
 @dataclass
 class FakeServers:
     """Opens fake servers and closes them at the end."""
@@ -111,10 +131,13 @@ class FakeServers:
     egress: OutboundHTTP
     moto_url: str
     environment: pytest.MonkeyPatch
+    opt_outs: list[tuple[str, str, str]] = field(default_factory=list)
+    """What the providers recorded: sender, number, and error."""
 
     def resources(self, settings: Settings, devices: Any = None) -> ChannelResources:
         """Return the resources of providers with these settings."""
-        return ChannelResources(settings, self.egress, self.stack, hub_now, utc_time.now, devices, NO_OPT_OUTS)
+        opt_outs: Any = RecordedOptOuts(self.opt_outs)
+        return ChannelResources(settings, self.egress, self.stack, hub_now, utc_time.now, devices, opt_outs)
 
     async def amazon(self) -> FakeAmazon:
         async with ClientSession() as session, session.post(f"{self.moto_url}/moto-api/reset"):
@@ -293,7 +316,12 @@ async def open_sns(fakes: FakeServers, timeout_s: float = 10) -> SnsClient:
     return SnsClient(provider, client, applications, remembered)
 
 
-PROVIDER_CASES = {"smtp": smtp_case, "ses": ses_case, "web_push": web_push_case, "sns": sns_case}
+PROVIDER_CASES = {
+    "smtp": smtp_case,
+    "ses": ses_case,
+    "web_push": web_push_case,
+    "sns": sns_case,
+}
 
 
 def without_secrets(outcome: Outcome) -> Outcome:

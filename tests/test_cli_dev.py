@@ -129,17 +129,16 @@ async def test_dev_captures_outgoing_messages_and_calls_local_webhooks(folder: P
         connected = await execute(url, alice, CONNECT, to=f"{receiver.url}/alice")
         receiver.secrets["/alice"] = connected["connectWebhook"]["secret"]
         assert len((await execute(url, alice, "{ webPushKey }"))["webPushKey"]) == 87
-        assert (
-            run_command(
-                "send", "<b>Two</b> for one", "--to", "alice", "--category", "marketing", "--data", str(folder)
-            ).returncode
-            == 0
-        )
+        options = ("--to", "alice", "--category", "marketing", "--data", str(folder))
+        assert run_command("send", "<b>Two</b> for one", *options).returncode == 0
         service = token_of(hub.out, "service")
         fields = {"to": {"users": ["alice"]}, "category": "code", "content": {"title": "4711", "body": ""}}
         await execute(url, service, SEND, input={**fields, "channels": ["WEBHOOK", "SMS"]})
-        added = (await eventually(lambda: outbox(10)))[:3]
-        assert Counter(received["channel"] for received in added) == {"EMAIL": 1, "WEBHOOK": 2}
+        added = (await eventually(lambda: outbox(11)))[:4]
+        assert Counter(received["channel"] for received in added) == {"EMAIL": 1, "WEBHOOK": 2, "SMS": 1}
+        [sms] = [received for received in added if received["channel"] == "SMS"]
+        assert (sms["to"], sms["text"], sms["provider"]) == ("+12025550101", "4711", None)
+        assert "1 segment, GSM-7, 4 units" in sms["html"]
         assert [received["data"]["title"] for received in receiver.bodies["/alice"]] == ["4711"]
         assert receiver.invalid_signatures == 0
         [called] = [received for received in added if received["to"] == f"{receiver.url}/alice"]

@@ -14,6 +14,7 @@ from hub.platform.embedded_servers import Mongod, Redis
 from hub.runtime.indexes import indexes
 from hub.settings import Settings
 from tests.cli_commands import HUB, environment, run_command
+from tests.fake_twilio import ACCOUNT, TOKEN
 from tests.processes import SECRET
 
 
@@ -45,7 +46,15 @@ def test_doctor_checks_the_settings_of_channels(servers: tuple[Mongod, Redis]) -
     assert "set HUB_PUBLIC_URL" in away.stdout
     assert away.stdout.count("HUB_APP_URL") == 1
     assert "HUB_APP_URL" not in run_command("doctor", **settings, **email, app_url="https://app.example").stdout
-    assert "/dev/outbox" in run_command("doctor", **settings, mode="development").stdout
+    twilio = {"twilio_account_sid": ACCOUNT, "twilio_auth_token": TOKEN, "whatsapp_from": "whatsapp:+15550001111"}
+    texts = run_command("doctor", **settings, **twilio, sms_from="+15550001111", mode="development")
+    assert f"Twilio sends SMS from +15550001111 and WhatsApp from +15550001111 with account {ACCOUNT}" in texts.stdout
+    assert "note   Twilio cannot report statuses and STOP: set HUB_PUBLIC_URL" in texts.stdout
+    assert "WEB_PUSH has no provider: /dev/outbox shows its messages" in texts.stdout
+    assert TOKEN not in texts.stdout
+    regional = run_command("doctor", **settings, sns_sms_from="Acme", public_url="https://hub.example")
+    assert "wrong  HUB_SNS_SMS_FROM needs AWS_REGION too" in regional.stdout
+    assert "note   WHATSAPP is not set up and is skipped (NOT_CONFIGURED): set HUB_WHATSAPP_FROM" in regional.stdout
     for done in (invalid, away):
         assert "Traceback" not in done.stderr
 

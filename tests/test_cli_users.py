@@ -239,7 +239,7 @@ async def test_exported_users_are_equal_after_an_import(
     ]
     users = [{"id": f"u{n:03}", "attributes": value} for n, value in enumerate(values)]
     users += [{"id": f"v{n:03}", "name": f'N"{n}', "email": f"{n}@x.example"} for n in range(250)]
-    users.append({"id": "w", "phone": "+4912", "locale": "de", "timezone": "Asia/Tokyo"})
+    users.append({"id": "w", "phone": "+4915112345678", "locale": "de", "timezone": "Asia/Tokyo"})
     await tenant.execute("mutation ($u: [UserInput!]!) { upsertUsers(users: $u) { id } }", u=users)
     path = tmp_path / f"users.{suffix}"
     done = run(tenant, deployment, "export", path)

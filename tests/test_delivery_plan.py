@@ -58,10 +58,10 @@ users = st.builds(
     created_at=st.just(NOW),
     updated_at=st.just(NOW),
     email=st.none() | st.just("Alice@example.org"),
-    phone=st.none() | st.just("+491701234567"),
+    phone=st.none() | st.sampled_from(["+491701234567", "+49 (170) 123-4567", "0170 1234567"]),
     devices=devices,
     preferences=st.just(NO_PREFERENCES) | preferences,
-    suppressed=st.just({}) | st.just({"alice@example.org": "BOUNCED"}),
+    suppressed=st.sampled_from([{}, {"alice@example.org": "bounced"}, {"+491701234567": "gone"}]),
 )
 cases = st.tuples(requested_channels, categories, st.just(NO_PREFERENCES) | preferences, users, configured)
 Case = tuple[Requested, Category, Preferences, User, frozenset[Channel]]
@@ -79,10 +79,12 @@ def default_or_requested(case: Case) -> set[Channel]:
 def reachable(case: Case) -> set[Channel]:
     """Return the channels that can deliver to the user."""
     user, channels_of_user = case[3], {Channel.IN_APP, *(Channel(device.kind.value) for device in case[3].devices)}
-    if user.email and not user.suppressed:
+    if user.email and "alice@example.org" not in user.suppressed:
         channels_of_user.add(Channel.EMAIL)
-    if user.phone:
-        channels_of_user |= {Channel.SMS, Channel.WHATSAPP}
+    if user.phone and user.phone.startswith("+"):
+        channels_of_user |= (
+            {Channel.WHATSAPP} if "+491701234567" in user.suppressed else {Channel.SMS, Channel.WHATSAPP}
+        )
     return channels_of_user & case[4]
 
 

@@ -80,16 +80,16 @@ async def test_channel_of_the_guide_sends(tmp_path: Path) -> None:
     hub = tmp_path / "hub"
     _insert(hub / "model" / "channels.py", "\n\nclass DeviceKind(StrEnum)", _section("channel", 4), before=True)
     _replace(hub / "decide" / "plan.py", "PHONE_CHANNELS = (Channel.SMS, Channel.WHATSAPP)\n", _section("address", 0))
-    _insert(hub / "api" / "schema" / "enums.py", '    SMS="Not', '    PAGER="The pager.",\n', before=True)
+    _insert(hub / "api" / "schema" / "enums.py", '    SMS="A text', '    PAGER="The pager.",\n', before=True)
     _insert(hub / "settings" / "delivery.py", "    smtp_url: ", _section("setting", 4), before=True)
     settings = hub / "settings" / "__init__.py"
-    _insert(settings, "Channel.MOBILE_PUSH, Channel.WEBHOOK", ", Channel.PAGER")
+    _insert(settings, "        Channel.MOBILE_PUSH,\n", "        Channel.PAGER,\n")
     _insert(settings, "            Channel.WEBHOOK: self.personal_webhooks,\n", _section("provided", 12))
     _insert(hub / "cli" / "environment_checks.py", "REQUIRED_SETTINGS = {\n", _section("required", 4))
     dispatchers = hub / "runtime" / "dispatchers.py"
     source = dispatchers.read_text()
-    old = source[source.index("    from hub.send.channels import") : source.index("web_push, webhook]\n")]
-    _replace(dispatchers, f"{old}web_push, webhook]\n", _section("channels", 4))
+    start = source.index("    from hub.send.channels import")
+    _replace(dispatchers, source[start : source.index("]\n", start) + 2], _section("channels", 4))
     shutil.copy(EXAMPLES / "pager.py", hub / "send" / "channels")
     shutil.copy(EXAMPLES / "test_pager.py", tmp_path / "tests")
     done = await asyncio.to_thread(

@@ -13,24 +13,26 @@ from hub.send.outcome import Dead, Gone, Retry, Sent
 from hub.send.retry_after import HUGE_S, retry_after_s
 from tests.fake_providers import HANG
 from tests.provider_setup import NOW, PROVIDER_CASES, FakeServers, ProviderCase, without_secrets
+from tests.sms_setup import TEXT_MESSAGE_CASES
 
+CASES = PROVIDER_CASES | TEXT_MESSAGE_CASES
 pytestmark = pytest.mark.usefixtures("no_secrets_in_logs")
 
 
-@pytest.fixture(params=PROVIDER_CASES)
+@pytest.fixture(params=CASES)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
 async def case(kind: str, fakes: FakeServers) -> ProviderCase:
-    return await PROVIDER_CASES[kind](fakes, 10)
+    return await CASES[kind](fakes, 10)
 
 
 @pytest.fixture
 async def impatient_case(kind: str, fakes: FakeServers) -> ProviderCase:
     """A provider with a timeout of half a second."""
-    return await PROVIDER_CASES[kind](fakes, 0.5)
+    return await CASES[kind](fakes, 0.5)
 
 
 async def test_accepted_message_is_sent_once(case: ProviderCase) -> None:

@@ -301,7 +301,7 @@ async def test_upsert_users_absent_field_is_unchanged_and_null_clears(tenant: Te
     bare = {"email": None, "phone": None, "locale": "en", "timezone": "UTC", "attributes": None}
     full = {
         "email": "a@b.example",
-        "phone": "+4912345",
+        "phone": "+4915112345678",
         "locale": "pt-BR",
         "timezone": "Europe/Berlin",
         "attributes": {"plan": "pro", "set": {"ab": [1]}},

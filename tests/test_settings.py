@@ -152,6 +152,11 @@ INVALID = {
     "app_url": ["app.example.org", "https://app.example.org/app", "capacitor://localhost"],
     "smtp_url": ["mail.example.org:25", "smtp://u:pass-word#@mail.example.org", "smtp://mail.example.org/x"],
     "sns_topics": ["bounces", f"{TOPIC} bounces"],
+    "twilio_account_sid": [f"SK{'1' * 32}", f"AC{'1' * 31}"],
+    "sms_from": ["0151 12345678", "Acme", f"mg{'1' * 32}"],
+    "whatsapp_from": ["whatsapp:0151", f"MG{'1' * 32}"],
+    "sns_sms_from": ["ab", "123456", "Acme Corp", "0151"],
+    "sms_segments": ["0", "8"],
     "vapid_subject": ["ops@example.org", "mailto:", "mailto:a@b_c.example", "https:"],
     "delivery_concurrency_by_channel": ["20", "{", '{"EMAIL": 0}', '{"MAIL": 1}', "[" * 100_000],
     "retry_schedule_by_channel": ['{"EMAIL": [-1]}', '{"EMAIL": [1e99]}', "5s"],
@@ -185,6 +190,10 @@ def test_settings_that_contradict_each_other_are_named() -> None:
     )
     with pytest.raises(ValidationError) as keyless:
         settings(vapid_private_key="no-key", vapid_subject="mailto:ops@example.org")
+    with pytest.raises(ValidationError) as without_account:
+        settings(sms_from="+15550001111", whatsapp_from="whatsapp:+15550001111")
+    [line] = describe_faults(without_account.value)
+    assert line.startswith("HUB_SMS_FROM and HUB_WHATSAPP_FROM cannot be used without HUB_TWILIO_ACCOUNT_SID")
     assert describe_faults(keyless.value) == ["HUB_VAPID_PRIVATE_KEY is not a valid key: `hub vapid` creates one."]
 
 

@@ -276,7 +276,7 @@ async def test_simulate_predicts_what_arrives_when_and_why_not(comparison: tuple
     assert compared.outcomes.keys() >= {
         *[("ACCEPTED", None)],
         *[("HELD", reason) for reason in ("STEP", "DIGEST", "SCHEDULED", "QUIET_HOURS", "DO_NOT_DISTURB")],
-        *[("SKIPPED", reason) for reason in ("MUTED", "PREFERENCE", "NO_ADDRESS", "NOT_CONFIGURED")],
+        *[("SKIPPED", reason) for reason in ("MUTED", "PREFERENCE", "NO_ADDRESS")],
         *[("SKIPPED", reason) for reason in ("DAILY_LIMIT", "THROTTLED")],
     }
 

@@ -170,11 +170,11 @@ class Users:
         return after if result.matched_count else None
 
     async def suppress(self, id: str, address: str, reason: str) -> None:
-        """Stop sending emails to an address, because a message bounced or the recipient reported it as spam."""
+        """Stop sending to an address, because it is gone, or because the recipient reported an email as spam."""
         await self.change(id, lambda user: replace(user, suppressed=user.suppressed | {address.lower(): reason}))
 
     async def unsuppress(self, id: str, address: str, audit: AuditedAction) -> bool:
-        """Allow emails to an address again. Return True if it was suppressed."""
+        """Allow messages to an address again. Return True if it was suppressed."""
         was_suppressed = False
 
         def step(user: User) -> User:
@@ -211,13 +211,13 @@ class Users:
         ]
         return [row for row in rows if not after or row[0] != after[0] or row[1] > after[1]][:first]
 
-    async def deactivate_address(self, delivery: Delivery, email: str | None) -> None:
-        """Remove the device of a delivery, or suppress `email`, because the provider reported that it is gone."""
+    async def deactivate_address(self, delivery: Delivery, address: str | None) -> None:
+        """Remove the device of a delivery, or suppress `address`, because the provider reported that it is gone."""
         if delivery.device:
             await self._users.update_one({"_id": delivery.mailbox}, {"$pull": {"devices": {"id": delivery.device}}})
-        elif email:
+        elif address:
             with suppress(NotFound):  # the user was erased in the meantime
-                await self.suppress(delivery.mailbox, email, "gone")
+                await self.suppress(delivery.mailbox, address, "gone")
 
     async def list_revised(self, now: datetime, limit: int) -> list[User]:
         """Return users whose held deliveries must be decided again, longest ago first."""

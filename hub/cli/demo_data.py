@@ -1,7 +1,8 @@
 """The demo data of `hub dev`, created once through the API: two users with addresses, templates, topics, a rule, and
 notifications.
 
-No message leaves the machine: example.org is reserved, and alice's webhook points to the hub itself.
+No message leaves the machine: example.org and the phone numbers are reserved, and alice's webhook points to the hub
+itself.
 """
 
 import json
@@ -30,8 +31,20 @@ SEND_BODY = json.dumps({"query": SEND_TEXT})
 """The body of the HTTP request in the greeting."""
 
 USERS = [
-    {"id": "alice", "email": "alice@example.org", "locale": "en", "timezone": "Europe/Berlin"},
-    {"id": "bob", "email": "bob@example.org", "locale": "en", "timezone": "America/New_York"},
+    {
+        "id": "alice",
+        "email": "alice@example.org",
+        "phone": "+12025550101",
+        "locale": "en",
+        "timezone": "Europe/Berlin",
+    },
+    {
+        "id": "bob",
+        "email": "bob@example.org",
+        "phone": "+12025550102",
+        "locale": "en",
+        "timezone": "America/New_York",
+    },
 ]
 
 

@@ -17,11 +17,15 @@ MIN_OPEN_FILES = 10_000
 RECOMMENDED_PYTHON = (3, 12)
 CONNECT_TIMEOUT_S = 2.0
 SMTPS_PORT = 465
+REGIONAL_SERVICES = {"ses_from": "SES", "sns_sms_from": "SNS"}
+"""The services that are called in AWS_REGION, by setting."""
 
 REQUIRED_SETTINGS = {
     Channel.EMAIL: "HUB_SMTP_URL and HUB_SMTP_FROM, or HUB_SES_FROM and AWS_REGION",
     Channel.WEB_PUSH: "HUB_VAPID_PRIVATE_KEY and HUB_VAPID_SUBJECT (`hub vapid` creates them)",
     Channel.MOBILE_PUSH: "HUB_SNS_PLATFORM_FCM or HUB_SNS_PLATFORM_APNS",
+    Channel.SMS: "HUB_SMS_FROM, HUB_TWILIO_ACCOUNT_SID and HUB_TWILIO_AUTH_TOKEN, or HUB_SNS_SMS_FROM and AWS_REGION",
+    Channel.WHATSAPP: "HUB_WHATSAPP_FROM, HUB_TWILIO_ACCOUNT_SID and HUB_TWILIO_AUTH_TOKEN",
     Channel.WEBHOOK: "HUB_PERSONAL_WEBHOOKS=true",
 }
 """The settings that each implemented channel requires."""
@@ -84,6 +88,7 @@ async def check_channels(running: Mapping[Channel, str], settings: Settings, fin
         from hub.api.schema.devices import vapid_public_key
 
         findings.ok(f"web push: browsers subscribe with the public key {vapid_public_key(key)}")
+    _check_twilio(settings, findings)
     await _check_aws(settings, findings)
     if settings.smtp_url:
         await _check_smtp(settings.smtp_url, findings)
@@ -96,9 +101,30 @@ async def check_channels(running: Mapping[Channel, str], settings: Settings, fin
         )
 
 
+def _check_twilio(settings: Settings, findings: Findings) -> None:
+    """Check the senders and the callback URL without calling Twilio."""
+    from hub.send.twilio import CALLBACK_PATH, callback_url
+
+    senders = {"SMS": settings.sms_from, "WhatsApp": settings.whatsapp_from}
+    used = [f"{name} from {sender}" for name, sender in senders.items() if sender]
+    if not used:
+        if settings.twilio_account_sid:
+            findings.note("HUB_TWILIO_ACCOUNT_SID is not used: set HUB_SMS_FROM or HUB_WHATSAPP_FROM")
+        return
+    findings.ok(f"Twilio sends {' and '.join(used)} with account {settings.twilio_account_sid}")
+    if callback := callback_url(settings.public_url):
+        findings.ok(f"Twilio reports statuses to {callback}; set the same URL for incoming messages in its console")
+    else:
+        findings.note(
+            f"Twilio cannot report statuses and STOP: set HUB_PUBLIC_URL to the public URL at which it reaches "
+            f"{CALLBACK_PATH}"
+        )
+
+
 async def _check_aws(settings: Settings, findings: Findings) -> None:
-    """Check the AWS region and key without calling AWS. The ARNs contain the region of SNS."""
-    used = [variable_name(name) for name in ("ses_from", *SNS_PLATFORM_KINDS) if getattr(settings, name)]
+    """Check the AWS region and key without calling AWS. The ARNs contain the region of mobile push."""
+    regional = {name: service for name, service in REGIONAL_SERVICES.items() if getattr(settings, name)}
+    used = [variable_name(name) for name in (*regional, *SNS_PLATFORM_KINDS) if getattr(settings, name)]
     if not used:
         return
     from hub.send import aws
@@ -109,10 +135,14 @@ async def _check_aws(settings: Settings, findings: Findings) -> None:
         raise CheckFailed(
             f"the AWS variables and files cannot be used ({', '.join(used)}): {first_line(error)}"
         ) from None
-    if settings.ses_from and not region:
-        raise CheckFailed("HUB_SES_FROM needs AWS_REGION too: set a region of Amazon SES, such as eu-west-1.")
+    for name, service in regional.items():
+        if not region:
+            raise CheckFailed(
+                f"{variable_name(name)} needs AWS_REGION too: set a region of Amazon {service}, such as eu-west-1."
+            )
     if key:
-        findings.ok(f"AWS is called with the key from {key}{f', SES in {region}' if settings.ses_from else ''}")
+        services = " and ".join(regional.values())
+        findings.ok(f"AWS is called with the key from {key}{f', {services} in {region}' if services else ''}")
     else:
         findings.note(
             f"no AWS key found, required by {', '.join(used)}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"

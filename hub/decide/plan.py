@@ -27,6 +27,7 @@ from hub.model import (
     StepStop,
     User,
 )
+from hub.phone_number import stored_number
 
 CACHED_PLANS = 4096
 EPOCH = datetime.min.replace(tzinfo=UTC)  # the cached plan does not depend on the time
@@ -174,7 +175,9 @@ def plan(
     `opted_out` are the channels from whose senders the user's phone number opted out."""
     has_choices = user.preferences.concerns_channels or defaults.concerns_channels
     if not (user.devices or user.suppressed or has_choices or opted_out or requested.steps_in(category)):
-        return _default_plan(requested, category, configured, is_email_address(user.email), bool(user.phone))
+        return _default_plan(
+            requested, category, configured, is_email_address(user.email), bool(stored_number(user.phone))
+        )
     return _plan(requested, category, _recipient(category, defaults, user, configured, now, opted_out))
 
 
@@ -209,18 +212,28 @@ def _recipient(
     opted_out: frozenset[Channel] = NO_CHANNELS,
 ) -> Recipient:
     preferences = EffectivePreferences(user.preferences, defaults)
-    address = user.email if is_email_address(user.email) else None
     return Recipient(
         category=category,
         switches=preferences.channels,
         preference=preferences.for_category(category.key),
         configured=configured,
         devices=_by_channel(user.devices),
-        addresses={Channel.EMAIL: address} | dict.fromkeys(PHONE_CHANNELS, user.phone),
+        addresses={channel: user_address(channel, user) for channel in (Channel.EMAIL, *PHONE_CHANNELS)},
         suppressed=user.suppressed,
         opted_out=opted_out,
         now=now,
     )
+
+
+def user_address(channel: Channel, user: User) -> str | None:
+    """Return the user's address on a channel that does not deliver to devices, or None without a usable address.
+
+    It is also the text under which the address is suppressed. A number that cannot receive SMS may have WhatsApp, so
+    its address there begins with `whatsapp:`, as for Twilio."""
+    if channel is Channel.EMAIL:
+        return user.email if is_email_address(user.email) else None
+    number = stored_number(user.phone) if channel in PHONE_CHANNELS else None
+    return f"whatsapp:{number}" if number and channel is Channel.WHATSAPP else number
 
 
 def _by_channel(devices: tuple[Device, ...]) -> dict[Channel, tuple[str, ...]]:

@@ -47,9 +47,9 @@ async def build_dispatchers(
 
 def load_channels() -> list[ChannelModule]:
     """Import and return the modules of all channels. Processes that send nothing do not load their large libraries."""
-    from hub.send.channels import email, mobile_push, web_push, webhook
+    from hub.send.channels import email, mobile_push, sms, web_push, webhook, whatsapp
 
-    return [email, mobile_push, web_push, webhook]
+    return [email, mobile_push, sms, web_push, webhook, whatsapp]
 
 
 class _DispatcherBuilder:
@@ -104,7 +104,9 @@ async def _delivery_dispatchers(
     )
     limits = TextLimits(settings.notification_title_max_chars, settings.notification_body_max_bytes)
     texts = TemplateTexts(services.templates, limits)
-    message_builder = MessageBuilder(services.signed_links, settings.app_url, services.devices.decrypted)
+    message_builder = MessageBuilder(
+        services.signed_links, settings.app_url, services.devices.decrypted, settings.sms_segments
+    )
     captured = CapturedMessages(hub.database) if settings.mode == "development" else None
     if captured:
         await captured.create_collection()

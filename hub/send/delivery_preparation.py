@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from pymongo.errors import PyMongoError
 
 from hub.audience.tenants import default_category
-from hub.decide.plan import PHONE_CHANNELS, Decision
+from hub.decide.plan import PHONE_CHANNELS, Decision, user_address
 from hub.decide.recheck import held_while_paused, recheck
 from hub.decide.templates.errors import TemplateError
 from hub.decide.templates.lookup import TemplateSet
@@ -254,8 +254,8 @@ class DeliveryHandler:
             await self._stores.digest_items.begin(digests)
 
     async def on_address_gone(self, job: Delivery, message: Message) -> None:
-        """Deactivate the user's email address."""
-        await self._stores.users.deactivate_address(job, message.user.email)
+        """Remove the device, or suppress the email address or phone number."""
+        await self._stores.users.deactivate_address(job, user_address(job.channel, message.user))
 
 
 def _stopped(job: Delivery, reason: Reason) -> Transition:

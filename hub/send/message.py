@@ -38,10 +38,15 @@ class Message(Struct, frozen=True, kw_only=True):
     """The base URL of the links that report a delivery or a click: `/r/{token}`."""
     app_url: str = ""
     """The value of HUB_APP_URL. An action without a URL links to it."""
+    sms_segments_max: int = 1
+    """The value of HUB_SMS_SEGMENTS."""
     subject: str | None = None
     html: str | None = None
     preheader: str | None = None
     """The subject, HTML, and preheader of an email, if its template has them."""
+    whatsapp_content_sid: str | None = None
+    whatsapp_variables: tuple[str, ...] = ()
+    """Twilio's id of an approved WhatsApp template, and the values of its placeholders, if the template has them."""
     tracked: bool = True
     """False if the links differ from those in the inbox, to which tracked links redirect."""
 
@@ -64,7 +69,7 @@ def collapse_id(notification: Notification) -> str:
 
 
 class Preview(Struct, frozen=True):
-    """A message for display: the content of an email, or a JSON payload in `text`."""
+    """A message for display: its content as the recipient sees it, or a JSON payload in `text`."""
 
     subject: str
     text: str
@@ -76,7 +81,7 @@ class Provider(Protocol):
 
     @property
     def name(self) -> str:
-        """The name of the provider in attempts and metrics: `smtp`, `ses`, `sns`, `web_push`, or `webhook`."""
+        """The name of the provider in attempts and metrics, such as `smtp`, `ses`, or `twilio`."""
 
     @property
     def timeout_s(self) -> float:

@@ -13,12 +13,15 @@ from hub.send.message import DigestItem, Message
 
 class MessageBuilder:
     """Builds messages. `app_url` is the value of HUB_APP_URL, the base of relative URLs. `decrypted` returns a device
-    with its address and keys."""
+    with its address and keys. `sms_segments_max` is the value of HUB_SMS_SEGMENTS."""
 
-    def __init__(self, links: SignedLinks, app_url: str, decrypted: Callable[[Device], Device]) -> None:
+    def __init__(
+        self, links: SignedLinks, app_url: str, decrypted: Callable[[Device], Device], sms_segments_max: int
+    ) -> None:
         self._links = links
         self._decrypted = decrypted
         self.app_url = app_url
+        self._sms_segments_max = sms_segments_max
 
     def build(
         self,
@@ -46,9 +49,12 @@ class MessageBuilder:
             unsubscribe_url=self.unsubscribe_url(job, tenant),
             receipt_url=self._links.url(LinkPurpose.RECEIPT, job.id),
             app_url=self.app_url,
+            sms_segments_max=self._sms_segments_max,
             subject=rendered.subject if rendered else None,
             html=rendered.html if rendered else None,
             preheader=rendered.preheader if rendered else None,
+            whatsapp_content_sid=rendered.whatsapp_content_sid if rendered else None,
+            whatsapp_variables=rendered.whatsapp_variables if rendered else (),
             tracked=rendered is None or _links(n) == _links(stored),
         )
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 from hub.unicode_text import single_line
 
 ADDRESS = re.compile(r"[^\s<>()\[\]\"',;:]+@[^\s<>()\[\]\"',;:]+")
+PHONE_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}(?![0-9])")
 ERROR_MAX_CHARS = 200
 
 
@@ -56,7 +57,13 @@ class Gone(Struct, frozen=True):
     error: str
 
 
-Outcome = Sent | Delivered | Skipped | Retry | Dead | Gone
+class OptedOut(Struct, frozen=True):
+    """The recipient told the provider to stop messages of this sender."""
+
+    error: str
+
+
+Outcome = Sent | Delivered | Skipped | Retry | Dead | Gone | OptedOut
 
 
 def breaker_results(breakers: Sequence[str], outcome: Outcome) -> list[tuple[str, bool]]:
@@ -70,5 +77,5 @@ def breaker_results(breakers: Sequence[str], outcome: Outcome) -> list[tuple[str
 
 
 def sanitize_error(text: str) -> str:
-    """Return an error text of a provider as one short line without email addresses."""
-    return ADDRESS.sub("(address)", single_line(text))[:ERROR_MAX_CHARS]
+    """Return an error text of a provider as one short line without email addresses and phone numbers."""
+    return PHONE_NUMBER.sub("(number)", ADDRESS.sub("(address)", single_line(text)))[:ERROR_MAX_CHARS]

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from hub.model import DeliveryStatus, Reason
 from hub.outbox.retry_delay import wait_s
 from hub.platform.encryption import CredentialUnavailable
-from hub.send.outcome import Dead, Delivered, Gone, Outcome, Retry, Sent, Skipped
+from hub.send.outcome import Dead, Delivered, Gone, OptedOut, Outcome, Retry, Sent, Skipped
 
 
 class Transition(Struct, frozen=True):
@@ -49,6 +49,8 @@ def next_state(
             return Transition(DeliveryStatus.FAILED, Reason.REFUSED)
         case Gone():
             return Transition(DeliveryStatus.FAILED, Reason.ADDRESS_GONE)
+        case OptedOut():
+            return Transition(DeliveryStatus.SKIPPED, Reason.OPTED_OUT)
     if tries > len(schedule):
         return Transition(DeliveryStatus.FAILED, Reason.ATTEMPTS_USED_UP)
     seconds = wait_s(schedule, tries, jitter)

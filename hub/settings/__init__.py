@@ -16,7 +16,15 @@ from hub.settings.limits import ContentSettings, QuerySettings, RateLimitSetting
 from hub.settings.server import AuthSettings, ServerSettings, StorageSettings, StoreSettings
 
 IMPLEMENTED_CHANNELS = frozenset(
-    {Channel.IN_APP, Channel.EMAIL, Channel.WEB_PUSH, Channel.MOBILE_PUSH, Channel.WEBHOOK}
+    {
+        Channel.IN_APP,
+        Channel.EMAIL,
+        Channel.WEB_PUSH,
+        Channel.MOBILE_PUSH,
+        Channel.SMS,
+        Channel.WHATSAPP,
+        Channel.WEBHOOK,
+    }
 )
 """Channels that can be configured. All others are NOT_CONFIGURED."""
 LANE_RETRY_SCHEDULES_S = {"EVENTS": (5.0, 60.0, 600.0, 3600.0)}
@@ -75,6 +83,17 @@ class Settings(
         return self
 
     @model_validator(mode="after")
+    def _require_twilio_account(self) -> "Settings":
+        used = {"HUB_SMS_FROM": self.sms_from, "HUB_WHATSAPP_FROM": self.whatsapp_from}
+        names = " and ".join(name for name, value in used.items() if value)
+        if names and not (self.twilio_account_sid and self.twilio_auth_token.get_secret_value()):
+            raise ValueError(
+                f"{names} cannot be used without HUB_TWILIO_ACCOUNT_SID and HUB_TWILIO_AUTH_TOKEN, "
+                "from the start page of Twilio's console"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _require_signing_key(self) -> "Settings":
         if not self.jwt_secret and not self.jwks_url:
             raise ValueError("set HUB_JWT_SECRET (32 bytes or more, `openssl rand -hex 32`) or HUB_JWKS_URL")
@@ -125,7 +144,9 @@ class Settings(
     @property
     def senders(self) -> dict[Channel, str]:
         """The sender of each channel whose recipients can reply STOP."""
-        return {}
+        whatsapp = f"whatsapp:{self.whatsapp_from}" if self.whatsapp_from else ""
+        senders = {Channel.SMS: self.sms_from, Channel.WHATSAPP: whatsapp}
+        return {channel: sender for channel, sender in senders.items() if sender}
 
     @property
     def configured(self) -> frozenset[Channel]:
@@ -140,6 +161,8 @@ class Settings(
             Channel.EMAIL: bool(self.smtp_url and self.smtp_from) or bool(self.ses_from),
             Channel.WEB_PUSH: bool(self.vapid_private_key.get_secret_value()),
             Channel.MOBILE_PUSH: bool(self.sns_platform_fcm or self.sns_platform_apns),
+            Channel.SMS: bool(self.sms_from or self.sns_sms_from),
+            Channel.WHATSAPP: bool(self.whatsapp_from),
             Channel.WEBHOOK: self.personal_webhooks,
         }
         return frozenset(channel for channel, provided in has_provider.items() if provided)

@@ -19,11 +19,17 @@ from hub.settings.types import (
     RetrySchedules,
     Seconds,
     Sender,
+    SmsSender,
+    SnsSmsSender,
     SnsTopics,
+    TwilioAccount,
     VapidSubject,
     WebURL,
+    WhatsAppSender,
     WholeSeconds,
 )
+
+SMS_SEGMENTS_MAX = 7  # Amazon SNS accepts 1,600 bytes: 7 segments of 67 characters of 3 bytes each
 
 
 class ChannelSettings(BaseModel):
@@ -58,6 +64,34 @@ class ChannelSettings(BaseModel):
     )
     sns_platform_fcm: FcmApplication = Field("", description="ARN of the SNS platform application for Android.")
     sns_platform_apns: ApnsApplication = Field("", description="ARN of the SNS platform application for iOS.")
+    twilio_account_sid: TwilioAccount = Field(
+        "", description="Account SID of Twilio, AC and 32 hexadecimal digits, from the start page of its console."
+    )
+    twilio_auth_token: SecretStr = Field(SecretStr(""), description="Auth token of the Twilio account.")
+    twilio_url: WebURL = Field(
+        "https://api.twilio.com",
+        description="Base URL of the Twilio API, such as that of a region: `https://api.dublin.ie1.twilio.com`.",
+    )
+    sms_from: SmsSender = Field(
+        "",
+        description="Sender of SMS through Twilio: a phone number such as `+4915112345678`, or the SID of a messaging "
+        "service (MG and 32 hexadecimal digits).",
+    )
+    sns_sms_from: SnsSmsSender = Field(
+        "",
+        description="Sender of SMS through Amazon SNS: a sender ID of 3 to 11 letters and digits, or an origination "
+        "number such as `+14155550100`.",
+    )
+    sms_segments: int = Field(
+        3,
+        ge=1,
+        le=SMS_SEGMENTS_MAX,
+        description="Maximum number of segments of an SMS, each of which is billed; longer texts are cut before "
+        "their link.",
+    )
+    whatsapp_from: WhatsAppSender = Field(
+        "", description="Sender of WhatsApp messages through Twilio: a phone number such as `+4915112345678`."
+    )
     personal_webhooks: bool = Field(True, description="Allow users to connect personal webhooks.")
     webhook_failing_days: Days = Field(
         5, description="Number of days without a successful call after which a failing webhook endpoint is disabled."

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from hub import base64url
 from hub.email_address import InvalidEmailAddress, envelope_address
+from hub.phone_number import E164
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 """The ports that browsers omit from an origin."""
@@ -35,6 +36,9 @@ APPLICATION = re.compile(r"arn:aws[\w-]*:sns:([a-z0-9-]+):\d{12}:app/(\w+)/[\w.-
 """The ARN of an SNS platform application, with its region and kind."""
 TOPIC = re.compile(r"arn:(aws[a-z-]*):sns:([a-z0-9-]+):\d{12}:[\w.-]+", re.ASCII)
 """The ARN of an SNS topic, with its partition and region."""
+TWILIO_ACCOUNT = re.compile(r"AC[0-9a-f]{32}")
+MESSAGING_SERVICE = re.compile(r"MG[0-9a-f]{32}")
+SENDER_ID = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9]{3,11}")
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 YEAR_S = 31_536_000.0  # far below the values at which timers and dates overflow
 DATABASE_NAME = re.compile(r'[^\x00-\x20/\\."$*<>:|?]{1,63}')
@@ -297,5 +301,39 @@ def sns_application(value: str, kinds: tuple[str, ...]) -> str:
     if not matched or matched[2] not in kinds:
         raise ValueError(
             f"write the ARN of an SNS platform application: arn:aws:sns:eu-west-1:123456789012:app/{kinds[0]}/name"
+        )
+    return value
+
+
+def twilio_account(value: str) -> str:
+    if not TWILIO_ACCOUNT.fullmatch(value):
+        raise ValueError("write the account SID of Twilio: AC and 32 hexadecimal digits")
+    return value
+
+
+def sms_sender(value: str) -> str:
+    """Check a phone number, or the SID of a messaging service of Twilio."""
+    if not MESSAGING_SERVICE.fullmatch(value) and not E164.fullmatch(value):
+        raise ValueError(
+            "write a phone number such as +4915112345678, or the SID of a messaging service: MG and 32 hexadecimal "
+            "digits, whose pool may contain short codes and sender IDs"
+        )
+    return value
+
+
+def whatsapp_sender(value: str) -> str:
+    """Return the phone number of a WhatsApp sender. The prefix of Twilio is removed."""
+    number = value.removeprefix("whatsapp:")
+    if not E164.fullmatch(number):
+        raise ValueError("write the phone number of the WhatsApp sender, such as +4915112345678")
+    return number
+
+
+def sns_sms_sender(value: str) -> str:
+    """Check a sender ID or an origination number of Amazon SNS."""
+    if not SENDER_ID.fullmatch(value) and not E164.fullmatch(value):
+        raise ValueError(
+            "write a sender ID of 3 to 11 letters and digits with at least one letter, or an origination number such "
+            "as +14155550100"
         )
     return value

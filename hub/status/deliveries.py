@@ -42,6 +42,10 @@ READ_CHECKED_MAX = 10_000
 NO_REASON = "NONE"  # the reason of deliveries that wait for a retry
 READABLE_STATUSES = [state for state in SENT_STATUSES if may_move(state, DeliveryStatus.READ)]
 SENT_EMAIL = {"channel": Channel.EMAIL.value, "provider_id": {"$exists": True}}
+SENT_TEXT_MESSAGE = {
+    "channel": {"$in": [Channel.SMS.value, Channel.WHATSAPP.value]},
+    "provider_id": {"$exists": True},
+}
 
 
 def indexes() -> Indexes:
@@ -75,6 +79,8 @@ def indexes() -> Indexes:
             *digest_indexes(),
             # the email that a bounce concerns, by the id that the provider returned
             IndexModel([("provider_id", ASCENDING)], name="provider_id", partialFilterExpression=SENT_EMAIL),
+            # `find_by_message_sid`: the SMS or WhatsApp message that a status of Twilio concerns
+            IndexModel([("provider_id", ASCENDING)], name="text_message", partialFilterExpression=SENT_TEXT_MESSAGE),
         ],
         "replays": [],  # needs no index: there are few replays, and completed ones are deleted
     }
@@ -140,6 +146,12 @@ class Deliveries:
     async def find_by_provider_id(self, provider_id: str) -> Delivery | None:
         """Return the email delivery with this provider id."""
         doc = await self._deliveries.find_one({**SENT_EMAIL, "provider_id": provider_id}, hint="provider_id")
+        return decode(doc, Delivery) if doc else None
+
+    async def find_by_message_sid(self, provider_id: str) -> Delivery | None:
+        """Return the SMS or WHATSAPP delivery with this message SID of Twilio."""
+        match = {**SENT_TEXT_MESSAGE, "provider_id": provider_id}
+        doc = await self._deliveries.find_one(match, hint="text_message")
         return decode(doc, Delivery) if doc else None
 
     async def record_provider_status(self, id: str, status: DeliveryStatus, reason: Reason | None = None) -> bool:

@@ -22,8 +22,16 @@ from hub.utc_time import Clock, RealClock, RealTime, elapsed
 from hub.webhooks import webhook_calls
 
 DELIVERY_CHANNELS = tuple(channel for channel in Channel if channel is not Channel.IN_APP)
-BREAKERS: Mapping[str, tuple[str, ...]] = {"sns": ("sns-fcm", "sns-apns"), "web_push": (), "webhook": ()}
-"""The circuit breakers of providers whose breakers have other names. Breakers of hosts are not reported."""
+BREAKERS: Mapping[tuple[str, str], tuple[str, ...]] = {
+    (Channel.MOBILE_PUSH, "sns"): ("sns-fcm", "sns-apns"),
+    (Channel.SMS, "sns"): ("sns-sms",),
+    (Channel.SMS, "twilio"): ("twilio-sms",),
+    (Channel.WHATSAPP, "twilio"): ("twilio-whatsapp",),
+    (Channel.WEB_PUSH, "web_push"): (),
+    (Channel.WEBHOOK, "webhook"): (),
+}
+"""The circuit breakers of providers whose breakers have other names, by channel and provider. Breakers of hosts are not
+reported."""
 PERSONAL_CHANNEL = Channel.WEBHOOK
 """The provider that calls the endpoints of users. Its failure rate is not a problem of the hub."""
 OTHER_LANES = (webhook_calls.LANE, event_store.LANE)
@@ -206,7 +214,7 @@ def _provider_names(workers: Sequence[Worker], now: RealTime) -> set[ProviderNam
 
 
 def _breakers(name: ProviderName) -> tuple[str, ...]:
-    return BREAKERS.get(name.provider, (name.provider,))
+    return BREAKERS.get((name.channel, name.provider), (name.provider,))
 
 
 def _outages(health: Health) -> list[str]:

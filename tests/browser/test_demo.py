@@ -191,23 +191,23 @@ async def test_simulate_shows_decisions_with_reasons_and_sends_nothing(open_demo
 async def test_send_form_offers_configured_channels_and_category_defaults(open_demo: Any) -> None:
     demo_page = await open_demo()
     channels = demo_page.page.get_by_role("group", name="Channels").get_by_role("checkbox")
-    offered = ["IN_APP", "EMAIL", "WEB_PUSH", "MOBILE_PUSH", "WEBHOOK"]
+    offered = ["IN_APP", "EMAIL", "WEB_PUSH", "MOBILE_PUSH", "SMS", "WHATSAPP", "WEBHOOK"]
     values = "(boxes) => boxes.map((box) => box.value)"
     assert await channels.evaluate_all(values) == offered
 
     def between(socket: WebSocketRoute) -> None:
         named = '"defaultChannels":["IN_APP"'
         socket.connect_to_server().on_message(
-            lambda received: socket.send(str(received).replace(named, named + ',"SMS"'))
+            lambda received: socket.send(str(received).replace(named, named + ',"SLACK"'))
         )
 
     await demo_page.page.route_web_socket("**/graphql", between)
     await demo_page.page.reload()
-    await demo_page.page.get_by_role("checkbox", name="SMS").uncheck()
-    await demo_page.page.get_by_role("checkbox", name="SMS").check()  # now the selection of the form counts
-    assert await channels.evaluate_all(values) == [*offered, "SMS"]
+    await demo_page.page.get_by_role("checkbox", name="Slack").uncheck()
+    await demo_page.page.get_by_role("checkbox", name="Slack").check()  # now the selection of the form counts
+    assert await channels.evaluate_all(values) == [*offered, "SLACK"]
     await demo_page.press("Simulate")
-    await expect(demo_page.entry("bob", r"Not\s+SMS\s+This hub has no provider for it")).to_be_visible()
+    await expect(demo_page.entry("bob", r"Not\s+Slack\s+This hub has no provider for it")).to_be_visible()
 
 
 async def test_preference_of_the_user_is_the_reason_in_the_send_form(open_demo: Any) -> None:

@@ -1,7 +1,7 @@
 """`/dev/outbox`, in development only: the messages that the hub sent, or would have sent with a provider.
 
-The page loads nothing from other origins and runs only its own script. Messages are inserted as text. An email is shown
-in a sandboxed frame that cannot run scripts, submit forms, or access the page.
+The page loads nothing from other origins and runs only its own script. Messages are inserted as text. HTML, such as
+that of an email, is shown in a sandboxed frame that cannot run scripts, submit forms, or access the page.
 """
 
 import re

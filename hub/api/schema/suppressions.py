@@ -1,4 +1,4 @@
-"""Email addresses that are suppressed because of a bounce or a spam report. All fields require the admin role."""
+"""Addresses that are suppressed: they are gone, or the user reported spam. All fields require the admin role."""
 
 from typing import Annotated
 
@@ -20,23 +20,25 @@ log = structlog.get_logger(__name__)
 
 
 @strawberry.type(
-    description="A suppressed email address of one user. No email is sent to the address: deliveries are SKIPPED "
-    "with reason SUPPRESSED."
+    description="A suppressed email address or phone number of one user. Nothing is sent to the address: deliveries "
+    "are SKIPPED with reason SUPPRESSED."
 )
 class Suppression:
     user_id: ID = strawberry.field(description="The id of the user.")
-    address: str = strawberry.field(description="The email address in lowercase.")
+    address: str = strawberry.field(
+        description="The email address in lowercase, the phone number for SMS, or `whatsapp:` and the phone number."
+    )
     reason: str = strawberry.field(
         description="`bounced` if emails bounced, `complained` if the user reported an email as spam, or `gone` if "
-        "the mail server reported that the mailbox does not exist."
+        "the provider reported that the address does not exist."
     )
 
 
 @strawberry.type
 class SuppressionQuery:
     @strawberry.field(
-        description="Return the suppressed email addresses of the tenant, sorted by user and address. Requires the "
-        "`admin` role.",
+        description="Return the suppressed addresses of the tenant, sorted by user and address. Requires the `admin` "
+        "role.",
         directives=access(Caller.ADMIN, Scope.READ),
     )
     async def suppressions(
@@ -57,7 +59,7 @@ class SuppressionQuery:
 @strawberry.type
 class SuppressionMutation:
     @strawberry.mutation(
-        description="Lift the suppression of an email address, so later emails are sent to this address again. "
+        description="Lift the suppression of an address, so later messages are sent to this address again. "
         "Return true if the address was suppressed. SKIPPED deliveries remain SKIPPED. FAILED deliveries "
         "can be replayed by id or by `filter.reasons`. Requires the `admin` role.",
         directives=access(Caller.ADMIN, Scope.PEOPLE),
@@ -66,7 +68,7 @@ class SuppressionMutation:
         self,
         info: Info,
         user_id: ID,
-        address: Annotated[str, strawberry.argument(description="The email address. Case is ignored.")],
+        address: Annotated[str, strawberry.argument(description="The address as in `suppressions`. Case is ignored.")],
     ) -> bool:
         context = info.context
         tenant = context.require_admin()

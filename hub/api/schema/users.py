@@ -34,6 +34,7 @@ from hub.audience.users import ProfileUpdate
 from hub.email_address import InvalidEmailAddress, envelope_address
 from hub.errors import BadUserInput, TooLarge, Unavailable
 from hub.model import Scope, mailbox_of, topic_id
+from hub.phone_number import InvalidPhoneNumber, e164
 from hub.settings import Settings
 from hub.unicode_text import is_identifier
 
@@ -75,7 +76,8 @@ class User:
     name: str | None = strawberry.field(description="The name that templates read as `user.name`.")
     email: str | None = strawberry.field(description="The address for the EMAIL channel.")
     phone: str | None = strawberry.field(
-        description="The phone number for SMS and WhatsApp, which are not implemented yet."
+        description="The phone number for SMS and WHATSAPP. Numbers that this version of the hub stored have E.164 "
+        "format."
     )
     locale: str = strawberry.field(
         resolver=_locale,
@@ -126,7 +128,8 @@ class UserInput:
         default=strawberry.UNSET, description="The address for the EMAIL channel, without a display name."
     )
     phone: str | None = strawberry.field(
-        default=strawberry.UNSET, description="The phone number for SMS and WhatsApp, which are not implemented yet."
+        default=strawberry.UNSET,
+        description="The phone number for SMS and WHATSAPP, with + and its country code. It is stored in E.164 format.",
     )
     locale: str | None = strawberry.field(
         default=strawberry.UNSET, description="The user's language, as a BCP 47 tag such as de or pt-BR."
@@ -154,11 +157,17 @@ def to_profile(user: UserInput, tenant: str, settings: Settings, field: str) -> 
             envelope_address(email)
         except InvalidEmailAddress as error:
             raise BadUserInput(f"This is not a valid email address. {error}", f"{field}.email") from None
+    phone = valid_profile_text(user.phone, f"{field}.phone")
+    if isinstance(phone, str):
+        try:
+            phone = e164(phone)
+        except InvalidPhoneNumber as error:
+            raise BadUserInput(f"This is not a valid phone number. {error}", f"{field}.phone") from None
     return ProfileUpdate(
         id=mailbox_of(tenant, valid_user_id(user.id, f"{field}.id")),
         name=valid_profile_text(user.name, f"{field}.name"),
         email=email,
-        phone=valid_profile_text(user.phone, f"{field}.phone"),
+        phone=phone,
         locale=UNSET if user.locale is strawberry.UNSET else valid_locale(user.locale, f"{field}.locale"),
         timezone=UNSET if user.timezone is strawberry.UNSET else valid_timezone(user.timezone, f"{field}.timezone"),
         attributes=attributes,

@@ -63,6 +63,7 @@ class Rendered(Struct, frozen=True, kw_only=True):
     action_url: str | None = None
     image_url: str | None = None
     actions: tuple[Action, ...] = ()
+    whatsapp_content_sid: str | None = None
     whatsapp_variables: tuple[str, ...] = ()
 
 
@@ -261,6 +262,7 @@ def render(template: StoredTemplate, channel: Channel, given: RenderInput, limit
         action_url=_link(rendered, "actionUrl"),
         image_url=_link(rendered, "imageUrl"),
         actions=tuple(_actions(texts, rendered)),
+        whatsapp_content_sid=texts.whatsapp_content_sid if channel is Channel.WHATSAPP else None,
         whatsapp_variables=tuple(
             _line(value, WHATSAPP_VARIABLE_MAX_CHARS) or ""
             for name, value in rendered.items()
