@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.model import Action, Priority
+from hub.platform.twilio_callback import RETRY_FRAGMENT
 from hub.send import sms_segments, twilio
 from hub.send.channels import sms, whatsapp
 from hub.send.outcome import Dead, Gone, OptedOut, Outcome, Retry, Sent
@@ -103,7 +104,7 @@ async def test_twilio_gets_the_sender_the_text_and_a_callback_that_it_can_reach(
         "To": PHONE,
         "From": TWILIO_NUMBER,
         "Body": text,
-        "StatusCallback": "https://hub.example.org/providers/twilio",
+        "StatusCallback": "https://hub.example.org/providers/twilio#rc=5&rp=5xx,ct,rt",
     }
     fields = {"To": PHONE, "MessagingServiceSid": MESSAGING_SERVICE, "Body": text}
     for url in ("http://localhost:8000", "http://127.0.0.1:8000", ""):
@@ -221,6 +222,9 @@ def test_preview_is_a_bubble_with_the_segments_that_are_sent() -> None:
 
 
 def test_callback_url_is_one_that_twilio_accepts() -> None:
-    assert twilio.callback_url("https://hub.example.org/x") == "https://hub.example.org/x/providers/twilio"
+    assert (
+        twilio.callback_url("https://hub.example.org/x")
+        == f"https://hub.example.org/x/providers/twilio{RETRY_FRAGMENT}"
+    )
     for url in ("", "http://localhost", "http://127.0.0.1:8000", "http://[::1]:8000"):
         assert twilio.callback_url(url) == ""

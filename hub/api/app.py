@@ -24,6 +24,7 @@ from hub.api.public.email_links import email_link_routes
 from hub.api.public.probes import probe_routes
 from hub.api.public.ses_events import provider_routes
 from hub.api.public.static_files import FrontendFiles
+from hub.api.public.twilio_callbacks import twilio_routes
 from hub.api.public_responses import TEMPLATES
 from hub.api.schema.access import enforce_access
 from hub.api.schema.resolver_metrics import time_resolvers
@@ -69,7 +70,7 @@ def make_app(
         routes += _development_routes(services, auth, database, start_again)
     origins = Origins(services.settings)
     starlette = Starlette(routes=routes, middleware=_cors(origins))
-    public = Starlette(routes=[*email_link_routes(services), *provider_routes(services)])
+    public = Starlette(routes=[*email_link_routes(services), *provider_routes(services), *twilio_routes(services)])
     for application in (starlette, public):
         application.router.redirect_slashes = False  # a redirect would contain the client's Host header
     frontend = FrontendFiles(development)

@@ -103,7 +103,8 @@ async def check_channels(running: Mapping[Channel, str], settings: Settings, fin
 
 def _check_twilio(settings: Settings, findings: Findings) -> None:
     """Check the senders and the callback URL without calling Twilio."""
-    from hub.send.twilio import CALLBACK_PATH, callback_url
+    from hub.platform.twilio_callback import CALLBACK_PATH
+    from hub.send.twilio import callback_url
 
     senders = {"SMS": settings.sms_from, "WhatsApp": settings.whatsapp_from}
     used = [f"{name} from {sender}" for name, sender in senders.items() if sender]

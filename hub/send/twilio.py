@@ -19,12 +19,12 @@ from pymongo.errors import PyMongoError
 
 from hub.model import Channel
 from hub.platform.outbound_http import HTTPResponse, OutboundHTTPError
+from hub.platform.twilio_callback import CALLBACK_PATH, RETRY_FRAGMENT
 from hub.send.channel import ChannelResources
 from hub.send.outcome import Dead, Gone, OptedOut, Outcome, Retry, Sent
 from hub.send.retry_after import retry_after_s
 
 BODY_MAX_CHARS = 1600  # error 21617
-CALLBACK_PATH = "/providers/twilio"
 MESSAGE_SID = re.compile(r"[A-Z]{2}[0-9a-f]{32}")
 FAILED_STATUSES = {"failed", "undelivered"}
 OPTED_OUT = 21610
@@ -149,7 +149,7 @@ def callback_url(public_url: str) -> str:
         reachable = not ip_address(host).is_loopback
     except ValueError:
         reachable = host != "localhost"
-    return f"{public_url}{CALLBACK_PATH}" if reachable else ""
+    return f"{public_url}{CALLBACK_PATH}{RETRY_FRAGMENT}" if reachable else ""
 
 
 def _json_object(body: bytes) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """The queries of deliveries and the changes outside the workers: cancel, skip after a read, and replay."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateMany
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.ids import new_id
-from hub.model import Channel, Delivery, DeliveryStatus, Reason, StepStop
+from hub.model import Attempt, Channel, Delivery, DeliveryStatus, Reason, StepStop, document
 from hub.outbox.retry_delay import job_indexes
 from hub.outbox.states import WAITING, may_move
 from hub.platform.connections import Database, Document, Indexes
@@ -154,9 +154,23 @@ class Deliveries:
         doc = await self._deliveries.find_one(match, hint="text_message")
         return decode(doc, Delivery) if doc else None
 
-    async def record_provider_status(self, id: str, status: DeliveryStatus, reason: Reason | None = None) -> bool:
-        """Record DELIVERED or FAILED for a sent delivery. Return True if its status changed."""
-        return await self._ends.finish({"_id": id}, status, reason, SENT_STATUSES) > 0
+    async def record_provider_status(
+        self,
+        id: str,
+        status: DeliveryStatus,
+        reason: Reason | None = None,
+        before: Sequence[DeliveryStatus] = SENT_STATUSES,
+    ) -> bool:
+        """Record DELIVERED, READ, or FAILED for a delivery whose status is in `before`. Return True if it changed."""
+        return await self._ends.finish({"_id": id}, status, reason, before) > 0
+
+    async def record_provider_failure(self, id: str, reason: Reason, provider: str, error: str) -> bool:
+        """Record FAILED for a delivery that is SENT, and the error as an attempt. Return True if its status changed."""
+        if not await self.record_provider_status(id, DeliveryStatus.FAILED, reason, [DeliveryStatus.SENT]):
+            return False
+        attempt = document(Attempt(at=self._clock(), provider=provider, error=error, ms=0))
+        await self._deliveries.update_one({"_id": id}, {"$push": {"attempts": attempt}})
+        return True
 
     async def record_click(self, id: str, now: datetime, session: AsyncClientSession | None = None) -> bool:
         """Record a click in a transaction. A click proves that the delivery was read. Return True for the first
