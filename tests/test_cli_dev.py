@@ -112,12 +112,8 @@ async def test_dev_captures_outgoing_messages_and_calls_local_webhooks(folder: P
             return found if len(found) >= count else []
 
         demo = await eventually(lambda: outbox(7))
-        assert Counter(received["channel"] for received in demo) == {
-            "EMAIL": 4,
-            "WEB_PUSH": 1,
-            "MOBILE_PUSH": 1,
-            "WEBHOOK": 1,
-        }
+        once = dict.fromkeys(("WEB_PUSH", "MOBILE_PUSH", "WEBHOOK"), 1)
+        assert Counter(received["channel"] for received in demo) == {"EMAIL": 4, **once}
         assert {received["outcome"] for received in demo} == {"Delivered"}
         assert {received["channel"]: received["provider"] for received in demo} == {
             **dict.fromkeys(("EMAIL", "WEB_PUSH", "MOBILE_PUSH"), None),
