@@ -20,7 +20,7 @@ from hub.audience.topics import Topics
 from hub.audience.users import ProfileUpdate, Users
 from hub.errors import Unavailable
 from hub.model import Category, mailbox_of
-from hub.platform.audit import AuditedAction, AuditLog, command_action
+from hub.platform.audit import AuditedAction, AuditLog, record_command
 from hub.platform.audit_changes import MAX_BYTES, encoded, set_up_changes
 from hub.platform.connections import Database
 from hub.platform.encryption import Encryption
@@ -313,7 +313,7 @@ async def test_erased_user_is_an_hmac_as_actor_and_as_target(tenant: Tenant) -> 
 
 
 async def test_entry_of_a_command_names_the_account(tenant: Tenant, database: Database) -> None:
-    await command_action(database, tenant.name, "keys rotate").record({"changed": 2}, None)
+    await record_command(database, [tenant.name], "keys rotate", {"changed": 2})
     [entry] = await audit_log(tenant)
     assert (entry["actor"], entry["action"], entry["target"]) == (f"cli:{getpass.getuser()}", "keys rotate", None)
     assert entry["changes"] == {"changed": 2}

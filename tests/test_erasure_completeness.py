@@ -24,6 +24,7 @@ UPSERT = "mutation ($u: [UserInput!]!) { upsertUsers(users: $u) { id email phone
 SEND = "mutation ($i: SendInput!) { send(input: $i) { send { id } } }"
 ERASE = "mutation ($id: ID!) { deleteUser(id: $id) }"
 EXPORT = "mutation ($id: ID!) { x: exportUser(id: $id) ...F } fragment F on Mutation { replay(ids: []) }"
+CREATE_KEY = 'mutation { createServiceKey(input: {name: "Shop"}) { secret } }'
 EXPORT_QUERY = "mutation ($id: ID!) { exportUser(id: $id) }"
 UPDATE_PREFERENCES = "mutation ($i: PreferencesInput!) { updatePreferences(input: $i) { channels { channel } } }"
 SMS_OFF = {"categories": [{"category": "news", "channel": "SMS", "enabled": False}]}
@@ -40,6 +41,7 @@ EXPORTED = {
     "webhook_calls": "webhookCalls",
     "idempotency": "storedResponses",
     "templates": "templates",
+    "service_keys": "serviceKeys",
     "captured_messages": "capturedMessages",
     "audit_log": "auditLog",
 }
@@ -84,10 +86,11 @@ async def send_to_filter(tenant: Tenant, user: str, email: str, phone: str, cont
 
 
 async def name_in_other_records(tenant: Tenant, user: str, send: Json) -> None:
-    """Let a user change a template and create a send. Throttle `send` to the user, and leave the user out of a
+    """Let a user create a service key and a send, and change a template. Throttle `send` to the user, and leave the user out of a
     scheduled one."""
     throttle = {"key": "k", "window": "P1D"}
     await tenant.execute(SEND, i={"throttle": throttle, "to": {"users": [user]}, **send})
+    await execute_as(tenant, user, CREATE_KEY)
     await execute_as(tenant, user, template_calls.UPSERT, input={"key": "k", "title": "T", "body": "B"})
     later = {"category": "news", "content": {"title": "Later", "body": ""}, "sendAt": instant_ahead(days=30)}
     await tenant.execute(SEND, i={"to": {"users": ["bob"]}, "except": [user], **later})

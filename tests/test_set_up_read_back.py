@@ -49,6 +49,42 @@ TOPIC = {"key": "releases", "name": "Releases", "description": "New versions", "
 WINDOW = {"start": "22:00", "end": "07:00", "timezone": "Europe/Berlin", "days": [1, 2, 3], "allow": "HIGH"}
 
 
+RULE: Json = {
+    "key": "shipped",
+    "name": "Shipped",
+    "enabled": False,
+    "type": "shop.order.*",
+    "source": "shop",
+    "condition": "data.total > `10`",
+    "to": {"users": "data.customer"},
+    "category": "orders",
+    "content": {
+        "title": "Order {{ event.data.order }}",
+        "body": "**Shipped**",
+        "actionUrl": "https://app.example/orders",
+        "imageUrl": "https://app.example/picture.png",
+        "actions": [{"key": "view", "label": "View", "url": "https://app.example/view", "primary": True}],
+        "markdown": True,
+    },
+    "data": "data.order",
+    "priority": "HIGH",
+    "collapseKey": "order-{{ event.data.order }}",
+    "channels": ["IN_APP", "EMAIL"],
+    "steps": [{"channels": ["EMAIL"], "after": "PT10M", "unless": "SEEN"}],
+    "digest": {"key": "data.customer", "window": "PT1H"},
+    "tags": ["order"],
+    "requireAck": True,
+    "after": "PT5M",
+    "expiresIn": "P1D",
+    "except": "data.author",
+}
+OTHER_RULES: list[Json] = [
+    {**{name: value for name, value in RULE.items() if name != "content"}, "template": "order", "to": {"topic": "'a'"}},
+    {**RULE, "to": {"everyone": True}},
+    {**RULE, "to": {"where": {"attributes.plan": "pro"}}},
+]
+
+
 def ahead(**time: float) -> str:
     at = datetime.now(UTC).replace(microsecond=0) + timedelta(**time)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -105,6 +141,17 @@ async def test_every_field_of_a_topic_is_read_back(tenant: Tenant) -> None:
     await write(tenant, "upsertTopic", "TopicInput", TOPIC)
     read = await tenant.execute_as_admin(f"{{ topics {{ nodes {selection(TOPIC)} }} }}")
     assert read["topics"]["nodes"] == [TOPIC]
+
+
+async def test_every_field_of_a_rule_is_read_back(tenant: Tenant) -> None:
+    rules = [RULE, *OTHER_RULES]
+    named_fields("RuleInput", *rules)
+    for rule in rules:
+        await write(tenant, "upsertRule", "RuleInput", rule)
+        where = " where" if "where" in rule["to"] else ""
+        fields = selection({name: value for name, value in rule.items() if not where or name != "to"})
+        query = f'{{ rule(key: "shipped") {fields[:-1]} {f"to {{{where} }}" if where else ""} }} }}'
+        assert (await tenant.execute_as_admin(query))["rule"] == rule
 
 
 async def test_every_field_of_a_tenant_and_of_preferences_is_read_back(tenant: Tenant) -> None:

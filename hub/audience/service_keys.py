@@ -151,6 +151,13 @@ class ServiceKeys:
         ]
         await self._keys.bulk_write(updates, ordered=False)
 
+    async def export_of_author(self, tenant: str, user: str, limit: int) -> list[Document]:
+        """Return up to `limit` keys that a user created."""
+        named = dict.fromkeys(("name", "role", "created_at", "created_by", "revoked_at"), 1)
+        return (
+            await self._keys.find({"tenant": tenant, "created_by": user}, named, hint="tenant").limit(limit).to_list()
+        )
+
     async def erase_author(self, tenant: str, user: str) -> None:
         """Remove the name of a user who created keys."""
         match: Document = {"tenant": tenant, "created_by": user}

@@ -33,6 +33,11 @@ def indexes() -> Indexes:
     return {COLLECTION: [ENDPOINT_CREDENTIALS.index()]}
 
 
+async def list_tenants(database: Database) -> list[str]:
+    """Return the ids of all tenants."""
+    return [doc["_id"] async for doc in database[COLLECTION].find({}, {"_id": 1}, hint="_id_")]
+
+
 class Tenants:
     """Reads and changes tenants. `max_categories` is the limit per tenant."""
 

@@ -8,9 +8,11 @@ from msgspec import Struct
 from pymongo.errors import PyMongoError
 
 from hub import base64url
+from hub.audience.tenants import list_tenants
 from hub.cli.encryption_check import describe_uses
 from hub.cli.target_hub import fail, load_settings
 from hub.platform import connections
+from hub.platform.audit import record_command
 from hub.platform.connections import first_line
 from hub.platform.encryption import SETTING, StoredCredentials, create_encryption
 from hub.settings import Settings
@@ -69,6 +71,8 @@ async def _rotate(settings: Settings) -> bool:
     encryption = create_encryption(settings)
     async with connections.mongo(settings) as database:
         credentials = CredentialEncryption(database, encryption)
+        tenants = await list_tenants(database)
+        await record_command(database, tenants, "hub keys rotate-encryption", {"key": encryption.first_key})
         result = _Result(dict.fromkeys((where.name for where in STORED), 0), {})
         for where in STORED:
             await _rotate_items(credentials, where, encryption.key_ids, result)

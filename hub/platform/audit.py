@@ -11,7 +11,7 @@
 import getpass
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -33,6 +33,7 @@ COLLECTION = "audit_log"
 KEYS = "audit_keys"
 KEY_BYTES = 32
 ERASED_PREFIX = "erased:"
+COMMAND_BATCH = 1000  # tenants
 ERASED_CHARS = 32  # 128 bits in hexadecimal
 
 log = structlog.get_logger(__name__)
@@ -178,12 +179,16 @@ class AuditedAction:
         self._uncommitted = []
 
 
-def command_action(database: Database, tenant: str, action: str, target: str | None = None) -> AuditedAction:
-    """Return the action of a command that changes the database directly. The actor is the account that runs it."""
+async def record_command(database: Database, tenants: Sequence[str], action: str, changes: Changes) -> None:
+    """Write an entry for each tenant, before a command changes the database directly. The actor is the account that
+    runs it. There are no log lines, because nothing collects the output of commands."""
     account = "unknown"
     with suppress(KeyError, OSError):  # an account without a name
         account = getpass.getuser()
-    return AuditedAction(AuditLog(database), tenant, f"cli:{account}", action, target)
+    entry = {"actor": f"cli:{account}", "action": action, "changes": encoded(changes)}
+    for start in range(0, len(tenants), COMMAND_BATCH):
+        batch = tenants[start : start + COMMAND_BATCH]
+        await AuditLog(database).insert([{"tenant": tenant, **entry} for tenant in batch], None)
 
 
 def _of_user(tenant: str, user: str) -> list[tuple[Document, str]]:

@@ -16,8 +16,11 @@ MAX_BYTES = 16 << 10  # of the JSON text
 HIDDEN = "***"
 SECRET_FIELDS = frozenset({"secret", "secrets", "token", "password", "hash"})
 URL_FIELDS = frozenset({"url"})  # of endpoints: their paths and queries often contain a key
-INTERNAL_FIELDS = frozenset(
-    {"_id", "id", "tenant", "version", "size", "search_text", "compiled_html", "failing_since", "encrypted_with"}
+OMITTED_FIELDS = frozenset(
+    {
+        *("_id", "id", "tenant", "version", "size", "search_text", "compiled_html", "failing_since", "encrypted_with"),
+        *("updated_at", "created_by", "updated_by"),  # the entry has the time and the actor, whose id can be erased
+    }
 )
 
 Changes = dict[str, Any]
@@ -35,7 +38,7 @@ def document_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Cha
     sides = {side: values for side, values in (("before", before), ("after", after)) if values}
     return {
         _api_name(name): {side: _shown(values.get(name), name) for side, values in sides.items()}
-        for name in sorted({*before, *after} - INTERNAL_FIELDS)
+        for name in sorted({*before, *after} - OMITTED_FIELDS)
         if before.get(name) != after.get(name)
     }
 

@@ -50,7 +50,7 @@ from hub.workflows.pause_or_resume import paused_by
 
 EXPORTED_LISTS = (
     *("subscriptions", "notifications", "deliveries", "receipts", "webhook_calls", "sends", "throttles"),
-    *("stored_responses", "templates", "captured_messages", "audit_log", "events"),
+    *("stored_responses", "templates", "service_keys", "captured_messages", "audit_log", "events"),
 )
 EXPORTED: Changes = {"exported": True}  # the changes of an audit entry
 ERASED: Changes = {"erased": True}
@@ -204,6 +204,7 @@ class UserData:
             "throttles": await throttles.limit(limit).to_list(),
             "stored_responses": await times.to_list(),
             "templates": await self._templates.export_of_author(tenant, user, limit),
+            "service_keys": await self._service_keys.export_of_author(tenant, user, limit),
             "captured_messages": await self._newest(captured.COLLECTION, {"tenant": tenant, "user": user}, "_id"),
             "audit_log": await self._audit_log.export(tenant, user, limit),
         }
