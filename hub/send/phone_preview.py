@@ -16,4 +16,5 @@ PAGE = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True,
 def html(message: Message, segments: Sequence[str], note: str) -> str:
     """Return a page with one bubble. `segments`: the parts of its text. `note`: what the sender should know."""
     direction = direction_of("".join(segments)) or "ltr"
-    return PAGE.render(tenant=message.tenant.name, segments=segments, note=note, direction=direction)
+    sender = message.tenant.name or message.tenant.id
+    return PAGE.render(sender=sender, segments=segments, note=note, direction=direction)
