@@ -29,6 +29,7 @@ from tests.event_calls import (
     post_until_stored,
 )
 from tests.processes import Deployment
+from tests.rule_calls import upsert_rule
 
 FLOOD = scaled(1_500, 100_000)
 HANDLED_BEFORE_MAX = 100
@@ -184,11 +185,12 @@ async def test_event_log_is_filtered_paged_and_replayed(tenant: Tenant) -> None:
 
 
 async def test_every_stored_event_is_handled_once_although_workers_are_killed(servers: tuple[Mongod, Redis]) -> None:
+    """Every event that a rule matches makes its send exactly once."""
     mongod, redis = servers
     own = {"mongo_database": f"killed{uuid4().hex[:8]}", "redis_prefix": f"killed{uuid4().hex}:"}
     times = {
-        "lease_margin_s": "2",
-        "provider_timeout_s": "1",
+        "lease_margin_s": "1",
+        "provider_timeout_s": "3",
         "requeue_after_s": "1",
         "scheduler_interval_s": "0.1",
         "retry_schedule_by_channel": json.dumps({LANE: [0.1] * 4}),
@@ -197,7 +199,11 @@ async def test_every_stored_event_is_handled_once_although_workers_are_killed(se
         Deployment(mongod.url, redis.url, apis=2, workers=2, **own, **times) as running,
         Tenant("acme", running.urls) as tenant,
     ):
-        batches = [[cloud_event(f"{n}-{m}") for m in range(20)] for n in range(KILLED_EVENTS // 20)]
+        batches = [
+            [cloud_event(f"{n}-{m}", data={"customer": f"user-{m}", "order": n}) for m in range(20)]
+            for n in range(KILLED_EVENTS // 20)
+        ]
+        await upsert_rule(tenant, type="com.example.order.*", condition="data.customer != 'user-0'")
 
         async def publish() -> None:
             for batch in batches:
@@ -212,8 +218,15 @@ async def test_every_stored_event_is_handled_once_although_workers_are_killed(se
         await asyncio.gather(publish(), kill())
         found = await ended(tenant, KILLED_EVENTS, 60)
         assert {event["eventId"] for event in found} == {event["id"] for batch in batches for event in batch}
-        assert {event["status"] for event in found} == {"UNMATCHED"}
         assert len(found) == KILLED_EVENTS
+        for event in found:
+            [result] = event["results"]
+            assert (event["status"] == "PROCESSED") == result["matched"] == (event["data"]["customer"] != "user-0")
+        made = [event["results"][0]["send"]["id"] for event in found if event["status"] == "PROCESSED"]
+        assert len(set(made)) == len(made) == KILLED_EVENTS * 19 // 20
+        async with AsyncMongoClient(mongod.url) as client:
+            for name in ("sends", "notifications"):
+                assert await client[own["mongo_database"]][name].count_documents({}) == len(made), name
 
 
 async def test_a_flood_of_one_tenant_does_not_delay_the_event_of_another(servers: tuple[Mongod, Redis]) -> None:

@@ -1,5 +1,6 @@
 """Events as jobs of a dispatcher. Its only provider runs the rules of an event."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
@@ -47,10 +48,13 @@ class RuleProvider:
         """Run the rules and store their results. `Delivered`: a rule matched."""
         event = message.event
         try:
-            results = await self._run_rules(event)
+            async with asyncio.timeout(self.timeout_s):  # before the dispatcher's, whose failure the breaker counts
+                results = await self._run_rules(event)
             is_changed = bool(results or event.results)
             if is_changed and not await self._store.record_results(event, results):
                 return Retry("the claim expired", shared=False)
+        except TimeoutError:
+            return Retry(f"the rules took longer than {self.timeout_s:g} s (HUB_PROVIDER_TIMEOUT_S)", shared=False)
         except RateLimited as error:
             return Retry(error.message, error.retry_after_s, shared=False)
         except (HubError, PyMongoError) as error:
