@@ -36,6 +36,11 @@ class Access:
     keys: bool = strawberry.directive_field(name="keys", default=True)
 
 
+POST_EVENTS = "POST /events"
+ENDPOINTS = {POST_EVENTS: Access(caller=Caller.SERVICE, scope=Scope.EVENTS)}
+"""The access rules of HTTP endpoints outside the schema."""
+
+
 def access(caller: Caller, scope: Scope | None = None, *, keys: bool = True) -> list[object]:
     """Return the directives of a field, for the argument `directives` of its decorator.
 

@@ -12,12 +12,11 @@ from hub.api.context import Services
 from hub.api.errors import to_graphql_error
 from hub.api.public_responses import read_body
 from hub.api.rate_limits import rate_limit_headers, to_error
-from hub.api.schema.access import Access, Caller, check_access
+from hub.api.schema.access import ENDPOINTS, POST_EVENTS, check_access
 from hub.api.transport.media_types import JSON
 from hub.api.transport.operation_telemetry import OperationTelemetry, valid_request_id
 from hub.errors import HubError, RateLimited, Unauthenticated, Unavailable, WrongMediaType
 from hub.events.cloud_events import NewEvent, parse_batch, parse_binary, parse_event
-from hub.model import Scope
 from hub.platform import tracing
 from hub.platform.connections import is_outage
 from hub.platform.rate_limiter import RateLimitResult
@@ -25,7 +24,6 @@ from hub.platform.rate_limiter import RateLimitResult
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 BINARY_HEADER = "ce-specversion"
-ACCESS = Access(caller=Caller.SERVICE, scope=Scope.EVENTS)
 ACCEPTED_TYPES = f"{STRUCTURED}, {BATCH}, {JSON}"
 
 
@@ -61,7 +59,7 @@ class EventEndpoint:
         limits = self._services.rate_limits.check(caller)
         if limited := to_error(limits):
             return _error_response(limited, telemetry, limits)
-        check_access(caller, ACCESS, "POST /events")
+        check_access(caller, ENDPOINTS[POST_EVENTS], POST_EVENTS)
         events = _parse(request, await read_body(request, self._services.settings))
         stored = await self._services.receive_events.receive(caller.tenant, events, "http")
         content = [{"id": one.id, "eventId": one.event_id, "duplicate": one.duplicate} for one in stored]
