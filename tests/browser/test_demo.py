@@ -270,6 +270,14 @@ async def test_audit_log_shows_who_changed_what(open_demo: Any) -> None:
     assert "\n".join(await demo_page.axe_violations()) == ""
 
 
+async def test_service_keys_are_listed(open_demo: Any) -> None:
+    demo_page = await open_demo()
+    await demo_page.page.get_by_text("Service keys of back ends").click()
+    await expect(demo_page.page.locator("demo-service-keys")).to_contain_text("hub keys create")
+    await expect(demo_page.page.locator("demo-service-keys .error")).to_have_count(0)
+    assert "\n".join(await demo_page.axe_violations()) == ""
+
+
 async def test_external_links_open_the_route_in_the_app(open_demo: Any) -> None:
     demo_page = await open_demo()
     for path, heading in (

@@ -10,6 +10,7 @@ import "./receipts";
 import type { DemoSendForm } from "./send-form";
 import "./send-form";
 import { connect } from "./sender-api";
+import "./service-keys";
 import { sharedStyles } from "./shared-styles";
 
 const PAIRS = {
@@ -81,7 +82,7 @@ class DemoPage extends LitElement {
       main {
         display: grid;
         grid-template-columns: minmax(340px, 400px) minmax(0, 1fr);
-        grid-template-areas: "guide guide" "form devices" "form receipts" "events events" "outbox outbox" "audit audit";
+        grid-template-areas: "guide guide" "form devices" "form receipts" "events events" "outbox outbox" "audit audit" "keys keys";
         grid-template-rows: auto auto 1fr auto auto;
         gap: 20px;
         align-items: start;
@@ -167,6 +168,10 @@ class DemoPage extends LitElement {
         height: 620px;
         border-top: 1px solid var(--line);
       }
+      demo-service-keys {
+        grid-area: keys;
+        min-width: 0;
+      }
       demo-audit-log {
         grid-area: audit;
         min-width: 0;
@@ -177,7 +182,7 @@ class DemoPage extends LitElement {
       @media (max-width: 1000px) {
         main {
           grid-template-columns: minmax(0, 1fr);
-          grid-template-areas: "guide" "form" "devices" "receipts" "events" "outbox" "audit";
+          grid-template-areas: "guide" "form" "devices" "receipts" "events" "outbox" "audit" "keys";
         }
       }
       @media (max-width: 640px) {
@@ -299,6 +304,7 @@ class DemoPage extends LitElement {
         ${this.outbox ? html`<iframe src="/dev/outbox" title="Outbox"></iframe>` : nothing}
       </details>
       <demo-audit-log></demo-audit-log>
+      <demo-service-keys></demo-service-keys>
     `;
   }
 

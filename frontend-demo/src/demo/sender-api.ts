@@ -78,6 +78,10 @@ const AuditLog = graphql(`
   query AuditLog { auditLog(first: 50) { nodes { at actor action target changes } } }
 `);
 
+const ServiceKeys = graphql(`
+  query ServiceKeys { serviceKeys { name preview role scopes lastUsedAt revokedAt } }
+`);
+
 const SetPreferences = graphql(`
   mutation SetPreferences($input: PreferencesInput!) { updatePreferences(input: $input) { dailyLimit } }
 `);
@@ -91,6 +95,7 @@ export type SendProgress = ResultOf<typeof Progress>["send"];
 export type EventRow = ResultOf<typeof Events>["events"]["nodes"][number];
 export type Receipt = ResultOf<typeof Receipts>["receipts"];
 export type AuditEntry = ResultOf<typeof AuditLog>["auditLog"]["nodes"][number];
+export type ServiceKey = ResultOf<typeof ServiceKeys>["serviceKeys"][number];
 export type SendInput = VariablesOf<typeof Send>["input"];
 export type Step = NonNullable<SendInput["steps"]>[number];
 export type Preferences = VariablesOf<typeof SetPreferences>["input"];
@@ -105,6 +110,11 @@ export async function connect(): Promise<HubConnection> {
 /** Return the newest entries of the audit log, which only an administrator may read. */
 export async function readAuditLog(): Promise<readonly AuditEntry[]> {
   return connectedAs("admin", async (hub) => (await hub.query(AuditLog)).auditLog.nodes);
+}
+
+/** Return the service keys, which only an administrator may read. */
+export async function readServiceKeys(): Promise<readonly ServiceKey[]> {
+  return connectedAs("admin", async (hub) => (await hub.query(ServiceKeys)).serviceKeys);
 }
 
 /** Change the preferences of a user, as `<hub-preferences>` does with the user's token. */
