@@ -8,9 +8,11 @@ subset, and `tests/markdown_cases.json` contains texts that both must render equ
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from itertools import pairwise
+from typing import TypeVar
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock, list_block
@@ -25,6 +27,8 @@ NESTED_LISTS_MAX = 8  # deeper lists are paragraphs
 NESTED_EMPHASIS_MAX = 8  # deeper text is not emphasized further
 CACHE_SIZE = 16  # texts; all recipients of a send have the same text, which an email uses three times
 BULLET = "• "
+
+T = TypeVar("T")
 
 ResolveLink = Callable[[str], str | None]
 """Returns the URL for the URL of a link, or None if the link cannot be opened outside the app."""
@@ -44,6 +48,19 @@ _BACKTICKS = re.compile(r"`+")
 _MARKUP_CHARS = re.compile(r"([\\`*_{}\[\]()#+\-.!<>|~&:/@])")
 
 
+class Span(Struct, frozen=True):
+    """A part of a line with one style. `url` is the target of a link."""
+
+    text: str
+    bold: bool = False
+    italic: bool = False
+    code: bool = False
+    url: str | None = None
+
+
+Line = tuple[Span, ...]
+
+
 class Block(Struct, frozen=True):
     """A paragraph or a list. `tokens` are those of markdown-it."""
 
@@ -59,7 +76,13 @@ class Block(Struct, frozen=True):
 
     def text(self, link: ResolveLink) -> str:
         """Return the block as plain text. A link is its text with the URL in brackets."""
-        return "\n".join(_block_lines(self.tokens, link))
+        return "\n".join(prefix + line for prefix, line in _block_lines(self.tokens, _text_lines, link))
+
+    def lines(self, link: ResolveLink) -> list[Line]:
+        """Return the lines of the block, with the markers of list items as text."""
+        return [
+            (Span(prefix), *line) if prefix else line for prefix, line in _block_lines(self.tokens, _span_lines, link)
+        ]
 
 
 @lru_cache(CACHE_SIZE)
@@ -77,13 +100,27 @@ def without_url(_: str) -> None:
 def plain_text(markdown: str, link: ResolveLink = without_url) -> str:
     """Return a text without markup."""
     parts: list[str] = []
-    after_paragraph = False
-    for block in parse(markdown):
+    for gap, block in _spaced(parse(markdown)):
         if parts:
-            parts.append("\n" if block.is_list and after_paragraph else "\n\n")
+            parts.append("\n\n" if gap else "\n")
         parts.append(block.text(link))
-        after_paragraph = not block.is_list
     return "".join(parts)
+
+
+def styled_lines(markdown: str, link: ResolveLink) -> list[Line]:
+    """Return the lines of a text with their styles. An empty line separates blocks."""
+    lines: list[Line] = []
+    for gap, block in _spaced(parse(markdown)):
+        lines += [(), *block.lines(link)] if gap and lines else block.lines(link)
+    return lines
+
+
+def _spaced(blocks: tuple[Block, ...]) -> Iterator[tuple[bool, Block]]:
+    """Yield each block with True if an empty line separates it from the one before. A list follows its paragraph."""
+    after_paragraph = False
+    for block in blocks:
+        yield not (block.is_list and after_paragraph), block
+        after_paragraph = not block.is_list
 
 
 def escape_markdown(value: str) -> str:
@@ -184,15 +221,18 @@ def _start_tag(tag: str, styles: Mapping[str, str], **attributes: object) -> Mar
     return Markup("<{}{}>").format(tag, written)
 
 
-def _block_lines(tokens: tuple[Token, ...], link: ResolveLink) -> Iterator[str]:
+def _block_lines(
+    tokens: tuple[Token, ...], split_lines: Callable[[list[Token], ResolveLink], list[T]], link: ResolveLink
+) -> Iterator[tuple[str, T]]:
+    """Yield each line as its indentation and list marker, and as what `split_lines` returns for its text."""
     numbers: list[int | None] = []  # the number of the next item of each list; None for bullets
     widths: list[int] = []  # the indentation by each item
     prefix = ""  # of the item's first line
     for token in tokens:
         indent = " " * sum(widths)
         if token.type == "inline":
-            for line in _inline_text(token.children or [], link).split("\n"):
-                yield (prefix or indent) + line
+            for line in split_lines(token.children or [], link):
+                yield prefix or indent, line
                 prefix = ""
         elif token.type == "list_item_open":
             number = numbers[-1]
@@ -202,7 +242,7 @@ def _block_lines(tokens: tuple[Token, ...], link: ResolveLink) -> Iterator[str]:
             widths.append(len(marker))
         elif token.type == "list_item_close":
             if prefix:
-                yield prefix.rstrip()
+                yield prefix.rstrip(), split_lines([], link)[0]
                 prefix = ""
             widths.pop()
         elif token.tag != "p" and token.nesting == 1:
@@ -211,7 +251,7 @@ def _block_lines(tokens: tuple[Token, ...], link: ResolveLink) -> Iterator[str]:
             numbers.pop()
 
 
-def _inline_text(tokens: list[Token], link: ResolveLink) -> str:
+def _text_lines(tokens: list[Token], link: ResolveLink) -> list[str]:
     parts: list[str] = []
     url, text_start = None, 0
     for token in tokens:
@@ -222,4 +262,23 @@ def _inline_text(tokens: list[Token], link: ResolveLink) -> str:
                 parts.append(f" ({url})")
         else:
             parts.append("\n" if token.tag == "br" else token.content)
-    return "".join(parts)
+    return "".join(parts).split("\n")
+
+
+def _span_lines(tokens: list[Token], link: ResolveLink) -> list[Line]:
+    lines: list[list[Span]] = [[]]
+    open_tags: Counter[str] = Counter()
+    url: str | None = None
+    for token in tokens:
+        if token.type == "link_open":
+            url = link(str(token.attrs["href"]))
+        elif token.type == "link_close":
+            url = None
+        elif token.tag == "br":
+            lines.append([])
+        elif token.nesting:
+            open_tags[token.tag] += token.nesting
+        elif token.content:
+            bold, italic = open_tags["strong"] > 0, open_tags["em"] > 0
+            lines[-1].append(Span(token.content, bold, italic, token.type == "code_inline", url))
+    return [tuple(spans) for spans in lines]

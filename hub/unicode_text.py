@@ -24,10 +24,14 @@ _FORMAT = (  # characters of category Cf
 )
 _CONTROL = "\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
 _OTHER_SPACE = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000"
+_JOINER = "\u200d"
 CONTROL_CHARACTERS = re.compile(f"[{_CONTROL}]")
 UNSEEN = re.compile(f"[{_CONTROL}{_FORMAT}{_IGNORABLE}{_OTHER_SPACE}]")
 BLANK = re.compile(f"[{_CONTROL}{_FORMAT}{_IGNORABLE}{_OTHER_SPACE} ]*")
 IGNORED = re.compile(f"[{_FORMAT}{_IGNORABLE}]")
+EMOJI_PARTS = re.compile(f"[{_JOINER}\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]")  # joiner, skin tones, tags
+FLAG_LETTERS = "\U0001f1e6", "\U0001f1ff"  # the first and the last; two letters are one flag
+CLUSTER_MAX_CHARS = 64  # longer sequences of marks are cut anywhere
 
 
 def is_identifier(text: str) -> bool:
@@ -47,6 +51,29 @@ def is_single_line(text: str) -> bool:
 def single_line(text: str) -> str:
     """Return `text` with each run of control characters, line breaks, and whitespace replaced by one space."""
     return " ".join(CONTROL_CHARACTERS.sub(" ", text).split())
+
+
+def cut(text: str, max_chars: int) -> str:
+    """Return the longest beginning of a text with at most `max_chars` characters that does not end within an emoji or
+    between a letter and its marks (Unicode, UAX 29)."""
+    if len(text) <= max_chars:
+        return text
+    end = max_chars
+    while max_chars - CLUSTER_MAX_CHARS < end > 0 and not _is_boundary(text, end):
+        end -= 1
+    return text[: end if _is_boundary(text, end) else max_chars]
+
+
+def _is_boundary(text: str, at: int) -> bool:
+    """Return True if a text can be cut before the character at `at`."""
+    if at == 0:
+        return True
+    if EMOJI_PARTS.match(text, at) or unicodedata.category(text[at])[0] == "M" or text[at - 1] == _JOINER:
+        return False
+    start, (first, last) = at, FLAG_LETTERS
+    while start and first <= text[start - 1] <= last:
+        start -= 1
+    return not ((at - start) % 2 and first <= text[at] <= last)
 
 
 def is_blank(text: str) -> bool:

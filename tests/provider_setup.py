@@ -41,6 +41,7 @@ PRIVATE_VALUES = {
     "token": f"device-token-{uuid4().hex}",
     "aws": "an-aws-secret-key",
     "twilio": TOKEN,
+    "chat": f"chat-token-{uuid4().hex}",
     "unsubscribe": "https://hub.example/unsubscribe/a-signed-token",
 }
 """Values that no log line and no error may contain."""

@@ -41,7 +41,12 @@ async def mail() -> AsyncIterator[FakeMailServer]:
 async def running(servers: tuple[Mongod, Redis], mail: FakeMailServer) -> AsyncIterator[Deployment]:
     mongod, redis_server = servers
     own = {"mongo_database": DATABASE, "redis_prefix": f"health{uuid4().hex[:8]}:", "retry_schedule": "1s"}
-    sender = {"smtp_url": f"smtp://127.0.0.1:{mail.port}", "smtp_from": SENDER, "circuit_breaker_open_s": "60"}
+    sender = {
+        "smtp_url": f"smtp://127.0.0.1:{mail.port}",
+        "smtp_from": SENDER,
+        "circuit_breaker_open_s": "60",
+        "chats": "",
+    }
     async with AsyncMongoClient(mongod.url) as client:
         await client.drop_database(DATABASE)
     async with Deployment(

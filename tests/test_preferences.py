@@ -317,7 +317,7 @@ async def test_simulate_decides_every_channel_and_stores_nothing(tenant: Tenant,
         }
         reasons = {channel: decision["reason"] for channel, decision in by_channel.items() if decision["reason"]}
         assert (reasons.pop("EMAIL"), reasons.pop("WEBHOOK")) == ("NOT_CONFIGURED", "NO_ADDRESS")
-        assert reasons.pop("SLACK") == "NOT_CONFIGURED"
+        assert reasons.pop("SLACK") == "NO_ADDRESS"
         assert set(reasons.values()) == {"NOT_REQUESTED"}
         assert by_channel["SMS"]["title"] is None
     assert before == [await database[name].find({"_id": {"$regex": f"^{tenant.name}"}}).to_list() for name in KEPT]

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from hub.send.outcome import Dead, Gone, Retry, Sent
 from hub.send.retry_after import HUGE_S, retry_after_s
+from tests.chat_setup import CHAT_CASES
 from tests.fake_providers import HANG
 from tests.provider_setup import NOW, PROVIDER_CASES, FakeServers, ProviderCase, without_secrets
 from tests.sms_setup import TEXT_MESSAGE_CASES
 
-CASES = PROVIDER_CASES | TEXT_MESSAGE_CASES
+CASES = PROVIDER_CASES | TEXT_MESSAGE_CASES | CHAT_CASES
 pytestmark = pytest.mark.usefixtures("no_secrets_in_logs")
 
 

@@ -162,6 +162,8 @@ INVALID = {
     "retry_schedule_by_channel": ['{"EMAIL": [-1]}', '{"EMAIL": [1e99]}', "5s"],
     "retry_schedule": ["5", "nans", "infd", "-5s", "999999d", ","],
     "egress_allow": ["10.0.0.1/8", "localhost"],
+    "chats": ["SLACK IRC", "WEBHOOK"],
+    "chat_origins": ["https://chat.example.org/path", "chat.example.org"],
     "scheduler_interval_s": ["nan", "inf", "1e300"],
     "idempotency_days": ["100000"],
     "request_timeout_s": ["0"],

@@ -45,7 +45,7 @@ REQUIRED_SETTINGS = {
 
 def load_channels() -> list[ModuleType]:
     # [start:channels]
-    from hub.send.channels import email, mobile_push, pager, sms, web_push, webhook, whatsapp
+    from hub.send.channels import discord, email, mobile_push, pager, slack, sms, teams, web_push, webhook, whatsapp
 
-    return [email, mobile_push, pager, sms, web_push, webhook, whatsapp]
+    return [discord, email, mobile_push, pager, slack, sms, teams, web_push, webhook, whatsapp]
     # [end:channels]

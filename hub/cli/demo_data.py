@@ -1,8 +1,8 @@
 """The demo data of `hub dev`, created once through the API: two users with addresses, templates, topics, a rule, and
 notifications.
 
-No message leaves the machine: example.org and the phone numbers are reserved, and alice's webhook points to the hub
-itself.
+No message leaves the machine: example.org and the phone numbers are reserved, and alice's webhook and chats point to
+the hub itself.
 """
 
 import json
@@ -21,6 +21,10 @@ UPSERT_RULE = "mutation ($rule: RuleInput!) { upsertRule(input: $rule) { key } }
 REGISTER_WEB_PUSH = "mutation ($device: WebPushInput!) { registerWebPush(input: $device) { id } }"
 REGISTER_MOBILE_DEVICE = "mutation ($device: MobileDeviceInput!) { registerMobileDevice(input: $device) { id } }"
 CONNECT_WEBHOOK = "mutation ($to: String!) { connectWebhook(url: $to) { device { id } } }"
+CONNECT_CHAT = (
+    "mutation ($kind: DeviceKind!, $to: String!, $label: String) { connectChat(kind: $kind, url: $to, label: $label) "
+    "{ id } }"
+)
 SEND_MANY = "mutation ($sends: [SendInput!]!) { sendMany(inputs: $sends) { duplicate } }"
 
 SEND_TEXT = (
@@ -149,6 +153,7 @@ ALICE_BROWSER = {
     "auth": "A" * 22,
     "label": "Firefox",
 }
+ALICE_CHATS = {"SLACK": "#payments", "DISCORD": "Game night", "TEAMS": "Payments team"}
 BOB_PHONE = {"platform": "fcm", "token": "bobs-phone", "label": "Pixel"}
 
 
@@ -173,6 +178,8 @@ async def create_demo_data(url: str, admin_token: str, user_tokens: Mapping[str,
     await execute(url, user_tokens["alice"], REGISTER_WEB_PUSH, device=ALICE_BROWSER)
     await execute(url, user_tokens["bob"], REGISTER_MOBILE_DEVICE, device=BOB_PHONE)
     await execute(url, user_tokens["alice"], CONNECT_WEBHOOK, to=f"{url}/dev/hook")
+    for kind, label in ALICE_CHATS.items():
+        await execute(url, user_tokens["alice"], CONNECT_CHAT, kind=kind, to=f"{url}/dev/hook", label=label)
     await execute(url, admin_token, SEND_MANY, sends=SENDS)
     await execute(
         url, admin_token, UPSERT_USERS, users=[{"id": user["id"], "attributes": {"team": "payments"}} for user in USERS]

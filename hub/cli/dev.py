@@ -110,7 +110,11 @@ async def _run(settings: Settings, data_dir: DataDirectory, listeners: list[sock
     port: int = listeners[0].getsockname()[1]
     local_url = _url(settings.host, port)  # for links in emails
     settings = settings.model_copy(
-        update={"public_url": settings.public_url or local_url, "app_url": settings.app_url or local_url}
+        update={
+            "public_url": settings.public_url or local_url,
+            "app_url": settings.app_url or local_url,
+            "chat_origins": settings.chat_origins or (local_url,),  # of the demo data's chats
+        }
     )
     start_again = asyncio.Event()
 

@@ -27,6 +27,9 @@ REQUIRED_SETTINGS = {
     Channel.SMS: "HUB_SMS_FROM, HUB_TWILIO_ACCOUNT_SID and HUB_TWILIO_AUTH_TOKEN, or HUB_SNS_SMS_FROM and AWS_REGION",
     Channel.WHATSAPP: "HUB_WHATSAPP_FROM, HUB_TWILIO_ACCOUNT_SID and HUB_TWILIO_AUTH_TOKEN",
     Channel.WEBHOOK: "HUB_PERSONAL_WEBHOOKS=true",
+    Channel.SLACK: "HUB_CHATS with SLACK",
+    Channel.DISCORD: "HUB_CHATS with DISCORD",
+    Channel.TEAMS: "HUB_CHATS with TEAMS",
 }
 """The settings that each implemented channel requires."""
 

@@ -33,7 +33,10 @@ from hub.settings import Settings
 
 TENANT = Tenant(id="acme", name="Acme", color="#4f46e5")
 UNSUBSCRIBE_URL = "https://hub.example/unsubscribe"
-MARKDOWN_CHANNELS = {Channel.IN_APP, Channel.WEBHOOK}
+MARKDOWN_CHANNELS = {
+    *(Channel.IN_APP, Channel.WEBHOOK),
+    *(Channel.SLACK, Channel.DISCORD, Channel.TEAMS),
+}
 
 
 class ChannelPreview(Struct, frozen=True):

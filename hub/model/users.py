@@ -13,14 +13,16 @@ from hub.model.tenants import Tenant
 
 
 class Device(Record, frozen=True):
-    """A browser, mobile app, or personal webhook of a user.
+    """A browser, mobile app, personal webhook, or chat of a user.
 
     - `key`: identifies the device across users.
     - `url`: the URL of the push service or webhook. `p256dh`, `auth`: the keys of a browser (RFC 8291) in base64url.
-    - `token`: the device token of the mobile app. `arn`: the SNS endpoint that was created for the token.
+    - `token`: the device token of the mobile app, or the URL of a chat's webhook. `arn`: the SNS endpoint that was
+      created for the token.
+    - `masked_url`: the host and the last characters of the URL of a chat's webhook, for display.
     - `secret`: the key that signs webhook calls.
-    - `encrypted_with`: the id of the key that encrypts all of these except `arn`, or None if they are not encrypted
-      (`hub/platform/encryption.py`).
+    - `encrypted_with`: the id of the key that encrypts all of these except `masked_url` and `arn`, or None if they are
+      not encrypted (`hub/platform/encryption.py`).
     """
 
     id: str
@@ -34,6 +36,7 @@ class Device(Record, frozen=True):
     p256dh: str | None = None
     auth: str | None = None
     token: str | None = None
+    masked_url: str | None = None
     arn: str | None = None
     secret: str | None = None
     encrypted_with: str | None = None

@@ -47,9 +47,9 @@ async def build_dispatchers(
 
 def load_channels() -> list[ChannelModule]:
     """Import and return the modules of all channels. Processes that send nothing do not load their large libraries."""
-    from hub.send.channels import email, mobile_push, sms, web_push, webhook, whatsapp
+    from hub.send.channels import discord, email, mobile_push, slack, sms, teams, web_push, webhook, whatsapp
 
-    return [email, mobile_push, sms, web_push, webhook, whatsapp]
+    return [discord, email, mobile_push, slack, sms, teams, web_push, webhook, whatsapp]
 
 
 class _DispatcherBuilder:

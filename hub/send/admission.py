@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from hub.model import Channel, DeliveryStatus, Priority, Reason
 from hub.outbox.claims import Job
 from hub.platform.circuit_breaker import Breakers
-from hub.send.delivery_rate_limits import DeliveryThrottle
+from hub.send.delivery_rate_limits import DeliveryThrottle, chat_webhook
 from hub.send.job_kind import ReadyToSend
 from hub.send.sms_limit import SmsLimit
 from hub.send.state_after_outcome import Transition
@@ -78,7 +78,8 @@ class Admission:
         if not allowed:
             return self._hold(Reason.PROVIDER_DOWN, shortest_s + random.uniform(0, 1))  # noqa: S311 - jitter
         if not probing and ready.limited:
-            wait_s = self._throttle.wait_s(self._channel, job.tenant, ready.user, job.priority)
+            webhook = chat_webhook(self._channel, ready.message)
+            wait_s = self._throttle.wait_s(self._channel, job.tenant, ready.user, job.priority, webhook)
             if wait_s:
                 return self._hold(Reason.RATE_LIMITED, wait_s)
         return replace(ready, providers=allowed)

@@ -12,6 +12,7 @@ from pymongo.errors import PyMongoError
 from hub.model import Attempt
 from hub.outbox.claims import Claims, Job
 from hub.platform import metrics, tracing
+from hub.send.delivery_rate_limits import chat_webhook
 from hub.send.job_kind import JobHandler, ReadyToSend
 from hub.send.outcome import Delivered, Gone, Outcome, Retry, Sent, Skipped, breaker_results
 from hub.send.settler import ATTEMPTS_KEPT, Settler
@@ -41,6 +42,7 @@ class ProviderCalls(Generic[J]):
         self._claims = claims
         self._settler = settler
         self._tally = resources.tally
+        self._throttle = resources.throttle
         self._clock = resources.clock
         self._policy = policy
 
@@ -99,6 +101,8 @@ class ProviderCalls(Generic[J]):
     async def _call(self, provider: Any, ready: ReadyToSend, attempts: list[Attempt]) -> Outcome:
         at, started = self._clock(), perf_counter()
         outcome = await self._send(provider, ready)
+        if webhook := chat_webhook(self._channel, ready.message):
+            self._throttle.pause(self._channel, webhook, outcome)
         ok = isinstance(outcome, Sent | Delivered | Skipped)
         error = ready.note if isinstance(outcome, Sent | Delivered | Skipped) else outcome.error
         ms = round((perf_counter() - started) * 1000)

@@ -88,4 +88,4 @@ def _address(channel: Channel, message: Message) -> str:
     device = message.device
     if device is None:
         return message.user.phone or ""
-    return device.label or device.platform or device.url or device.id
+    return device.label or device.platform or device.masked_url or device.url or device.id

@@ -28,6 +28,9 @@ from hub.send.message import DigestItem, Message
 from hub.send.message_builder import MessageBuilder
 from hub.status.digests import Digests
 
+LISTING_CHANNELS = frozenset({Channel.EMAIL, Channel.SLACK, Channel.DISCORD, Channel.TEAMS})
+"""The channels that list the items of a digest below its title."""
+
 
 class DigestMessages:
     """Builds the messages of digests with several items. `layouts`: the email layouts, for EMAIL only."""
@@ -62,7 +65,7 @@ class DigestMessages:
         n = _notification(digest, items[0].notification, collected.count, texts, self._message_builder.app_url)
         message = self._message_builder.build(digest, n, user, tenant, mailbox, rendered)
         # the body of a template lists the items
-        shown = () if rendered and digest.channel is Channel.EMAIL else tuple(items)
+        shown = () if rendered and digest.channel in LISTING_CHANNELS else tuple(items)
         message = replace(message, items=shown, item_count=collected.count)
         if self._layouts:
             layouts = await self._layouts.load([digest], data)

@@ -12,12 +12,12 @@ from css_inline import CSSInliner
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
 from msgspec import Struct
-from msgspec.structs import replace
 
 from hub import markdown
 from hub.decide.templates.digest_texts import item_body, item_title, more_text
-from hub.platform.signed_links import absolute_url, http_url, item_url
-from hub.platform.translations import Language, because, direction_of, language
+from hub.platform.signed_links import absolute_url, http_url
+from hub.platform.translations import Language, because, direction_of
+from hub.send.buttons import Button, buttons, recipient_language
 from hub.send.message import DigestItem, Message
 from hub.send.url_finder import find_addresses
 
@@ -40,18 +40,9 @@ BODY = re.compile(r"<body\b[^>]*>", re.IGNORECASE)
 PREHEADER = '<div style="display:none;max-height:0;overflow:hidden">{}</div>'
 
 
-class Button(Struct, frozen=True):
-    """A link in the email. `action_index` is the index of the action, or None for the notification's URL."""
-
-    label: str
-    url: str
-    primary: bool
-    action_index: int | None = None
-
-
 def text(message: Message) -> str:
     """Return the plain-text part."""
-    notification, reader = message.notification, _recipient_language(message)
+    notification, reader = message.notification, recipient_language(message)
     links = [f"{button.label}: {button.url}" for button in buttons(message)]
     foot = [f"-- \n{because(notification, reader)}"]
     if message.unsubscribe_url:
@@ -65,7 +56,7 @@ def html(message: Message) -> str:
     """Return the HTML part: that of the template, or the layout around the body."""
     if message.html is not None:
         return _newlines(_with_preheader(message.html, message.preheader))
-    notification, tenant, reader = message.notification, message.tenant, _recipient_language(message)
+    notification, tenant, reader = message.notification, message.tenant, recipient_language(message)
     color = tenant.color if tenant.color and COLOR.fullmatch(tenant.color) else BLUE
     title_url = http_url(notification.action_url)
     body = message.plain_body
@@ -104,24 +95,6 @@ def _with_preheader(html: str, preheader: str | None) -> str:
     if not preheader or not body:
         return html
     return f"{html[: body.end()]}{PREHEADER.format(escape(preheader))}{html[body.end() :]}"
-
-
-def buttons(message: Message) -> list[Button]:
-    """Return the buttons of the actions, or one for the notification's URL if there are no actions.
-
-    An action without a URL links to the item in the app. Without HUB_APP_URL and `actionUrl`, the action is omitted. If
-    no action is primary, the first button is the primary one."""
-    notification = message.notification
-    result = [
-        Button(action.label, address, action.primary, index)
-        for index, action in enumerate(notification.actions)
-        if (address := http_url(action.url or item_url(notification, message.app_url, action.key)))
-    ]
-    if not result and (address := http_url(notification.action_url)):
-        result = [Button(_recipient_language(message).text("Open"), address, primary=True)]
-    if result and not any(action.primary for action in notification.actions):
-        result[0] = replace(result[0], primary=True)
-    return sorted(result, key=lambda button: not button.primary)
 
 
 def _load_template() -> Template:
@@ -165,10 +138,6 @@ def _side_for(direction: str) -> _Side:
     return RIGHT_TO_LEFT if direction == "rtl" else LEFT_TO_RIGHT
 
 
-def _recipient_language(message: Message) -> Language:
-    return language(message.user.effective_locale(message.tenant))
-
-
 def _paragraphs(body: str, whole: _Side) -> list[tuple[_Side, list[tuple[str, bool]]]]:
     """Return the paragraphs, each with its text direction and its text split into links and other text."""
     paragraphs = [part.strip() for part in re.split(r"\n\s*\n", _newlines(body)) if part.strip()]
@@ -195,7 +164,7 @@ def _markdown_blocks(message: Message, whole: _Side) -> list[tuple[_Side, Markup
 
 def layout_values(message: Message) -> dict[str, object]:
     """Return the values that the template `_layout` reads, without those that are not set. `body` is HTML."""
-    n, reader = message.notification, _recipient_language(message)
+    n, reader = message.notification, recipient_language(message)
     title_url = http_url(n.action_url)
     direction = direction_of(f"{n.title}\n{message.plain_body}") or reader.direction
     values: dict[str, object] = {
@@ -219,7 +188,7 @@ def _body_html(message: Message, whole: _Side) -> Markup:
     if message.items:
         items = _html_items(message, whole)
         blocks = [(item.side, item.html()) for item in items]
-        if more := _more(message, len(items), _recipient_language(message)):
+        if more := _more(message, len(items), recipient_language(message)):
             blocks.append((whole, escape(more)))
     elif n.markdown:
         blocks = _markdown_blocks(message, whole)

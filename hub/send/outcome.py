@@ -13,9 +13,11 @@ ERROR_MAX_CHARS = 200
 
 
 class Sent(Struct, frozen=True):
-    """The provider accepted the message. `provider_id` is the id that the provider assigned to the message."""
+    """The provider accepted the message. `provider_id` is the id that the provider assigned to the message. `pause_s`
+    is the time for which a chat accepts no more messages for the same webhook."""
 
     provider_id: str | None = None
+    pause_s: float | None = None
 
 
 class Delivered(Struct, frozen=True):

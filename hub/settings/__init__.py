@@ -15,6 +15,7 @@ from hub.settings.delivery import ChannelSettings, DeliverySettings
 from hub.settings.limits import ContentSettings, QuerySettings, RateLimitSettings, RequestSettings
 from hub.settings.server import AuthSettings, ServerSettings, StorageSettings, StoreSettings
 
+CHATS = frozenset({Channel.SLACK, Channel.DISCORD, Channel.TEAMS})
 IMPLEMENTED_CHANNELS = frozenset(
     {
         Channel.IN_APP,
@@ -24,6 +25,7 @@ IMPLEMENTED_CHANNELS = frozenset(
         Channel.SMS,
         Channel.WHATSAPP,
         Channel.WEBHOOK,
+        *CHATS,
     }
 )
 """Channels that can be configured. All others are NOT_CONFIGURED."""
@@ -164,5 +166,6 @@ class Settings(
             Channel.SMS: bool(self.sms_from or self.sns_sms_from),
             Channel.WHATSAPP: bool(self.whatsapp_from),
             Channel.WEBHOOK: self.personal_webhooks,
+            **{channel: channel in self.chats for channel in CHATS},
         }
         return frozenset(channel for channel, provided in has_provider.items() if provided)

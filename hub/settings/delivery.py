@@ -6,6 +6,7 @@ from hub.settings.types import (
     COUNT_MAX,
     ApnsApplication,
     AppOrigin,
+    Chats,
     Concurrencies,
     Count,
     Days,
@@ -24,6 +25,7 @@ from hub.settings.types import (
     SnsTopics,
     TwilioAccount,
     VapidSubject,
+    WebOrigins,
     WebURL,
     WhatsAppSender,
     WholeSeconds,
@@ -93,6 +95,12 @@ class ChannelSettings(BaseModel):
         "", description="Sender of WhatsApp messages through Twilio: a phone number such as `+4915112345678`."
     )
     personal_webhooks: bool = Field(True, description="Allow users to connect personal webhooks.")
+    chats: Chats = Field(("SLACK", "DISCORD", "TEAMS"), description="Chats that users may connect; empty for none.")
+    chat_origins: WebOrigins = Field(
+        (),
+        description="Origins of proxies, such as `https://chat-proxy.example.org`, whose URLs users may connect as any "
+        "chat.",
+    )
     webhook_failing_days: Days = Field(
         5, description="Number of days without a successful call after which a failing webhook endpoint is disabled."
     )
@@ -105,7 +113,7 @@ class ChannelSettings(BaseModel):
         'JSON object such as `{"https://sqs.eu-west-1.amazonaws.com/123456789012/events": "acme"}`.',
     )
     egress_allow: PrivateNetworks = Field(
-        (), description="Private networks (CIDR) that webhooks and web pushes may reach."
+        (), description="Private networks (CIDR) that webhooks, chats, and web pushes may reach."
     )
 
 

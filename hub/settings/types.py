@@ -85,6 +85,8 @@ SpaceSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_wor
 """Values separated by spaces or commas."""
 Origins = Annotated[SpaceSeparated, _each(value_parsers.origin)]
 PrivateNetworks = Annotated[SpaceSeparated, _each(_check_network)]
+WebOrigins = Annotated[SpaceSeparated, _each(value_parsers.web_origin)]
+Chats = Annotated[SpaceSeparated, _each(value_parsers.chat)]
 SnsTopics = Annotated[SpaceSeparated, _each(value_parsers.sns_topic)]
 AttributeNames = Annotated[SpaceSeparated, _each(value_parsers.attribute_name), Field(max_length=16)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_split_networks)]

@@ -34,6 +34,7 @@ VISIBLE = re.compile(r"[!#-;=?-\[\]_a-z~%]+")
 ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")  # RFC 5322, dot-atom
 APPLICATION = re.compile(r"arn:aws[\w-]*:sns:([a-z0-9-]+):\d{12}:app/(\w+)/[\w.-]+", re.ASCII)
 """The ARN of an SNS platform application, with its region and kind."""
+CHATS = ("SLACK", "DISCORD", "TEAMS")
 TOPIC = re.compile(r"arn:(aws[a-z-]*):sns:([a-z0-9-]+):\d{12}:[\w.-]+", re.ASCII)
 """The ARN of an SNS topic, with its partition and region."""
 TWILIO_ACCOUNT = re.compile(r"AC[0-9a-f]{32}")
@@ -75,6 +76,13 @@ def origin(value: str) -> str:
     except ValueError as error:
         raise ValueError(f"{quoted} is not a valid origin ({error}): write https://app.example.org") from None
     return f"{scheme}://{host}" if port in {None, DEFAULT_PORTS.get(scheme)} else f"{scheme}://{host}:{port}"
+
+
+def chat(value: str) -> str:
+    """Return the kind of a chat that users can connect."""
+    if value.upper() not in CHATS:
+        raise ValueError(f"`{value}` is not a chat: write {', '.join(CHATS)}")
+    return value.upper()
 
 
 def attribute_name(value: str) -> str:

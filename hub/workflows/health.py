@@ -29,6 +29,9 @@ BREAKERS: Mapping[tuple[str, str], tuple[str, ...]] = {
     (Channel.WHATSAPP, "twilio"): ("twilio-whatsapp",),
     (Channel.WEB_PUSH, "web_push"): (),
     (Channel.WEBHOOK, "webhook"): (),
+    (Channel.SLACK, "slack"): (),
+    (Channel.DISCORD, "discord"): (),
+    (Channel.TEAMS, "teams"): (),
 }
 """The circuit breakers of providers whose breakers have other names, by channel and provider. Breakers of hosts are not
 reported."""

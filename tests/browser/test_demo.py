@@ -191,7 +191,7 @@ async def test_simulate_shows_decisions_with_reasons_and_sends_nothing(open_demo
 async def test_send_form_offers_configured_channels_and_category_defaults(open_demo: Any) -> None:
     demo_page = await open_demo()
     channels = demo_page.page.get_by_role("group", name="Channels").get_by_role("checkbox")
-    offered = ["IN_APP", "EMAIL", "WEB_PUSH", "MOBILE_PUSH", "SMS", "WHATSAPP", "WEBHOOK"]
+    offered = ["IN_APP", "EMAIL", "WEB_PUSH", "MOBILE_PUSH", "SMS", "WHATSAPP", "WEBHOOK", "SLACK", "DISCORD", "TEAMS"]
     values = "(boxes) => boxes.map((box) => box.value)"
     assert await channels.evaluate_all(values) == offered
 

@@ -1,4 +1,4 @@
-/** "Try this": experiments that show digests, quiet hours, daily limits, and escalation within a minute each. */
+/** "Try this": experiments that show digests, quiet hours, daily limits, escalation, and chats within a minute each. */
 import { LitElement, css, html, type TemplateResult } from "lit";
 import { setPreferences, type Preferences } from "./sender-api";
 import type { Example } from "./send-values";
@@ -77,6 +77,26 @@ const EXPERIMENTS: readonly Experiment[] = [
       },
       channels: ["IN_APP"],
       steps: [{ channels: ["EMAIL"], after: "PT10M", unless: "ACKNOWLEDGED" }],
+    },
+  },
+  {
+    name: "Chats",
+    prepares: "A send with Markdown to Slack, Discord, and Teams. Alice has connected a channel of each.",
+    steps: [
+      "Press Send.",
+      html`Open the ${OUTBOX}: three messages, as the chats show them.`,
+      "In alice's app, open Notifications. Under Devices, remove a chat or connect your own.",
+    ],
+    example: {
+      fields: {
+        category: "deploys",
+        "content.title": "Build 1041 failed",
+        "content.body":
+          "**2 of 212** tests failed on `main` ([log](https://ci.example.org/1041)):\n\n- `test_login`\n- `test_export`\n\nText such as <!channel> or @everyone notifies nobody.",
+        "content.markdown": true,
+        "content.actionUrl": "/app/builds/1041",
+      },
+      channels: ["IN_APP", "SLACK", "DISCORD", "TEAMS"],
     },
   },
 ];

@@ -37,7 +37,10 @@ import "./simulation";
 import { exampleData } from "./template-data";
 
 /** The channels that the hub implements. Other channels are offered if a category contains them. */
-const IMPLEMENTED: Channel[] = ["IN_APP", "EMAIL", "WEB_PUSH", "MOBILE_PUSH", "SMS", "WHATSAPP", "WEBHOOK"];
+const IMPLEMENTED: Channel[] = [
+  ...(["IN_APP", "EMAIL", "WEB_PUSH", "MOBILE_PUSH", "SMS", "WHATSAPP", "WEBHOOK"] as const),
+  ...(["SLACK", "DISCORD", "TEAMS"] as const),
+];
 /** What can have an error, apart from `Fields`. */
 const GROUPS = ["to", "channels", "steps", "template.key"];
 const PRIORITIES = ["CRITICAL", "HIGH", "MEDIUM", "LOW"] as const;

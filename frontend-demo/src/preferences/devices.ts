@@ -1,4 +1,4 @@
-/** The user's devices: the browsers, apps, and webhooks to which notifications are sent. */
+/** The user's devices: the browsers, apps, webhooks, and chats to which notifications are sent. */
 import { html, nothing } from "lit";
 import { repeat } from "lit/directives/repeat.js";
 import type { PreferencesI18n } from "../locales/preferences";
@@ -8,7 +8,11 @@ import type { Section } from "./types";
 export const deviceName = ({ label, kind }: Device, i18n: PreferencesI18n): string =>
   label || i18n.label(["WEB_PUSH", "MOBILE_PUSH"].includes(kind) ? `${kind}_DEVICE` : kind);
 
-export const devices: Section = ({ devices, i18n, t, now, thisDevice, openDialog }) => html`
+/** The name in the button that removes a device. The URL distinguishes chats of the same kind. */
+const fullName = (device: Device, i18n: PreferencesI18n): string =>
+  [deviceName(device, i18n), device.maskedUrl].filter(Boolean).join(", ");
+
+export const devices: Section = ({ chats, devices, i18n, t, now, thisDevice, openDialog }) => html`
   ${devices.length
     ? html`<ul>
         ${repeat(
@@ -20,14 +24,14 @@ export const devices: Section = ({ devices, i18n, t, now, thisDevice, openDialog
                 <strong><bdi>${deviceName(device, i18n)}</bdi></strong>
                 ${device.id === thisDevice ? html`<span class="badge">${t("here")}</span>` : nothing}
                 <p class="muted-text">
-                  ${t("added", { time: i18n.ago(device.createdAt, now) })}${device.lastUsedAt
+                  ${device.maskedUrl ? html`<bdi>${device.maskedUrl}</bdi> · ` : nothing}${t("added", { time: i18n.ago(device.createdAt, now) })}${device.lastUsedAt
                     ? html` · ${t("used", { time: i18n.ago(device.lastUsedAt, now) })}`
                     : nothing}
                 </p>
               </div>
               <button
                 class="button"
-                aria-label=${t("removeTitle", { device: deviceName(device, i18n) })}
+                aria-label=${t("removeTitle", { device: fullName(device, i18n) })}
                 aria-haspopup="dialog"
                 @click=${() => openDialog({ kind: "remove", device })}
               >
@@ -37,4 +41,9 @@ export const devices: Section = ({ devices, i18n, t, now, thisDevice, openDialog
         )}
       </ul>`
     : html`<p class="empty">${t("noDevices")}</p>`}
+  ${chats.length
+    ? html`<button class="button below" aria-haspopup="dialog" @click=${() => openDialog({ kind: "chat" })}>
+        ${t("chatAdd")}
+      </button>`
+    : nothing}
 `;

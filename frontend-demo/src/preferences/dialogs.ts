@@ -1,5 +1,6 @@
 /** The dialogs to mute a category, to remove a device, to edit quiet times, and to answer "Why did I get this?". */
 import { html, nothing, type TemplateResult } from "lit";
+import { chatDialog } from "./chats";
 import { collectDialog } from "./collect-dialog";
 import { deviceName } from "./devices";
 import { bellOff } from "./icons";
@@ -13,6 +14,7 @@ export function renderDialog(dialog: DialogState, props: SectionProps, close: ()
   const { t, i18n, store } = props;
   if (dialog.kind === "mute") return mute(dialog.category, props, close);
   if (dialog.kind === "disturb") return doNotDisturbDialog(props, close);
+  if (dialog.kind === "chat") return chatDialog(dialog, props, close);
   if (dialog.kind === "collect") return collectDialog(dialog, props, close);
   if (dialog.kind === "quiet") return quietDialog(dialog, props, close);
   if (dialog.kind === "remove") {

@@ -4,6 +4,7 @@ import type { HubConnection } from "../client/connection";
 import { ConnectedElement } from "../connected-element";
 import { PreferencesI18n, type Messages } from "../locales/preferences";
 import { pageLocale } from "../page";
+import { chatsOf, withoutOtherChats } from "./chats";
 import { collect } from "./collect";
 import { devices } from "./devices";
 import { renderDialog } from "./dialogs";
@@ -148,8 +149,9 @@ export class HubPreferences extends ConnectedElement<Messages> {
     const { i18n } = this;
     const store = this.#store!;
     return {
-      matrix: store.matrix!,
+      matrix: withoutOtherChats(store.matrix!, store.devices),
       devices: store.devices,
+      chats: chatsOf(store.matrix!),
       topics: store.topics,
       timezone: store.timezone,
       store,

@@ -21,6 +21,13 @@ export type Cell = Row["channels"][number];
 export type QuietWindow = Matrix["quietSchedule"][number];
 export type Channel = Matrix["channels"][number]["channel"];
 
+const DeviceFields = graphql(`
+  fragment Device on Device @_unmask {
+    id kind platform label maskedUrl createdAt lastUsedAt
+  }
+`);
+export type Device = ResultOf<typeof DeviceFields>;
+
 const Subscriptions = graphql(`
   fragment Subscriptions on TopicSubscriptionConnection @_unmask {
     nodes { topic { key name description visible } leftAt }
@@ -35,12 +42,12 @@ export const LoadPreferences = graphql(
       preferences { ...Matrix }
       me {
         timezone
-        devices { id kind platform label createdAt lastUsedAt }
+        devices { ...Device }
         subscriptions(first: 100) { ...Subscriptions }
       }
     }
   `,
-  [Matrix, Subscriptions],
+  [Matrix, DeviceFields, Subscriptions],
 );
 export const LoadSubscriptions = graphql(
   `
@@ -50,8 +57,6 @@ export const LoadSubscriptions = graphql(
   `,
   [Subscriptions],
 );
-export type Device = ResultOf<typeof LoadPreferences>["me"]["devices"][number];
-
 export const UpdatePreferences = graphql(
   `
     mutation UpdatePreferences($input: PreferencesInput!) {
@@ -59,6 +64,15 @@ export const UpdatePreferences = graphql(
     }
   `,
   [Matrix],
+);
+
+export const ConnectChat = graphql(
+  `
+    mutation ConnectChat($kind: DeviceKind!, $url: String!, $label: String) {
+      connectChat(kind: $kind, url: $url, label: $label) { ...Device }
+    }
+  `,
+  [DeviceFields],
 );
 
 export const LeaveTopic = graphql(`

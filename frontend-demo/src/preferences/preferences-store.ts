@@ -9,6 +9,7 @@ import type { HubError } from "../client/errors";
 import type { ResultOf, VariablesOf } from "../client/graphql";
 import { RemoveDevice } from "../push/subscription";
 import {
+  ConnectChat,
   LeaveTopic,
   LoadPreferences,
   LoadSubscriptions,
@@ -22,12 +23,13 @@ import {
   type Subscription,
 } from "./operations";
 
+export type ChatEntries = VariablesOf<typeof ConnectChat>;
 type PreferencesInput = VariablesOf<typeof UpdatePreferences>["input"];
 
 const SLOW_MS = 3_000;
 
 /** The text that explains a refused change. */
-export type Refusal = "notSaved" | "quietFull";
+export type Refusal = "notSaved" | "quietFull" | "chatInvalid" | "chatFull";
 
 type Collected = Pick<Cell, "channel" | "digest" | "digestAt" | "digestDays">;
 
@@ -189,6 +191,22 @@ export class PreferencesStore extends EventTarget {
     } finally {
       this.dispatchEvent(new Event("change"));
     }
+  }
+
+  /** Connect a chat, or rename it if it is connected. */
+  connectChat(entries: ChatEntries): Promise<boolean> {
+    return this.#enqueue(async () => {
+      try {
+        const { connectChat: device } = await this.#hub.mutate(ConnectChat, entries);
+        this.devices = [...this.devices.filter(({ id }) => id !== device.id), device];
+        this.dispatchEvent(new Event("change"));
+        this.#tabs.postMessage("changed");
+        return true;
+      } catch (error) {
+        const { code, field } = error as HubError;
+        return this.#discard(error, field === "url" ? "chatInvalid" : code === "TOO_LARGE" ? "chatFull" : "notSaved");
+      }
+    });
   }
 
   /** Leave a topic at a time, or come back to it if the time is null. */

@@ -142,7 +142,9 @@ const own = css`
   dl { display: grid; grid-template-columns: auto 1fr; gap: 6px 16px; margin: 14px 0 0; padding-block-start: 14px; border-block-start: 1px solid var(--border); font-size: 13px; }
   dt { color: var(--muted); }
   dd { margin: 0; }
-  select, input[type="time"] {
+  .below { margin-block-start: 12px; }
+  form input:is([type="url"], [type="text"]) { width: 100%; min-width: 0; }
+  select, input:is([type="time"], [type="url"], [type="text"]) {
     min-height: var(--touch);
     padding: 0 10px;
     border: 1px solid var(--muted);

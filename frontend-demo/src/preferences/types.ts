@@ -2,13 +2,16 @@
 import type { nothing, TemplateResult } from "lit";
 import type { PreferencesI18n } from "../locales/preferences";
 import type { Channel, Device, Explanation, Matrix, QuietWindow, Row, Subscription } from "./operations";
-import type { PreferencesStore, Refusal } from "./preferences-store";
+import type { Chat } from "./chats";
+import type { ChatEntries, PreferencesStore, Refusal } from "./preferences-store";
 
 /** `explanation` is undefined while it is loading, and null if the notification is not in the inbox. */
 export type DialogState =
   | { kind: "mute"; category: Row["category"] }
   | { kind: "remove"; device: Device }
   | { kind: "disturb" }
+  /** `refused` contains the entries that the hub refused and the reason. */
+  | { kind: "chat"; refused?: { entries: ChatEntries; reason: Refusal } }
   /** `refused` contains the entries that the hub refused and the reason. */
   | { kind: "quiet"; index: number; refused?: { window: QuietWindow; reason: Refusal } }
   /** The channels of a category that have the same choice, or a new choice without `category`. */
@@ -18,6 +21,8 @@ export type DialogState =
 export interface SectionProps {
   matrix: Matrix;
   devices: Device[];
+  /** The chats that the user can connect. */
+  chats: Chat[];
   /** The visible topics that the user follows or has left. */
   topics: Subscription[];
   /** The user's time zone. */

@@ -44,7 +44,7 @@ def dev_outbox_routes(database: Database) -> list[BaseRoute]:
     async def email(request: Request) -> Response:
         message = await captured.get(request.path_params["id"])
         if message is None or message.html is None:
-            return PlainTextResponse("The outbox has no email with this id.\n", 404)
+            return PlainTextResponse("The outbox has no page for this id.\n", 404)
         html = HEAD_TAG.sub('<head><base target="_blank">', message.html, count=1)
         return HTMLResponse(html, headers=HEADERS | {"content-security-policy": EMAIL_CSP + SANDBOX})
 

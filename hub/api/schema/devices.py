@@ -1,4 +1,4 @@
-"""The devices of a user: browsers, apps and personal webhooks."""
+"""The devices of a user: browsers, apps, personal webhooks, and chats."""
 
 import re
 from datetime import datetime
@@ -10,11 +10,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec.structs import replace
 from strawberry import ID, Parent
+from yarl import URL
 
 from hub import base64url, model
 from hub.api.context import Context, Info
 from hub.api.schema.access import Caller, access
 from hub.api.schema.validation import public_url, valid_label
+from hub.audience import chat_urls
 from hub.audience.devices import EXCLUSIVE_KINDS, device_key
 from hub.errors import BadUserInput, NotFound, Unavailable
 from hub.ids import new_id, new_secret
@@ -42,18 +44,22 @@ def _own_url(root: Parent[model.Device], info: Info) -> str | None:
     return url if url and device_key(info.context.caller.mailbox, root.kind, url) == root.key else None
 
 
-@strawberry.type(description="A browser, app, or personal webhook of a user.")
+@strawberry.type(description="A browser, app, personal webhook, or chat of a user.")
 class Device:
     id: ID
     kind: model.DeviceKind
     platform: str | None = strawberry.field(
-        description="The push service of an app: fcm or apns. Null for browsers and webhooks."
+        description="The push service of an app: fcm or apns. Null for other devices."
     )
     label: str | None = strawberry.field(description="The name that the device was registered with.")
     url: str | None = strawberry.field(
         resolver=_own_url,
         description="The URL of the webhook, if the device is a personal webhook of the caller. Null for all "
         "other devices, and if the key that encrypted the URL is missing.",
+    )
+    masked_url: str | None = strawberry.field(
+        description="The host and the last 4 characters of the URL of a chat, such as `hooks.slack.com …wXyZ`. The "
+        "whole URL is a secret and is never returned. Null for other devices."
     )
     created_at: datetime
     last_used_at: datetime | None = strawberry.field(
@@ -161,6 +167,33 @@ class DeviceMutation:
             device=await _register(context, device, url=address, secret=secret),
             secret=secret,
         )
+
+    @strawberry.mutation(
+        graphql_type=Device,
+        description="Connect a chat of the caller. The hub sends each notification on the channel of the same name to "
+        "the webhook. Connecting the same URL again changes the label.",
+        directives=access(Caller.USER),
+    )
+    async def connect_chat(
+        self,
+        info: Info,
+        kind: Annotated[model.DeviceKind, strawberry.argument(description="SLACK, DISCORD, or TEAMS.")],
+        url: Annotated[
+            str, strawberry.argument(description="The URL that the chat issued for its webhook. It is a secret.")
+        ],
+        label: Annotated[str | None, strawberry.argument(description="The display name of the device.")] = None,
+    ) -> model.Device:
+        context, settings = info.context, info.context.services.settings
+        if kind not in chat_urls.CHATS:
+            raise BadUserInput("`kind` must be SLACK, DISCORD, or TEAMS.", "kind")
+        if kind not in settings.chats:
+            raise NotFound(f"{kind} is disabled (HUB_CHATS).")
+        address = public_url(url.strip(), context.services.outbound_http, "url")
+        parsed = URL(address, encoded=True)
+        if not chat_urls.is_url_of(kind, parsed, settings.chat_origins):
+            raise BadUserInput(f"The URL must be like {chat_urls.CHATS[kind].example}.", "url")
+        device = _device(context, kind, address, label, "label")
+        return await _register(context, device, token=address, masked_url=chat_urls.masked(parsed))
 
     @strawberry.mutation(
         description="Remove a device of the caller. Return true if the device existed.", directives=access(Caller.USER)

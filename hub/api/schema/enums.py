@@ -24,9 +24,9 @@ _register(
     SMS="A text message to the user's phone number.",
     WHATSAPP="A WhatsApp message to the user's phone number.",
     WEBHOOK="A call to each personal webhook that the user connected.",
-    SLACK="Not implemented yet.",
-    DISCORD="Not implemented yet.",
-    TEAMS="Not implemented yet.",
+    SLACK="A message to each Slack channel that the user connected.",
+    DISCORD="A message to each Discord channel that the user connected.",
+    TEAMS="A message to each Microsoft Teams channel or chat that the user connected.",
 )
 _register(
     model.Priority,
@@ -109,9 +109,9 @@ _register(
     "The kind of a device.",
     WEB_PUSH="A browser that receives web push messages.",
     MOBILE_PUSH="An app that receives push messages through FCM or APNs.",
-    SLACK="Not implemented yet.",
-    DISCORD="Not implemented yet.",
-    TEAMS="Not implemented yet.",
+    SLACK="An incoming webhook of Slack.",
+    DISCORD="A webhook of Discord.",
+    TEAMS="A workflow of Microsoft Teams that posts messages.",
     WEBHOOK="A personal webhook of the user.",
 )
 _register(

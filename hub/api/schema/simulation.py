@@ -29,7 +29,10 @@ from hub.workflows.send_request import SendRequest
 from hub.workflows.send_texts import RenderTime, SendTexts
 
 DEFAULT_RECIPIENTS = 20
-MARKDOWN_CHANNELS = {model.Channel.IN_APP, model.Channel.WEBHOOK}
+MARKDOWN_CHANNELS = {
+    *(model.Channel.IN_APP, model.Channel.WEBHOOK),
+    *(model.Channel.SLACK, model.Channel.DISCORD, model.Channel.TEAMS),
+}
 """The channels that receive the body with its markup."""
 
 
