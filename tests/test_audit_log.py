@@ -11,9 +11,11 @@ from typing import Any
 
 import orjson
 import pytest
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.api.schema.audit import AUDITED, NOT_AUDITED
 from hub.api.schema.root import make_schema
+from hub.audience.optimistic_update import try_transaction
 from hub.audience.search_fields import SearchFields
 from hub.audience.tenants import Tenants
 from hub.audience.topics import Topics
@@ -317,6 +319,21 @@ async def test_entry_of_a_command_names_the_account(tenant: Tenant, database: Da
     [entry] = await audit_log(tenant)
     assert (entry["actor"], entry["action"], entry["target"]) == (f"cli:{getpass.getuser()}", "keys rotate", None)
     assert entry["changes"] == {"changed": 2}
+
+
+async def test_change_that_is_not_committed_has_no_entry_and_no_log_line(
+    tenant: Tenant, database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    audit = AuditedAction(AuditLog(database), tenant.name, "ann", "any")
+
+    async def record_and_fail(session: AsyncClientSession) -> None:
+        await audit.record({"name": {"after": "News"}}, session)
+        raise Unavailable("MongoDB does not respond.")
+
+    with pytest.raises(Unavailable):
+        await try_transaction(database, record_and_fail, audit)
+    assert await audit_log(tenant) == []
+    assert "any" not in capsys.readouterr().out
 
 
 class UnavailableLog(AuditLog):
