@@ -35,7 +35,7 @@ def preview_html(channel: Channel, message: Message, card: Card) -> str:
 
 def html_lines(lines: Sequence[Line]) -> Markup:
     """Return lines as HTML."""
-    return Markup("<br>\n").join(Markup("").join(map(_html, line)) for line in lines)
+    return Markup("<br>").join(Markup("").join(map(_html, line)) for line in lines)
 
 
 def _html(span: Span) -> Markup:
