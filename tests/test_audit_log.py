@@ -314,6 +314,15 @@ async def test_erased_user_is_an_hmac_as_actor_and_as_target(tenant: Tenant) -> 
     ]
 
 
+async def test_erasure_keeps_actors_that_are_no_persons(tenant: Tenant) -> None:
+    """A user may have the id of a role or of a service key."""
+    for id in ("admin", "key:1"):
+        await execute_as(tenant, id, UPSERT_USERS, u=[{"id": "ben", "name": id}])
+        await execute_as(tenant, "ann", DELETE_USER, id=id)
+    names = [entry["actor"] for entry in await audit_log(tenant) if entry["action"] == "upsertUsers"]
+    assert names == ["admin", "key:1"]
+
+
 async def test_entry_of_a_command_names_the_account(tenant: Tenant, database: Database) -> None:
     await record_command(database, [tenant.name], "keys rotate", {"changed": 2})
     [entry] = await audit_log(tenant)

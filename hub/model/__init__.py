@@ -20,7 +20,7 @@ from hub.model.notifications import (
 )
 from hub.model.outbox_jobs import Attempt, Delivery, WebhookCall, delivery_id
 from hub.model.preferences import EVERY_DAY, NO_PREFERENCES, CategoryPreference, DigestChoice, Preferences, QuietHours
-from hub.model.principals import Principal, Role
+from hub.model.principals import CLI_ACTOR_PREFIX, Principal, Role, is_person
 from hub.model.receipts import PendingReceipt, Receipt, ReceiptKind
 from hub.model.record import Record, document
 from hub.model.rules import Rule, RuleDigest, RuleRecipients, rule_id
@@ -36,6 +36,7 @@ from hub.model.window_counts import WindowCount
 
 __all__ = (
     "BECAUSE_KINDS",
+    "CLI_ACTOR_PREFIX",
     "CONTENT_FIELDS",
     "CURRENT_UNTIL",
     "DEFAULT_LOCALE",
@@ -111,6 +112,7 @@ __all__ = (
     "document",
     "event_status",
     "event_values",
+    "is_person",
     "live_keys",
     "mailbox_of",
     "notification_from",

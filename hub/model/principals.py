@@ -13,6 +13,16 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+KEY_ACTOR_PREFIX = "key:"
+CLI_ACTOR_PREFIX = "cli:"
+
+
+def is_person(actor: str) -> bool:
+    """Return False if an actor is a role, a service key, or the account that ran a command. An erasure never replaces
+    these names, although a user may have such an id."""
+    return actor not in set(Role) and not actor.startswith((KEY_ACTOR_PREFIX, CLI_ACTOR_PREFIX))
+
+
 class Principal(Record, frozen=True):
     """The caller that a verified token or service key identifies.
 
@@ -35,4 +45,4 @@ class Principal(Record, frozen=True):
     @property
     def actor(self) -> str:
         """The name under which changes are recorded: the user, the service key, or the role."""
-        return self.user or (f"key:{self.key}" if self.key else self.role.value)
+        return self.user or (f"{KEY_ACTOR_PREFIX}{self.key}" if self.key else self.role.value)

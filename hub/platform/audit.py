@@ -23,7 +23,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.ids import IdGenerator, first_id_at, id_time
 from hub.iso_duration import DAY_S
-from hub.model import AuditEntry, AuditQuery
+from hub.model import CLI_ACTOR_PREFIX, AuditEntry, AuditQuery, is_person
 from hub.platform.audit_changes import Changes, encoded
 from hub.platform.connections import Database, Document, Indexes
 from hub.platform.tolerant_decoding import decode_page
@@ -104,6 +104,8 @@ class AuditLog:
         """Replace the id of a user, as actor and as target, by its HMAC."""
         erased = await self.pseudonym(tenant, user)
         for (match, hint), field in zip(_of_user(tenant, user), ("actor", "target"), strict=True):
+            if field == "actor" and not is_person(user):
+                continue
             await self._entries.update_many(match, {"$set": {field: erased}}, hint=hint)
 
     async def pseudonym(self, tenant: str, user: str) -> str:
@@ -185,7 +187,7 @@ async def record_command(database: Database, tenants: Sequence[str], action: str
     account = "unknown"
     with suppress(KeyError, OSError):  # an account without a name
         account = getpass.getuser()
-    entry = {"actor": f"cli:{account}", "action": action, "changes": encoded(changes)}
+    entry = {"actor": f"{CLI_ACTOR_PREFIX}{account}", "action": action, "changes": encoded(changes)}
     for start in range(0, len(tenants), COMMAND_BATCH):
         batch = tenants[start : start + COMMAND_BATCH]
         await AuditLog(database).insert([{"tenant": tenant, **entry} for tenant in batch], None)

@@ -33,7 +33,7 @@ from hub.inbox.unit_of_work import UnitOfWork
 from hub.inbox.user_data import InboxUserData
 from hub.inbox.works import WorkDefaults
 from hub.live.publisher import Publisher
-from hub.model import InboxEvent, InboxEventKind, MailboxChange, tenant_of, user_of
+from hub.model import InboxEvent, InboxEventKind, MailboxChange, is_person, tenant_of, user_of
 from hub.platform.audit import AuditedAction, AuditLog
 from hub.platform.audit_changes import Changes
 from hub.platform.connections import Database, Document
@@ -140,6 +140,8 @@ class UserData:
         pseudonym = await self._audit_log.pseudonym(tenant_of(mailbox), user_of(mailbox))
         await audit.record_each({pseudonym: ERASED}, None)
         await self._scheduled.erase_user(tenant_of(mailbox), user_of(mailbox))  # first, so none of them becomes due
+        about_user = event_store.match_subject(tenant_of(mailbox), user_of(mailbox))
+        await self._database[event_store.COLLECTION].delete_many(about_user)  # before their rules send to the user
         existed, complete = False, False
         while not complete:
             work = _EraseWork(self._database, self._inbox_data, self._sends, self._topics, mailbox, self._chunk)
@@ -162,11 +164,12 @@ class UserData:
         """Erase the user from webhook calls, events, stored responses about the user, counts, the user as author of
         templates, sends, service keys, and pauses, the audit log, and, in development, captured messages."""
         tenant, user = tenant_of(mailbox), user_of(mailbox)
-        await self._templates.erase_author(tenant, user)
-        await self._service_keys.erase_author(tenant, user)
         await self._audit_log.erase_user(tenant, user)
-        await self._sends.erase_creator(tenant, user, ERASED_AUTHOR)
-        reason, replacement = paused_by(user), paused_by(ERASED_AUTHOR)
+        if is_person(user):
+            await self._templates.erase_author(tenant, user)
+            await self._service_keys.erase_author(tenant, user)
+            await self._sends.erase_creator(tenant, user, ERASED_AUTHOR)
+        reason, replacement = paused_by(user), paused_by(ERASED_AUTHOR if is_person(user) else user)
         await self._send_changes.replace_reason(tenant, reason, replacement)
         calls = webhook_calls.match_user_or_pause(mailbox, reason) | {"created_at": {"$lte": erased_at}}
         update = webhook_calls.erase_update(mailbox, reason, replacement)
