@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import aiohttp
 import pytest
 from pymongo import AsyncMongoClient
 from websockets.asyncio.client import ClientConnection, connect
@@ -24,6 +25,7 @@ from tests.client import SUBPROTOCOL, GraphQLErrors, Json, Tenant, eventually
 from tests.conftest import scaled
 from tests.processes import SECRET, Deployment
 from tests.service_keys import CREATE, LIST, REVOKE, Key, code_of, create_key, list_keys, revoke
+from tests.telemetry import log_lines
 
 SENDS = "{ sends { nodes { id } } }"
 RECEIPTS = "subscription { receipts { id } }"
@@ -101,6 +103,16 @@ async def test_key_acts_for_its_tenant_over_every_transport(tenant: Tenant, depl
     assert used_at.timestamp() % 60 == 0
     assert 0 <= time.time() - used_at.timestamp() < 120
     assert all(key.secret not in api.log for api in deployment.apis)
+
+
+async def test_log_lines_name_the_key(tenant: Tenant, deployment: Deployment) -> None:
+    key = await create_key(tenant, role="ADMIN")
+    assert await code_of(tenant, key, CATEGORY) == ""
+
+    async def lines() -> list[Json]:
+        return log_lines(*deployment.apis, tenant=tenant.name, action="upsertCategory")
+
+    assert [line["service_key"] for line in await eventually(lines)] == [key.id]
 
 
 async def test_revoked_key_is_rejected_by_every_process(tenant: Tenant) -> None:
@@ -271,6 +283,17 @@ async def test_flood_of_unknown_keys_does_not_reach_mongodb(servers: tuple[Mongo
         assert statuses[-30:] == [401] * 30
         assert await code_of(tenant, key, SENDS) == await code_of(tenant, later, SENDS) == ""
         assert await reads_of_keys(client, name) - before <= allowed + 10
+
+
+async def test_concurrent_first_requests_with_a_valid_key_are_not_limited(tenant: Tenant) -> None:
+    key = await create_key(tenant)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+
+        async def request() -> int:
+            async with http.post(tenant.urls[0], json={"query": SENDS}, headers=key.headers) as response:
+                return response.status
+
+        assert set(await asyncio.gather(*(request() for _ in range(3 * UNKNOWN_PER_ADDRESS.max_requests)))) == {200}
 
 
 async def test_commands_create_list_and_revoke_keys(tenant: Tenant, deployment: Deployment) -> None:

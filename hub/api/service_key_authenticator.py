@@ -62,6 +62,7 @@ class ServiceKeyAuthenticator:
         self._unknown: TTLCache[str, bool] = TTLCache(UNKNOWN_SIZE, UNKNOWN_S)
         self._revoked: TTLCache[str, bool] = TTLCache(CACHE_SIZE, UNKNOWN_S)
         self._reads = SharedReads(keys.find)
+        self._look_ups: dict[str, asyncio.Task[_Cached]] = {}
         self._read_slots = asyncio.Semaphore(CONCURRENT_READS)
         self._watchers: defaultdict[str, set[Callable[[], None]]] = defaultdict(set)
         self._used_at: dict[str, datetime] = {}
@@ -92,26 +93,37 @@ class ServiceKeyAuthenticator:
         return CACHE_DISCONNECTED_S if self._is_disconnected() else CACHE_S
 
     async def _look_up(self, hash: str, address: str) -> _Cached:
-        attempt = UNKNOWN_PER_ADDRESS, address
-        result = self._limiter.check(attempt)
-        if result and result.retry_after_s is not None:
-            raise RateLimited(
-                f"There were more than {UNKNOWN_PER_ADDRESS.max_requests} unknown service keys from your address in "
-                f"{UNKNOWN_PER_ADDRESS.window_s} s. Try again later.",
-                round(result.retry_after_s, 1),
-            )
+        """Look up a key that is not cached. Concurrent callers share one look-up, which counts as one unknown key until
+        it succeeds."""
+        task = self._look_ups.get(hash)
+        if task is None:
+            attempt = UNKNOWN_PER_ADDRESS, address
+            result = self._limiter.check(attempt)
+            if result and result.retry_after_s is not None:
+                raise RateLimited(
+                    f"There were more than {UNKNOWN_PER_ADDRESS.max_requests} unknown service keys from your address "
+                    f"in {UNKNOWN_PER_ADDRESS.window_s} s. Try again later.",
+                    round(result.retry_after_s, 1),
+                )
+            task = self._look_ups[hash] = asyncio.create_task(self._run_look_up(hash, attempt))
+        return await asyncio.shield(task)  # a caller that is cancelled does not cancel the others
+
+    async def _run_look_up(self, hash: str, attempt: tuple[Limit, str]) -> _Cached:
         try:
-            async with asyncio.timeout(READ_SLOT_TIMEOUT_S):
-                await self._read_slots.acquire()
-        except TimeoutError:
-            raise Unavailable("Too many service keys are being checked. Try again shortly.") from None
-        try:
-            key = await self._read(hash)
+            try:
+                async with asyncio.timeout(READ_SLOT_TIMEOUT_S):
+                    await self._read_slots.acquire()
+            except TimeoutError:
+                raise Unavailable("Too many service keys are being checked. Try again shortly.") from None
+            try:
+                key = await self._read(hash)
+            finally:
+                self._read_slots.release()
+            return self._store(hash, key)
         finally:
-            self._read_slots.release()
-        cached = self._store(hash, key)
-        self._limiter.refund(attempt)
-        return cached
+            del self._look_ups[hash]
+            if hash not in self._unknown:
+                self._limiter.refund(attempt)
 
     async def _read(self, hash: str) -> ServiceKey | None:
         try:

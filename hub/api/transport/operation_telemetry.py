@@ -52,8 +52,9 @@ class OperationTelemetry:
             bind_contextvars(trace_id=tracing.trace_id(traceparent))
 
     def set_principal(self, caller: Principal) -> None:
-        """Add the tenant and user to the log context."""
-        bind_contextvars(tenant=caller.tenant, user=caller.user)
+        """Add the tenant, the user, and the id of the service key to the log context."""
+        key = {"service_key": caller.key} if caller.key else {}
+        bind_contextvars(tenant=caller.tenant, user=caller.user, **key)
 
     def set_streaming(self) -> None:
         """Change the transport to `sse`."""
