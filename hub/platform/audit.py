@@ -94,11 +94,11 @@ class AuditLog:
 
     async def export(self, tenant: str, user: str, limit: int) -> list[Document]:
         """Return up to `limit` entries of changes that a user made, and of changes of the user, newest first."""
-        found: list[Document] = []
+        found: dict[str, Document] = {}
         for match, hint in _of_user(tenant, user):
             docs = self._entries.find(match, hint=hint).sort("_id", DESCENDING).limit(limit)
-            found += [doc for doc in await docs.to_list() if doc not in found]
-        return sorted(found, key=lambda doc: str(doc["_id"]), reverse=True)[:limit]
+            found |= {doc["_id"]: doc for doc in await docs.to_list()}
+        return [found[id] for id in sorted(found, reverse=True)[:limit]]
 
     async def erase_user(self, tenant: str, user: str) -> None:
         """Replace the id of a user, as actor and as target, by its HMAC."""
