@@ -50,7 +50,7 @@ NOT_AUDITED = {
     **dict.fromkeys(("markSeen", "markRead", "markUnread", "archive", "unarchive", "snooze", "unsnooze"), OWN_INBOX),
     **dict.fromkeys(("acknowledge", "markAllSeen", "markAllRead", "archiveAll"), OWN_INBOX),
     **dict.fromkeys(("updatePreferences", "registerWebPush", "registerMobileDevice", "connectWebhook"), OWN_SETTINGS),
-    **dict.fromkeys(("removeDevice", "leaveTopic", "rejoinTopic"), OWN_SETTINGS),
+    **dict.fromkeys(("connectChat", "removeDevice", "leaveTopic", "rejoinTopic"), OWN_SETTINGS),
     **dict.fromkeys(("send", "sendMany", "cancelSend", "recallSend", "pauseSend", "resumeSend"), SENDS),
     **dict.fromkeys(("resolve", "replay", "replayWebhookCalls", "publishEvent", "replayEvents"), SENDS),
 }
