@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import aiohttp
 import pytest
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
@@ -338,6 +339,17 @@ async def test_new_primary_during_sends_loses_and_duplicates_nothing(
                 await submits.verify()
         finally:
             await members.stop()
+
+
+async def test_process_without_the_index_of_encryption_keys_is_ready() -> None:
+    async with fresh_servers() as (mongod, redis):
+        async with (
+            Deployment(mongod.url, redis.url, apis=1, workers=0) as deployment,
+            AsyncMongoClient(mongod.url) as client,
+        ):
+            await client["hub"].users.drop_index("encrypted_with")
+            async with aiohttp.request("GET", deployment.urls[0].replace("/graphql", "/readyz")) as response:
+                assert (response.status, (await response.json())["store"]) == (200, "ok")
 
 
 async def test_unavailable_error_is_http_200_with_application_json() -> None:

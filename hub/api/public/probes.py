@@ -1,9 +1,12 @@
 """Endpoints for monitoring: `/healthz`, `/readyz`, and `/metrics`."""
 
 import asyncio
+import time
 from hmac import compare_digest
+from math import inf
 
 import pymongo
+import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pymongo.errors import PyMongoError
 from starlette.applications import Starlette
@@ -17,6 +20,29 @@ from hub.settings import Settings
 from hub.workflows.credential_encryption import CredentialEncryption
 
 READY_TIMEOUT_S = 2.0  # load balancers poll every few seconds
+MISSING_KEYS_TIMEOUT_S = 0.5
+MISSING_KEYS_MAX_AGE_S = 10.0
+
+log = structlog.get_logger(__name__)
+
+
+class _MissingKeys:
+    """The missing encryption keys, read at most every MISSING_KEYS_MAX_AGE_S. If a read fails, the last ones."""
+
+    def __init__(self, credentials: CredentialEncryption) -> None:
+        self._credentials = credentials
+        self._keys: list[str] = []
+        self._read_at = -inf
+
+    async def get(self) -> list[str]:
+        if time.monotonic() > self._read_at + MISSING_KEYS_MAX_AGE_S:
+            self._read_at = time.monotonic()
+            try:
+                with pymongo.timeout(MISSING_KEYS_TIMEOUT_S):
+                    self._keys = await self._credentials.missing_keys()
+            except PyMongoError as error:
+                log.warning("missing_keys_unknown", error=error, throttled=True)
+        return self._keys
 
 
 def probe_app(settings: Settings, database: Database, credentials: CredentialEncryption) -> Starlette:
@@ -34,6 +60,7 @@ def probe_routes(
 ) -> list[BaseRoute]:
     """Return the routes. `pubsub` is the Redis connection of a process that serves subscriptions."""
     token = settings.metrics_token.get_secret_value().encode()
+    missing_keys = _MissingKeys(credentials)
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -46,9 +73,9 @@ def probe_routes(
             with pymongo.timeout(READY_TIMEOUT_S):
                 async with asyncio.timeout(READY_TIMEOUT_S):
                     await database.command("ping")
-                    missing = await credentials.missing_keys()
         except (PyMongoError, TimeoutError):
             return JSONResponse({"store": "unavailable", **realtime}, 503)
+        missing = await missing_keys.get()
         keys = {"missingEncryptionKeys": missing} if missing else {}
         return JSONResponse({"store": "ok", **realtime, **keys})
 
