@@ -108,8 +108,8 @@ async def test_user_who_is_created_by_two_calls_at_once_has_the_fields_of_both(
     ids = [mailbox_of(tenant, user) for user in ("ann", "bob")]
     read_stored = users._stored_profiles
 
-    async def read_and_be_overtaken(wanted: Collection[str]) -> dict[str, Json]:
-        found = await read_stored(wanted)
+    async def read_and_be_overtaken(*wanted: Collection[str]) -> dict[str, Json]:
+        found = await read_stored(*wanted)
         await rival.upsert([ProfileUpdate(id=ids[0], email="ann@people.example")], None)
         return found
 

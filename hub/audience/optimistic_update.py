@@ -53,5 +53,5 @@ async def try_transaction(
             raise
         return None
     if audit:
-        audit.write_log_lines()
+        await audit.write_log_lines()
     return result

@@ -32,7 +32,6 @@ COLLECTION = "users"
 REPLACED_FIELDS = ("devices", "preferences", "suppressed")
 SUPPRESSED = "suppressed"
 PROFILE_FIELDS = ("name", "email", "phone", "locale", "timezone", "attributes")
-PROFILE_PROJECTION = dict.fromkeys(PROFILE_FIELDS, 1)
 IS_NEW: Document = {"$eq": [{"$type": "$created_at"}, "missing"]}
 DEVICE_CREDENTIALS = StoredCredentials("devices", COLLECTION, "devices", ("url", "p256dh", "auth", "token", "secret"))
 HAS_SUPPRESSED = {SUPPRESSED: {"$exists": True}}
@@ -237,7 +236,7 @@ class Users:
         many users are no transaction."""
         now = self._clock()
         counts = Counter(profile.id for profile in profiles)
-        stored = await self._stored_profiles(counts)
+        stored = await self._stored_profiles(counts, {name for profile in profiles for name in _set_fields(profile)})
         changed = [p if counts[p.id] > 1 else _without_unchanged(p, stored.get(p.id)) for p in profiles]
         if audit:
             fields: dict[str, set[str]] = {id: set() if id in stored else {"id"} for id in counts}
@@ -252,8 +251,10 @@ class Users:
             users |= await self.get_many(unread)
         return [users.get(profile.id) or unknown_user(profile.id, now) for profile in profiles]
 
-    async def _stored_profiles(self, ids: Collection[str]) -> dict[str, Document]:
-        return {doc["_id"]: doc async for doc in self._users.find({"_id": {"$in": list(ids)}}, PROFILE_PROJECTION)}
+    async def _stored_profiles(self, ids: Collection[str], fields: Collection[str]) -> dict[str, Document]:
+        """Return those fields of the users who exist. The attributes of many users can have many megabytes."""
+        docs = self._users.find({"_id": {"$in": list(ids)}}, dict.fromkeys(["_id", *fields], 1))
+        return {doc["_id"]: doc async for doc in docs}
 
     async def _insert_new(self, profiles: Sequence[ProfileUpdate], now: datetime) -> dict[str, User]:
         """Insert users, and return them. An insert takes a fraction of the time of an update.

@@ -8,6 +8,7 @@
 - When an entry is committed, it is also logged, as `audit`. The log line can be missing if the process crashes.
 """
 
+import asyncio
 import getpass
 import hmac
 import secrets
@@ -34,6 +35,7 @@ KEYS = "audit_keys"
 KEY_BYTES = 32
 ERASED_PREFIX = "erased:"
 COMMAND_BATCH = 1000  # tenants
+LINES_PER_STEP = 50  # log lines written without a pause
 ERASED_CHARS = 32  # 128 bits in hexadecimal
 
 log = structlog.get_logger(__name__)
@@ -167,18 +169,20 @@ class AuditedAction:
             return
         self._uncommitted += await self._log.insert(entries, session)
         if session is None:
-            self.write_log_lines()
+            await self.write_log_lines()
 
     def discard(self) -> None:
         """Forget the entries of a transaction that was not committed."""
         self._uncommitted = []
 
-    def write_log_lines(self) -> None:
-        """Log the entries that were committed."""
-        for doc in self._uncommitted:
+    async def write_log_lines(self) -> None:
+        """Log the entries that were committed. Other tasks run in between."""
+        docs, self._uncommitted = self._uncommitted, []
+        for number, doc in enumerate(docs, 1):
             line = {name: value for name, value in doc.items() if name not in ("_id", "at", "is_user", "changes")}
             log.info("audit", entry=doc["_id"], changes=orjson.loads(doc["changes"]), **line)
-        self._uncommitted = []
+            if number % LINES_PER_STEP == 0:
+                await asyncio.sleep(0)
 
 
 async def record_command(database: Database, tenants: Sequence[str], action: str, changes: Changes) -> None:
