@@ -189,7 +189,7 @@ def test_demo_tokens_are_given_to_the_local_page_of_the_hub() -> None:
         with http_client(TOKENS) as client:
             response = client.post(PATH, headers={**OWN, "host": host, "origin": f"http://{host}"})
             assert response.status_code == 200
-            assert response.json()["tokens"].keys() == {"alice", "bob", "service"}
+            assert response.json()["tokens"].keys() == {"alice", "bob", "service", "admin"}
             assert response.headers["cache-control"] == "no-store"
             assert client.get(PATH, headers=OWN).status_code == 405
 
