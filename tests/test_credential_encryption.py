@@ -198,9 +198,9 @@ async def test_credentials_are_encrypted_while_processes_without_a_key_run(serve
         opened = deployment_with_channels(mongod.url, redis.url, workers=1, public_url="https://hub.example")
         deployment, tenant, fakes = await stack.enter_async_context(opened)
         settings = {
-            name.removeprefix("HUB_").lower(): value
-            for name, value in deployment.workers[0].environment.items()
-            if name.startswith("HUB_") and name not in {"HUB_MONGO_URL", "HUB_REDIS_URL"}
+            name: deployment.workers[0].environment[f"HUB_{name.upper()}"]
+            for name in Settings.model_fields.keys() - {"mongo_url", "redis_url"}
+            if f"HUB_{name.upper()}" in deployment.workers[0].environment
         }
         client = await stack.enter_async_context(AsyncMongoClient(mongod.url))
         database = client[settings["mongo_database"]]
