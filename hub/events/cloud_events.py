@@ -10,7 +10,7 @@ numbers must keep their digits.
 import binascii
 import re
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -38,6 +38,9 @@ STORED_ATTRIBUTES = ("id", "source", "type", "specversion", "subject", "time")
 ENVELOPE = ("id", "source", "detail-type", "detail")
 """The fields by which the envelope of EventBridge is recognized."""
 
+INVALID_JSON = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+"""What msgspec raises for text that is not valid JSON, is nested too deeply, or is not UTF-8."""
+
 Fields = dict[str, Raw]
 _decode_fields = msgspec.json.Decoder(Fields).decode
 _decode_batch = msgspec.json.Decoder(list[Raw]).decode
@@ -61,14 +64,14 @@ class NewEvent(Struct, frozen=True, kw_only=True):
 def parse_event(text: bytes, field: str = "") -> NewEvent:
     """Return the event of a JSON object: a CloudEvent, or the envelope of EventBridge. `field` is the prefix of the
     field in errors."""
-    return _with_prefix(field, _parse_fields, _fields_of(text), len(text))
+    return _with_prefix(field, lambda: _parse_fields(_fields_of(text), len(text)))
 
 
 def parse_batch(text: bytes) -> list[NewEvent]:
     """Return the events of a JSON array."""
     try:
         items = _decode_batch(text)
-    except msgspec.MsgspecError as error:
+    except INVALID_JSON as error:
         raise BadUserInput(f"A batch is a JSON array of events: {error}.", "body") from None
     if len(items) > BATCH_MAX_EVENTS:
         raise TooLarge(f"A batch has at most {BATCH_MAX_EVENTS:,} events. Split it into several requests.")
@@ -107,7 +110,7 @@ def new_event(attributes: dict[str, Any], data: str | None) -> NewEvent:
 def _fields_of(text: bytes) -> Fields:
     try:
         return _decode_fields(text)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except INVALID_JSON as error:
         raise BadUserInput(f"An event is a JSON object: {error}.", "body") from None
 
 
@@ -168,8 +171,8 @@ def _value(name: str, raw: Raw) -> str | int | bool | None:
     try:
         value: str | int | bool | None = _decode_value(raw)
         return value
-    except msgspec.MsgspecError:
-        raise BadUserInput("An attribute is a string, an integer of 32 bits, or a boolean.", name) from None
+    except INVALID_JSON:
+        raise BadUserInput("An attribute is a string in UTF-8, an integer of 32 bits, or a boolean.", name) from None
 
 
 def _time(value: Any) -> datetime:
@@ -217,9 +220,8 @@ def _unquoted(value: str) -> str:
     return value
 
 
-def _with_prefix(prefix: str, parse: Any, *arguments: Any) -> NewEvent:
+def _with_prefix(prefix: str, parse: Callable[[], NewEvent]) -> NewEvent:
     try:
-        event: NewEvent = parse(*arguments)
-        return event
+        return parse()
     except BadUserInput as error:
         raise BadUserInput(error.message, f"{prefix}{error.extensions['field']}") from None
