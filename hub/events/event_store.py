@@ -201,9 +201,11 @@ class EventStore:
         return (await self._events.update_one(match, update)).matched_count == 1
 
     async def replay(self, tenant: str, ids: Collection[str]) -> int:
-        """Make events whose rules have run, or failed, wait again. Return the number of events."""
+        """Make events whose rules have run, or failed, wait again. Return the number of events. Events that are too
+        large are left out, because their data is not stored."""
         now = self._clock()
         match = {"_id": {"$in": list(ids)}, "tenant": tenant, "status": {"$in": REPLAYABLE}}
+        match["reason"] = {"$ne": TOO_LARGE}
         update = {
             "$set": {"status": DeliveryStatus.ACCEPTED, "due_at": now, "updated_at": now},
             "$unset": dict.fromkeys(("tries", "lease_expirations", "reason", "enqueue_count", "claim"), ""),

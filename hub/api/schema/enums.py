@@ -63,8 +63,8 @@ _register(
     RECEIVED="The event is stored. Its rules have not run, or run again after a failure.",
     PROCESSED="Every send of the rules that matched is stored.",
     UNMATCHED="No rule matched.",
-    FAILED="The rules failed five times, or the event is too large. `replayEvents` runs the rules again. Of an event "
-    "that is too large, only the beginning is stored.",
+    FAILED="The rules failed five times, or the event is too large. `replayEvents` runs the rules again, except "
+    "for an event that is too large, of which only the beginning is stored.",
 )
 _register(
     model.SendStatus,
