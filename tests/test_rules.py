@@ -13,7 +13,8 @@ from hub.model import Role
 from hub.platform.connections import Database
 from hub.status.sends import COLLECTION as SENDS
 from hub.utc_time import parse
-from tests.client import GraphQLErrors, Json, Tenant
+from hub.workflows.start_expansion import EXPANSIONS_MAX
+from tests.client import GraphQLErrors, Json, Tenant, eventually
 from tests.rule_calls import (
     DELETE_RULE,
     GET_RULE,
@@ -208,6 +209,25 @@ async def test_send_is_made_after_the_event_and_gathered(tenant: Tenant, databas
     later = await find_send(database, found["later"])
     assert later["send_at"] == parse("2026-11-30T01:00:00Z") or later["status"] == "SCHEDULED"
     assert found["digest"]["send"]
+
+
+async def test_event_waits_while_too_many_sends_are_expanded(tenant: Tenant, database: Database) -> None:
+    """Waiting does not count as a try."""
+    await upsert_rule(tenant, to={"everyone": True})
+    expanding = [
+        {"_id": f"{tenant.name}-{n}", "tenant": tenant.name, "status": "EXPANDING"} for n in range(EXPANSIONS_MAX)
+    ]
+    await database[SENDS].insert_many(expanding)
+    event = await publish(tenant, {"order": 7})
+
+    async def attempted() -> Json | None:
+        return await database.events.find_one({"_id": event, "attempts.0": {"$exists": True}, "claim": None})
+
+    waiting = await eventually(attempted)
+    assert (waiting["status"], waiting["reason"], waiting.get("tries")) == ("HELD", "RATE_LIMITED", None)
+    await database[SENDS].delete_many({"_id": {"$in": [send["_id"] for send in expanding]}})
+    await database.events.update_one({"_id": event}, {"$set": {"due_at": waiting["created_at"]}})
+    assert (await results(tenant, event))["shipped"]["send"]
 
 
 async def test_rule_that_fails_does_not_affect_the_others(tenant: Tenant) -> None:

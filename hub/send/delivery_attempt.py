@@ -14,7 +14,7 @@ from hub.outbox.claims import Claims, Job
 from hub.platform import metrics, tracing
 from hub.send.delivery_rate_limits import chat_webhook
 from hub.send.job_kind import JobHandler, ReadyToSend
-from hub.send.outcome import Delivered, Gone, Outcome, Retry, Sent, Skipped, breaker_results
+from hub.send.outcome import Delivered, Gone, Outcome, Postponed, Retry, Sent, Skipped, breaker_results
 from hub.send.settler import ATTEMPTS_KEPT, Settler
 from hub.send.state_after_outcome import next_state
 from hub.send.worker_resources import DispatchPolicy, WorkerResources
@@ -108,7 +108,8 @@ class ProviderCalls(Generic[J]):
         ms = round((perf_counter() - started) * 1000)
         attempts.append(Attempt(at=at, provider=provider.name, ok=ok, error=error, ms=ms))
         self._settler.add_call_results(breaker_results(provider.breakers(ready.message), outcome))
-        self._tally.count(self._channel, provider.name, ok)
+        if not isinstance(outcome, Postponed):
+            self._tally.count(self._channel, provider.name, ok)
         metrics.attempts.labels(self._channel, provider.name, type(outcome).__name__).inc()
         return outcome
 
@@ -125,7 +126,7 @@ class ProviderCalls(Generic[J]):
             return Retry(type(error).__name__, shared=False)  # a bug that concerns this message
 
     def _settle(self, job: J, outcome: Outcome, attempts: Sequence[Attempt]) -> None:
-        tries, policy = job.tries + 1, self._policy
+        tries, policy = job.tries + (not isinstance(outcome, Postponed)), self._policy
         transition = next_state(outcome, tries, policy.schedule, policy.retry_after_max_s, self._clock(), random.random)
         provider_id = outcome.provider_id if isinstance(outcome, Sent | Delivered) else None
         self._settler.put(job, transition, tuple(attempts[-ATTEMPTS_KEPT:]), tries, provider_id)

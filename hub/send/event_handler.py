@@ -12,7 +12,7 @@ from hub.errors import HubError, RateLimited
 from hub.events.event_store import EventStore
 from hub.model import DeliveryStatus, Event, RuleResult
 from hub.send.job_kind import ReadyToSend
-from hub.send.outcome import Delivered, Outcome, Retry, Skipped
+from hub.send.outcome import Delivered, Outcome, Postponed, Retry, Skipped
 from hub.send.state_after_outcome import Transition
 
 BREAKER = "rules"
@@ -45,7 +45,8 @@ class RuleProvider:
         return (BREAKER,)
 
     async def send(self, message: EventMessage) -> Outcome:
-        """Run the rules and store their results. `Delivered`: a rule matched."""
+        """Run the rules and store their results. `Delivered`: a rule matched. `Postponed`: the tenant has reached a
+        limit, such as that of sends that are being expanded."""
         event = message.event
         try:
             async with asyncio.timeout(self.timeout_s):  # before the dispatcher's, whose failure the breaker counts
@@ -56,7 +57,7 @@ class RuleProvider:
         except TimeoutError:
             return Retry(f"the rules took longer than {self.timeout_s:g} s (HUB_PROVIDER_TIMEOUT_S)", shared=False)
         except RateLimited as error:
-            return Retry(error.message, error.retry_after_s, shared=False)
+            return Postponed(error.message, error.retry_after_s)
         except (HubError, PyMongoError) as error:
             log.warning("rules_failed", event_id=event.id, error=error, throttled=True)
             return Retry(type(error).__name__, shared=False)

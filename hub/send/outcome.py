@@ -47,6 +47,13 @@ class Retry(Struct, frozen=True, eq=False):
         return hash((self.error, self.after_s))
 
 
+class Postponed(Struct, frozen=True):
+    """A limit of the hub is reached. The message waits for `after_s`, which does not count as a try."""
+
+    error: str
+    after_s: float
+
+
 class Dead(Struct, frozen=True):
     """A permanent failure: a retry would fail in the same way."""
 
@@ -65,7 +72,7 @@ class OptedOut(Struct, frozen=True):
     error: str
 
 
-Outcome = Sent | Delivered | Skipped | Retry | Dead | Gone | OptedOut
+Outcome = Sent | Delivered | Skipped | Retry | Postponed | Dead | Gone | OptedOut
 
 
 def breaker_results(breakers: Sequence[str], outcome: Outcome) -> list[tuple[str, bool]]:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from hub.model import DeliveryStatus, Reason
 from hub.outbox.retry_delay import wait_s
 from hub.platform.encryption import CredentialUnavailable
-from hub.send.outcome import Dead, Delivered, Gone, OptedOut, Outcome, Retry, Sent, Skipped
+from hub.send.outcome import Dead, Delivered, Gone, OptedOut, Outcome, Postponed, Retry, Sent, Skipped
 
 
 class Transition(Struct, frozen=True):
@@ -51,6 +51,9 @@ def next_state(
             return Transition(DeliveryStatus.FAILED, Reason.ADDRESS_GONE)
         case OptedOut():
             return Transition(DeliveryStatus.SKIPPED, Reason.OPTED_OUT)
+        case Postponed():
+            due_at = now + timedelta(seconds=outcome.after_s * (1 + jitter()))
+            return Transition(DeliveryStatus.HELD, Reason.RATE_LIMITED, due_at)
     if tries > len(schedule):
         return Transition(DeliveryStatus.FAILED, Reason.ATTEMPTS_USED_UP)
     seconds = wait_s(schedule, tries, jitter)

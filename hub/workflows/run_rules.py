@@ -57,8 +57,8 @@ class RunRules:
         The method may run several times for one event: after a failure, after the process was killed, and after a
         replay. `event.results` contains the results of the last complete run. A rule makes at most one send per event.
 
-        Raise HubError or PyMongoError for a temporary failure, such as Unavailable: the event is then tried again. What
-        is wrong with a rule is the `reason` of its result."""
+        Raise RateLimited if the event has to wait. Raise another HubError or PyMongoError for a temporary failure, such
+        as Unavailable: the event is then tried again. The `reason` of a result says what is wrong with the rule."""
         fitting = await self._rules.list_fitting(event.tenant, event.type, event.source)
         sent = {result.rule: result for result in event.results if result.send}
         found = {one.rule.key for one in fitting}
