@@ -9,16 +9,16 @@ Guarantees
 """
 
 import asyncio
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
-from hub.audience.rules import Rules, StoredRule
+from msgspec.structs import replace
+
+from hub.audience.rules import Rules
 from hub.audience.tenants import Tenants
-from hub.decide.rules.compiled import NoSend
+from hub.decide.rules.compiled import NoSend, RuleSend
 from hub.decide.rules.matching import is_own_event
 from hub.errors import Conflict, HubError, RateLimited, Unavailable
-from hub.model import Event, RuleResult, Tenant, event_values
+from hub.model import Event, Rule, RuleResult, event_values
 from hub.settings import Settings
 from hub.status.sends import Sends
 from hub.utc_time import Clock
@@ -68,14 +68,17 @@ class RunRules:
         if await self._is_about_own_send(event):
             return kept + [RuleResult(rule=key, matched=False, reason=OWN_SEND) for key in sorted(found)]
         tenant, values, now = await self._tenants.get(event.tenant), event_values(event), self._clock()
+        to_run = [one for one in fitting if one.rule.key not in sent]
+        evaluated = await self._requests.evaluate(to_run, values, tenant, now)
         results = await asyncio.gather(
-            *(self._run(one, event, values, tenant, now, sent.get(one.rule.key)) for one in fitting),
+            *(self._run(one.rule, event, result, now) for one, result in zip(to_run, evaluated, strict=True)),
             return_exceptions=True,
         )
         for result in results:
             if isinstance(result, BaseException):
                 raise result  # the other rules have run
-        return kept + [result for result in results if isinstance(result, RuleResult)]
+        made = {result.rule: result for result in results if isinstance(result, RuleResult)}
+        return kept + [made.get(key) or replace(sent[key], reason=DUPLICATE) for key in sorted(found)]
 
     async def _is_about_own_send(self, event: Event) -> bool:
         data = event_values(event).get("data") if is_own_event(event.type) else None
@@ -83,19 +86,7 @@ class RunRules:
         found = await self._sends.get(event.tenant, send) if isinstance(send, str) else None
         return found is not None and found.from_own_event
 
-    async def _run(
-        self,
-        stored: StoredRule,
-        event: Event,
-        values: Mapping[str, Any],
-        tenant: Tenant,
-        now: datetime,
-        earlier: RuleResult | None,
-    ) -> RuleResult:
-        rule = stored.rule
-        if earlier:
-            return RuleResult(rule=rule.key, matched=True, reason=DUPLICATE, send=earlier.send)
-        evaluated = await self._requests.evaluate(stored, values, tenant, now)
+    async def _run(self, rule: Rule, event: Event, evaluated: RuleSend | NoSend, now: datetime) -> RuleResult:
         if isinstance(evaluated, NoSend):
             return RuleResult(rule=rule.key, matched=evaluated.matched, reason=evaluated.reason)
         request = to_request(rule, evaluated, event.type, min(event.time, event.created_at), now)

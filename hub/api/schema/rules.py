@@ -166,7 +166,7 @@ class RuleQuery:
         if not fits(rule, type, source):
             return RuleTest(matched=False, reason=DOES_NOT_FIT, data=None, simulation=[])
         tenant = await services.tenants.get(id)
-        evaluated = await services.rule_requests.evaluate(StoredRule(rule), values, tenant, now)
+        [evaluated] = await services.rule_requests.evaluate([StoredRule(rule)], values, tenant, now)
         data = None if evaluated.data is None else JSON(evaluated.data)
         if isinstance(evaluated, NoSend):
             return RuleTest(matched=evaluated.matched, reason=evaluated.reason, data=data, simulation=[])
