@@ -4,7 +4,7 @@ message."""
 from hub.model.audit import AuditEntry, AuditQuery
 from hub.model.channels import Channel, DeviceKind, Priority
 from hub.model.digests import ITEMS_SHOWN, DigestKind, DigestMode
-from hub.model.events import EVENT_JOB_STATUSES, Event, EventStatus, RuleResult, event_status, event_values
+from hub.model.events import EVENT_JOB_STATUSES, Event, EventStatus, RuleResult, RulesRun, event_status, event_values
 from hub.model.inbox_events import Backlog, InboxEvent, InboxEventKind, MailboxChange, Position
 from hub.model.mailboxes import InboxState, InboxView, Interruptions, Mailbox, mailbox_of, tenant_of, user_of
 from hub.model.notifications import (
@@ -91,6 +91,7 @@ __all__ = (
     "RuleDigest",
     "RuleRecipients",
     "RuleResult",
+    "RulesRun",
     "Scope",
     "Send",
     "SendAudience",

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from hub.model.channels import Priority
 from hub.model.outbox_jobs import Attempt
@@ -41,6 +42,15 @@ class RuleResult(Record, frozen=True):
     matched: bool
     reason: str | None = None
     send: str | None = None
+
+
+class RulesRun(Struct, frozen=True):
+    """The results of the rules that ran for an event. `left_out`: the reason that one of them did not run. The event is
+    then tried again, at the earliest after `retry_after_s`."""
+
+    results: list[RuleResult]
+    left_out: str | None = None
+    retry_after_s: float | None = None
 
 
 class Event(Record, frozen=True, rename={"id": "_id"}):

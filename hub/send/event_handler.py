@@ -10,7 +10,7 @@ from pymongo.errors import PyMongoError
 
 from hub.errors import HubError, RateLimited
 from hub.events.event_store import EventStore
-from hub.model import DeliveryStatus, Event, RuleResult
+from hub.model import DeliveryStatus, Event, RulesRun
 from hub.send.job_kind import ReadyToSend
 from hub.send.outcome import Delivered, Outcome, Postponed, Retry, Skipped
 from hub.send.state_after_outcome import Transition
@@ -33,9 +33,7 @@ class RuleProvider:
 
     name = "rules"
 
-    def __init__(
-        self, store: EventStore, run_rules: Callable[[Event], Awaitable[Sequence[RuleResult]]], timeout_s: float
-    ) -> None:
+    def __init__(self, store: EventStore, run_rules: Callable[[Event], Awaitable[RulesRun]], timeout_s: float) -> None:
         self._store = store
         self._run_rules = run_rules
         self.timeout_s = timeout_s
@@ -50,10 +48,12 @@ class RuleProvider:
         event = message.event
         try:
             async with asyncio.timeout(self.timeout_s):  # before the dispatcher's, whose failure the breaker counts
-                results = await self._run_rules(event)
-            is_changed = bool(results or event.results)
-            if is_changed and not await self._store.record_results(event, results):
+                run = await self._run_rules(event)
+            is_changed = bool(run.results or event.results)
+            if is_changed and not await self._store.record_results(event, run.results):
                 return Retry("the claim expired", shared=False)
+            if run.left_out:
+                return Retry(run.left_out, run.retry_after_s, shared=False)
         except TimeoutError:
             return Retry(f"the rules took longer than {self.timeout_s:g} s (HUB_PROVIDER_TIMEOUT_S)", shared=False)
         except RateLimited as error:
@@ -61,7 +61,7 @@ class RuleProvider:
         except (HubError, PyMongoError) as error:
             log.warning("rules_failed", event_id=event.id, error=error, throttled=True)
             return Retry(type(error).__name__, shared=False)
-        return Delivered() if any(result.matched for result in results) else Skipped()
+        return Delivered() if any(result.matched for result in run.results) else Skipped()
 
 
 class EventHandler:

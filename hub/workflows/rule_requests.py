@@ -27,13 +27,13 @@ from hub.workflows.stopped_renderings import PAUSE_S, STOPS_MAX, StoppedRenderin
 T = TypeVar("T")
 
 LEFT_OUT = (
-    f"the last {STOPS_MAX} evaluations were stopped at a limit, so the rule is left out for {PAUSE_S:g} s. Simplify "
-    "it, then replay the event"
+    f"the last {STOPS_MAX} evaluations were stopped at a limit, so the rule is left out for {PAUSE_S:g} s. The event "
+    "is then tried again. Simplify the rule"
 )
 
 TURN_SHARE = 1 / 3
 """The part of HUB_PROVIDER_TIMEOUT_S for which an event waits for its turn. The rest is left for its rules."""
-RETRY_AFTER_S = 1.0
+TURN_RETRY_S = 1.0
 
 _evaluations = ThreadPoolExecutor(1, "evaluate-rules")
 
@@ -68,7 +68,7 @@ class RuleRequests:
             async with asyncio.timeout(self._turn_wait_s):
                 await turn.acquire()
         except TimeoutError:
-            raise RateLimited("Too many rules of this tenant are being evaluated.", RETRY_AFTER_S) from None
+            raise RateLimited("Too many rules of this tenant are being evaluated.", TURN_RETRY_S) from None
         try:
             yield
         finally:
