@@ -263,4 +263,6 @@ def test_most_rules_of_an_event_counts_patterns_that_overlap() -> None:
     assert most_rules_of_an_event([]) == 0
     assert most_rules_of_an_event(rules(("a.*", None), ("a.b.*", None), ("a.b.c", None), ("a.x", None))) == 3
     assert most_rules_of_an_event(rules(("a", "/1"), ("a", "/2"), ("a", None))) == 2
+    assert most_rules_of_an_event(rules(("a.b", None), ("a.*", "/1"), ("a.c", "/2"))) == 2
+    assert most_rules_of_an_event(rules(("hub.a", "/1"), ("hub.*", "/1"), ("hub.*", "/2"))) == 2
     assert most_rules_of_an_event(rules(*[("a", f"/{n}") for n in range(EVENT_MAX_RULES + 1)])) == 1
