@@ -8,12 +8,15 @@ from uuid import uuid4
 import pytest
 from pymongo import AsyncMongoClient
 
-from hub.events.cloud_events import BATCH_MAX_EVENTS, EVENT_MAX_BYTES
-from hub.events.event_store import DAY_S, LANE
-from hub.model import Role
-from hub.platform.connections import Database
+from hub.events import event_store
+from hub.events.cloud_events import BATCH_MAX_EVENTS, EVENT_MAX_BYTES, NewEvent
+from hub.events.event_store import DAY_S, LANE, EventQuery, EventStore
+from hub.model import EventStatus, Role
+from hub.platform.connections import Database, make_indexes
 from hub.platform.embedded_servers import Mongod, Redis
+from hub.settings import Settings
 from tests.client import GraphQLErrors, Json, Tenant, eventually
+from tests.clocks import hub_now
 from tests.conftest import scaled
 from tests.event_calls import (
     BATCH,
@@ -28,7 +31,7 @@ from tests.event_calls import (
     post,
     post_until_stored,
 )
-from tests.processes import Deployment
+from tests.processes import SECRET, Deployment
 from tests.rule_calls import upsert_rule
 
 FLOOD = scaled(1_500, 100_000)
@@ -190,6 +193,27 @@ async def test_event_log_is_filtered_paged_and_replayed(tenant: Tenant) -> None:
     assert await ended(tenant, 12) == found
     one = await tenant.execute(f"query ($id: ID!) {{ event(id: $id) {{ {EVENT} }} }}", id=ids[0])
     assert one["event"] == found[0]
+
+
+async def test_event_log_reads_only_what_it_returns(servers: tuple[Mongod, Redis]) -> None:
+    async with AsyncMongoClient(servers[0].url, tz_aware=True) as client:
+        database: Database = client[f"log{uuid4().hex[:8]}"]
+        await make_indexes(database, event_store.indexes(Settings(jwt_secret=(SECRET,))))
+        store = EventStore(database, hub_now, 3600)
+        types = ["rare" if n % 100 == 0 else "common" for n in range(300)]
+        new = [NewEvent(event_id=str(n), source="/s", type=type, data="7") for n, type in enumerate(types)]
+        stored = await store.insert("acme", new)
+        await database.events.update_many({}, {"$set": {"status": "SKIPPED"}})
+        await database.events.update_one({"_id": stored[1].id}, {"$set": {"status": "FAILED"}})
+        await database.command("profile", 2)
+        ended = EventQuery(types=("rare",), statuses=(EventStatus.PROCESSED, EventStatus.UNMATCHED))
+        assert [event.data for event in await store.page("acme", ended, 10, None, with_data=False)] == [None] * 3
+        failed = EventQuery(types=("common",), statuses=(EventStatus.FAILED,))
+        assert [event.data for event in await store.page("acme", failed, 10, None, with_data=True)] == ["7"]
+        await database.command("profile", 0)
+        reads = await database["system.profile"].find({"ns": f"{database.name}.events", "op": "query"}).to_list()
+        assert [read["docsExamined"] for read in reads] == [3, 1]
+        await client.drop_database(database.name)
 
 
 async def test_every_stored_event_is_handled_once_although_workers_are_killed(servers: tuple[Mongod, Redis]) -> None:

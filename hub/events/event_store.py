@@ -36,6 +36,8 @@ TOO_LARGE = "TOO_LARGE"
 DAY_S = 86_400
 FAILED_COUNTED_MAX = 1000
 EXPORTED_FIELDS = ("event_id", "source", "type", "subject", "time", "data", "attributes", "results")
+RARE_STATUSES = frozenset({EventStatus.RECEIVED, EventStatus.FAILED})
+"""The statuses of few events. Nearly all events have one of the others."""
 REPLAYABLE = [
     of_job
     for status in (EventStatus.PROCESSED, EventStatus.UNMATCHED, EventStatus.FAILED)
@@ -167,15 +169,20 @@ class EventStore:
         doc = await self._events.find_one({"_id": id, "tenant": tenant})
         return decode(doc, Event) if doc else None
 
-    async def page(self, tenant: str, query: EventQuery, first: int, after: str | None) -> list[Event]:
-        """Return up to `first` events with an id less than `after`, newest first."""
+    async def page(
+        self, tenant: str, query: EventQuery, first: int, after: str | None, *, with_data: bool
+    ) -> list[Event]:
+        """Return up to `first` events with an id less than `after`, newest first, without their `attributes`. Without
+        `with_data`, `data` is None."""
         match: Document = {"tenant": tenant}
         index = "tenant"
         if query.types:
             match["type"], index = {"$in": list(query.types)}, "type"
         if query.statuses:
             of_jobs = [of_job for status in query.statuses for of_job in EVENT_JOB_STATUSES[status]]
-            match["status"], index = {"$in": of_jobs}, "status"
+            match["status"] = {"$in": of_jobs}
+            if not query.types or RARE_STATUSES.issuperset(query.statuses):
+                index = "status"
         if query.source is not None:
             match["source"] = query.source
         bounds: Document = {}
@@ -187,7 +194,8 @@ class EventStore:
             bounds["$gte"] = first_id_at(query.since)
         if bounds:
             match["_id"] = bounds
-        return await decode_page(self._events.find(match, hint=index).sort("_id", DESCENDING), Event, first)
+        fields = {"attributes": 0} if with_data else {"attributes": 0, "data": 0}
+        return await decode_page(self._events.find(match, fields, hint=index).sort("_id", DESCENDING), Event, first)
 
     async def count_failed(self, tenant: str) -> int:
         """Return the number of FAILED events, counted up to FAILED_COUNTED_MAX."""

@@ -12,6 +12,7 @@ from hub.api.context import Info
 from hub.api.schema.access import Caller, access
 from hub.api.schema.connections import After, Connection, First, sliced_page_fields
 from hub.api.schema.scalars import JSON
+from hub.api.schema.selections import selects
 from hub.api.schema.sends import Send
 from hub.api.schema.validation import FILTER_MAX, valid_id_cursor, valid_ids, valid_page_size
 from hub.errors import BadUserInput, TooLarge, Unavailable
@@ -132,7 +133,13 @@ class EventQuery:
         tenant = context.require_service()
         size = valid_page_size(first, DEFAULT_PAGE_SIZE, context.services.settings)
         with context.reading():
-            rows = await context.services.events.page(tenant, _to_query(filter), size + 1, valid_id_cursor(after))
+            rows = await context.services.events.page(
+                tenant,
+                _to_query(filter),
+                size + 1,
+                valid_id_cursor(after),
+                with_data=selects(info.selected_fields, "data"),
+            )
         return Connection(**sliced_page_fields(rows, size, after))
 
     @strawberry.field(

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 import strawberry
 from msgspec import UNSET
 from strawberry import Parent
-from strawberry.types.nodes import SelectedField
 
 from hub import model
 from hub.api.context import Info
 from hub.api.schema.access import Caller, access
 from hub.api.schema.notifications import Action
 from hub.api.schema.scalars import JSON
+from hub.api.schema.selections import selects
 from hub.api.schema.send_input import ACTIONS_MAX, ActionInput, TemplateRefInput
 from hub.api.schema.validation import json_text, valid_key, valid_label, valid_locale, valid_page_size, valid_user_id
 from hub.audience.templates import TENANT_MAX_TEMPLATES
@@ -172,7 +172,7 @@ class TemplateQuery:
         tenant = context.require_service()
         with context.reading():
             return await context.services.templates.list_current(
-                tenant, key, with_html=_selects(info.selected_fields, "html")
+                tenant, key, with_html=selects(info.selected_fields, "html")
             )
 
     @strawberry.field(
@@ -321,13 +321,6 @@ class TemplateMutation:
             context.caller.actor,
             context.audit("deleteTemplate", key),
         )
-
-
-def _selects(fields: list[Any], name: str) -> bool:
-    return any(
-        (isinstance(field, SelectedField) and field.name == name) or _selects(field.selections, name)
-        for field in fields
-    )
 
 
 def _locale(locale: str | None, field: str) -> str:
