@@ -1,17 +1,20 @@
 """The expressions and texts of rules, within their limits."""
 
 import tracemalloc
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from hub.decide.digest import Digest
 from hub.decide.rules import expressions
 from hub.decide.rules.compiled import CompiledRule, NoSend, RuleError, RuleSend
 from hub.decide.rules.expressions import Expression, ExpressionError, LimitExceeded
 from hub.decide.rules.matching import EVENT_MAX_RULES, fits, most_rules_of_an_event
 from hub.decide.templates.parts import TextLimits
-from hub.model import Content, Rule, RuleDigest, RuleRecipients, Tenant
+from hub.model import Channel, Content, Priority, Rule, RuleDigest, RuleRecipients, Step, Tenant
+from hub.workflows.rule_requests import to_request
+from hub.workflows.send_request import SendRequest, TemplateReference
 from tests.conftest import scaled
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
@@ -174,6 +177,43 @@ def test_rule_makes_recipients_content_and_keys_from_the_event() -> None:
     assert result.excluded == ("user-0",)
     assert result.content == Content(title="Order 7", body="12.5")
     assert (result.collapse_key, result.digest_key) == ("order-7", "7")
+
+
+def test_request_of_a_rule_has_what_the_rule_says() -> None:
+    options: dict[str, Any] = {
+        "priority": Priority.HIGH,
+        "channels": (Channel.EMAIL,),
+        "steps": (Step((Channel.SMS,), 60),),
+        "tags": ("orders",),
+        "require_ack": True,
+    }
+    gathered = rule(
+        template="t", content=None, digest=RuleDigest("data.id", 90), after_s=60, expires_in_s=30, **options
+    )
+    made = RuleSend(
+        users=("alice",),
+        audience=None,
+        excluded=("bob",),
+        data="{}",
+        content=None,
+        collapse_key="c",
+        digest_key="d",
+    )
+    hour = timedelta(hours=1)
+    assert to_request(gathered, made, "hub.a", NOW - hour, NOW) == SendRequest(
+        users=("alice",),
+        category="orders",
+        excluded=("bob",),
+        template=TemplateReference("t", "{}"),
+        send_at=NOW - hour + timedelta(seconds=60),
+        expires_at=NOW + timedelta(seconds=30),
+        collapse_key="c",
+        digest=Digest(key="d", window_s=90),
+        from_own_event=True,
+        **options,
+    )
+    later = to_request(gathered, made, "a", NOW, NOW)
+    assert later.expires_at == NOW + timedelta(seconds=90)
 
 
 TOO_LONG = {"data": {"ids": [f"u{n}" for n in range(1001)], "text": "x" * 40_000, "order": {"id": 1, "customer": "a"}}}

@@ -208,6 +208,8 @@ async def test_send_is_made_after_the_event_and_gathered(tenant: Tenant, databas
     found = await run(tenant, {"customer": "alice", "order": 7}, time="2026-11-30T00:00:00Z")
     later = await find_send(database, found["later"])
     assert later["send_at"] == parse("2026-11-30T01:00:00Z") or later["status"] == "SCHEDULED"
+    assert later["tags"] == ["later"]
+    assert later["expires_at"] - later["created_at"] > timedelta(minutes=119)
     assert found["digest"]["send"]
 
 
