@@ -55,9 +55,20 @@ async def test_number_that_opted_out_gets_nothing_until_start_in_any_tenant(
         assert texts(twilio, number) == 7
 
 
-async def test_opt_out_of_whatsapp_does_not_concern_sms(tenant: Tenant, twilio: FakeTwilio, number: str) -> None:
+async def test_opt_out_of_whatsapp_does_not_concern_sms(
+    tenant: Tenant, twilio: FakeTwilio, store: Database, number: str
+) -> None:
+    """Both senders may be in one messaging service."""
+    service = f"MG{'3' * 32}"
+    whatsapp, more = f"whatsapp:{number}", {"To": f"whatsapp:{SENDER}", "MessagingServiceSid": service}
     await add(tenant, number, "alice")
-    assert await receive(tenant, f"whatsapp:{number}", "PARAR", To=f"whatsapp:{SENDER}") == EMPTY
+    assert await receive(tenant, number, "STOP", MessagingServiceSid=service) == EMPTY
+    assert await receive(tenant, whatsapp, "Yes", **more) == EMPTY
+    for sender in (SENDER, service):
+        assert await store["opt_outs"].find_one({"_id": f"{sender} {number}"})
+    assert await receive(tenant, number, "START", MessagingServiceSid=service) == EMPTY
+    assert await receive(tenant, whatsapp, "PARAR", **more) == EMPTY
+    assert not await store["opt_outs"].find_one({"_id": f"{service} {number}"})
     await tenant.send("alice", **WHATSAPP)
     assert await newest(tenant, "alice", "WHATSAPP") == ("SKIPPED", "OPTED_OUT")
     await sent(tenant, "alice")

@@ -24,6 +24,7 @@ from starlette.routing import BaseRoute, Route
 from hub.api.context import Services
 from hub.api.public.twilio_signature import is_signed
 from hub.api.public_responses import json_errors, read_body
+from hub.audience.opt_outs import WHATSAPP_PREFIX
 from hub.decide.plan import user_address
 from hub.errors import Forbidden, Unavailable
 from hub.inbox import state
@@ -132,7 +133,7 @@ class TwilioEndpoint:
         if gone:
             await self._suppress(delivery, form.get("To", ""))
         if code == OPTED_OUT:
-            await self._opt_out(form, form.get("To", ""), senders=("From", "MessagingServiceSid"), how=code)
+            await self._opt_out(form, form.get("To", ""), sender="From", how=code)
 
     async def _find_delivery(self, message: str) -> Delivery:
         """Return the delivery of a message. Raise Unavailable if it is not stored. Twilio calls again."""
@@ -159,23 +160,26 @@ class TwilioEndpoint:
             if await opt_outs.is_repeated(message):
                 return ""
             if word in STOP:
-                await self._opt_out(form, number, senders=("To", "MessagingServiceSid"), how=word)
+                await self._opt_out(form, number, sender="To", how=word)
             else:
-                for sender in _senders(form, ("To", "MessagingServiceSid")):
+                for sender in _senders(form, number, "To"):
                     await opt_outs.remove(sender, number)
                 log.info("opt_out_removed")
             await opt_outs.mark_handled(message)
             return ""
         return "" if form.get("OptOutType") else HELP.get(word, "")
 
-    async def _opt_out(self, form: Mapping[str, str], number: str, senders: tuple[str, ...], how: str) -> None:
-        for sender in _senders(form, senders):
-            await self._services.opt_outs.record(sender, number, how)
+    async def _opt_out(self, form: Mapping[str, str], number: str, sender: str, how: str) -> None:
+        for one in _senders(form, number, sender):
+            await self._services.opt_outs.record(one, number, how)
         log.info("opt_out_recorded", how=how)
 
 
-def _senders(form: Mapping[str, str], names: tuple[str, ...]) -> list[str]:
-    """Return the hub's senders that a message concerns: its number, and the messaging service that contains it."""
+def _senders(form: Mapping[str, str], number: str, sender: str) -> list[str]:
+    """Return the hub's senders that a message from or to `number` concerns: the one in the field `sender`, and the
+    messaging service that contains it. A messaging service may also contain a WhatsApp sender, but the hub sends only
+    SMS through it."""
+    names = (sender,) if number.startswith(WHATSAPP_PREFIX) else (sender, "MessagingServiceSid")
     return [form[name] for name in names if form.get(name)]
 
 
