@@ -164,13 +164,11 @@ class Deliveries:
         """Record DELIVERED, READ, or FAILED for a delivery whose status is in `before`. Return True if it changed."""
         return await self._ends.finish({"_id": id}, status, reason, before) > 0
 
-    async def record_provider_failure(self, id: str, reason: Reason, provider: str, error: str) -> bool:
-        """Record FAILED for a delivery that is SENT, and the error as an attempt. Return True if its status changed."""
-        if not await self.record_provider_status(id, DeliveryStatus.FAILED, reason, [DeliveryStatus.SENT]):
-            return False
-        attempt = document(Attempt(at=self._clock(), provider=provider, error=error, ms=0))
-        await self._deliveries.update_one({"_id": id}, {"$push": {"attempts": attempt}})
-        return True
+    async def record_provider_failure(self, id: str, reason: Reason, provider: str, error: str) -> None:
+        """Record FAILED for a delivery that is SENT, and the error as an attempt."""
+        if await self.record_provider_status(id, DeliveryStatus.FAILED, reason, [DeliveryStatus.SENT]):
+            attempt = document(Attempt(at=self._clock(), provider=provider, error=error, ms=0))
+            await self._deliveries.update_one({"_id": id}, {"$push": {"attempts": attempt}})
 
     async def record_click(self, id: str, now: datetime, session: AsyncClientSession | None = None) -> bool:
         """Record a click in a transaction. A click proves that the delivery was read. Return True for the first

@@ -56,7 +56,7 @@ async def test_request_without_a_valid_signature_is_rejected(
     assert signature("https://mycompany.com/myapp.php?foo=1&bar=2", example, "12345") == "RSOYDt4T1cUTdK1PDd93/VVr8B8="
 
 
-async def test_statuses_move_a_delivery_forward_only(tenant: Tenant, number: str) -> None:
+async def test_statuses_move_a_delivery_forward_only(tenant: Tenant, store: Database, number: str) -> None:
     await add(tenant, number, "alice")
     sms = await sent(tenant, "alice")
 
@@ -74,7 +74,9 @@ async def test_statuses_move_a_delivery_forward_only(tenant: Tenant, number: str
     await report(whatsapp, "read", "delivered", "sent", "failed")
     await has_status(tenant, whatsapp, "READ")
     assert (await tenant.inbox("alice"))["unread"] == 1, "read in WhatsApp"
-    assert (await post(tenant, status(f"SM{'0' * 32}", "delivered", number)))[0] == 503, "perhaps it is not stored yet"
+    unknown = status(f"SM{'0' * 32}", "undelivered", number, 21610)
+    assert (await post(tenant, unknown))[0] == 503, "perhaps it is not stored yet"
+    assert await store["opt_outs"].find_one({"_id": f"{SENDER} {number}"}), "recorded before the delivery is read"
 
 
 async def test_status_before_the_result_is_stored_is_not_lost(tenant: Tenant, twilio: FakeTwilio, number: str) -> None:

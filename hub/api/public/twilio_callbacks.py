@@ -111,6 +111,8 @@ class TwilioEndpoint:
     async def _record_status(self, form: Mapping[str, str], status: str) -> None:
         if status not in ("delivered", "read", "undelivered", "failed"):
             return
+        if form.get("ErrorCode") == OPTED_OUT:  # also if the delivery was erased with its user
+            await self._opt_out(form, form.get("To", ""), sender="From", how=OPTED_OUT)
         delivery = await self._find_delivery(form.get("MessageSid", ""))
         deliveries, sent = self._services.deliveries, DeliveryStatus.SENT
         if status == "delivered":
@@ -127,13 +129,9 @@ class TwilioEndpoint:
         code = form.get("ErrorCode", "")
         gone = code in GONE_ERRORS and delivery.channel is Channel.SMS
         reason = Reason.ADDRESS_GONE if gone else Reason.REFUSED
-        error = _describe(code)
-        if not await self._services.deliveries.record_provider_failure(delivery.id, reason, "twilio", error):
-            return
-        if gone:
+        if gone and delivery.status is DeliveryStatus.SENT:  # first, because a repeated call finds FAILED
             await self._suppress(delivery, form.get("To", ""))
-        if code == OPTED_OUT:
-            await self._opt_out(form, form.get("To", ""), sender="From", how=code)
+        await self._services.deliveries.record_provider_failure(delivery.id, reason, "twilio", _describe(code))
 
     async def _find_delivery(self, message: str) -> Delivery:
         """Return the delivery of a message. Raise Unavailable if it is not stored. Twilio calls again."""
