@@ -22,6 +22,13 @@ COLLECTION = "opt_outs"
 MESSAGES = "opt_out_messages"
 MESSAGE_DAYS = 30
 WHATSAPP_PREFIX = "whatsapp:"
+SAME_NUMBERS = (
+    (re.compile(r"\+521([0-9]{10})"), r"+52\1"),  # Mexico: +52 1 55... is +52 55...
+    (re.compile(r"\+549([0-9]{10})"), r"+54\1"),  # Argentina: +54 9 11... is +54 11...
+    (re.compile(r"\+55([0-9]{2})([6-9][0-9]{7})"), r"+55\g<1>9\2"),  # Brazil: +55 31 8... is +55 31 98...
+)
+"""Mobile numbers that have two forms, and the form under which opt-outs are stored. WhatsApp may report a form that is
+not the one to which the hub sends."""
 
 
 def indexes() -> Indexes:
@@ -92,8 +99,13 @@ class OptOuts:
 
 
 def plain_number(number: str) -> str:
-    """Return a phone number as a plus sign and digits, without formatting and without the prefix of WhatsApp."""
-    return "+" + re.sub(r"\D", "", number)
+    """Return a phone number as a plus sign and digits, without formatting and without the prefix of WhatsApp. The two
+    forms of a mobile number (`SAME_NUMBERS`) have the same result."""
+    plain = "+" + re.sub(r"\D", "", number)
+    for form, other in SAME_NUMBERS:
+        if match := form.fullmatch(plain):
+            return match.expand(other)
+    return plain
 
 
 def _key(sender: str, number: str) -> str:

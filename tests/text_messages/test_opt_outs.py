@@ -6,6 +6,7 @@ import json
 
 from aiohttp import web
 
+from hub.audience.opt_outs import plain_number
 from hub.platform.connections import Database
 from tests.channel_setup import wait_for_deliveries, wait_until_settled
 from tests.client import Tenant
@@ -73,6 +74,32 @@ async def test_opt_out_of_whatsapp_does_not_concern_sms(
     assert await newest(tenant, "alice", "WHATSAPP") == ("SKIPPED", "OPTED_OUT")
     await sent(tenant, "alice")
     assert (texts(twilio, number), texts(twilio, number, "whatsapp:")) == (1, 0)
+
+
+TWO_FORMS = [
+    ("+525512{}", "+5215512{}"),
+    ("+541112{}", "+5491112{}"),
+    ("+5531987{}", "+553187{}"),
+    ("+553187{}", "+5531987{}"),
+]
+"""A number as it is stored, and as WhatsApp may report it."""
+
+
+async def test_stop_from_another_form_of_the_number_is_recorded(tenant: Tenant, number: str) -> None:
+    for user, (stored, reported) in enumerate(TWO_FORMS):
+        digits, following = (f"{user}{last}{number[-4:]}" for last in (0, 1))
+        await add(tenant, stored.format(digits), f"u{user}")
+        await receive(tenant, f"whatsapp:{reported.format(following)}", "STOP", To=f"whatsapp:{SENDER}")
+        await tenant.send(f"u{user}", **WHATSAPP)
+        assert (await newest(tenant, f"u{user}", "WHATSAPP"))[0] != "SKIPPED"
+        await receive(tenant, f"whatsapp:{reported.format(digits)}", "STOP", To=f"whatsapp:{SENDER}")
+        await tenant.send(f"u{user}", **WHATSAPP)
+        assert await newest(tenant, f"u{user}", "WHATSAPP") == ("SKIPPED", "OPTED_OUT")
+
+
+def test_numbers_of_landlines_and_other_countries_have_one_form() -> None:
+    for number in ("+553132234567", "+552134567890", "+4915112345678", "+5491112345", "+15215550123", "+5511987654321"):
+        assert plain_number(f"whatsapp:{number}") == number
 
 
 async def test_stop_after_the_decision_prevents_the_call(
