@@ -105,6 +105,7 @@ async def expect_complete_export(tenant: Tenant, user: str, texts: list[str], mo
     assert naming == EXPORTED.keys() - ({"captured_messages"} if mode == "production" else set())
     exported = (await tenant.execute_as_admin(EXPORT_QUERY, id=user))["exportUser"]
     assert [name for name in naming if not exported[EXPORTED[name]]] == []
+    assert {one["template"] for one in exported["templates"]} == {"k"}
     assert exported["complete"]
 
 

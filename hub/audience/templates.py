@@ -268,8 +268,9 @@ class Templates:
 
     async def export_of_author(self, tenant: str, user: str, limit: int) -> list[Document]:
         """Return up to `limit` changes of templates by a user, without the texts."""
-        named = dict.fromkeys(("key", "locale", "channel", "version", "updated_at", "updated_by", "note"), 1)
-        docs = self._templates.find({"tenant": tenant, "updated_by": user}, {"_id": 0, **named}, hint="author")
+        named = dict.fromkeys(("locale", "channel", "version", "updated_at", "updated_by", "note"), 1)
+        fields = {"_id": 0, "template": "$key", **named}
+        docs = self._templates.find({"tenant": tenant, "updated_by": user}, fields, hint="author")
         return await docs.limit(limit).to_list()
 
     async def _replace(
