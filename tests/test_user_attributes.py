@@ -12,6 +12,7 @@ from pymongo import AsyncMongoClient
 from hub.audience.search_fields import SearchFields
 from hub.audience.users import ProfileUpdate, Users
 from hub.model import mailbox_of
+from hub.platform.audit import AuditedAction, AuditLog
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.utc_time import now
@@ -98,6 +99,42 @@ async def test_repeated_profiles_of_a_new_user_are_merged(tenant: Tenant) -> Non
     fields = {"name": "Eve", "email": "eve@people.example", "locale": "de"}
     repeated = [{"id": "eve", name: value} for name, value in fields.items()]
     assert (await tenant.execute(upsert, users=repeated))["upsertUsers"] == [{"id": "eve", **fields}] * 3
+
+
+@pytest.mark.parametrize("created_again", [False, True])
+async def test_user_who_is_erased_during_a_call_has_all_its_fields(
+    database: Database, monkeypatch: pytest.MonkeyPatch, *, created_again: bool
+) -> None:
+    tenant = f"t{uuid4().hex[:12]}"
+    users, rival = (Users(database, hub_now, 5, SearchFields(())) for _ in range(2))
+    ann, ben, cid = (mailbox_of(tenant, user) for user in ("ann", "ben", "cid"))
+    await users.upsert([ProfileUpdate(id=id, name="Name", email="old@people.example") for id in (ann, ben, cid)], None)
+    kept = await rival.get(cid)
+    read_stored = users._stored_profiles
+
+    async def read_and_be_overtaken(*wanted: Collection[str]) -> dict[str, Json]:
+        found = await read_stored(*wanted)
+        await database.users.delete_many({"_id": {"$in": [ann, ben]}})
+        if created_again:
+            await rival.upsert([ProfileUpdate(id=id, locale="de") for id in (ann, ben)], None)
+        return found
+
+    monkeypatch.setattr(users, "_stored_profiles", read_and_be_overtaken)
+    changed = ProfileUpdate(id=ann, name="Name", email="new@people.example")
+    unchanged = [ProfileUpdate(id=id, name="Name", email="old@people.example") for id in (ben, cid)]
+    audit = AuditedAction(AuditLog(database), tenant, "key:1", "upsertUsers")
+    upserted = await users.upsert([changed, *unchanged], audit)
+    stored = await rival.get_many([ann, ben, cid])
+    assert upserted == [stored[ann], stored[ben], kept]
+    assert [(user.name, user.email) for user in upserted[:2]] == [(p.name, p.email) for p in (changed, unchanged[0])]
+    assert {user.locale for user in upserted[:2]} == ({"de"} if created_again else {None})
+    entries = await database.audit_log.find({"tenant": tenant}).sort("_id").to_list()
+    whole = {"fields": ["email", "id", "name"]}
+    assert [(one["target"], json.loads(one["changes"])) for one in entries] == [
+        ("ann", {"fields": ["email"]}),
+        ("ann", whole),
+        ("ben", whole),
+    ]
 
 
 async def test_user_who_is_created_by_two_calls_at_once_has_the_fields_of_both(

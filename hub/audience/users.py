@@ -3,8 +3,8 @@
 A user is one document, which contains the user's devices, preferences, and suppressed addresses.
 """
 
-from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -246,15 +246,41 @@ class Users:
         users = await self._insert_new([p for p in changed if counts[p.id] == 1 and p.id not in stored], now)
         others = [p for p in changed if p.id not in users and (p.id not in stored or _set_fields(p))]
         if others:
-            await self._users.bulk_write([self._upsert_operation(profile, now) for profile in others])
+            partial = {p.id: stored[p.id].get("created_at") for p in others if counts[p.id] == 1 and p.id in stored}
+            await self._users.bulk_write([self._upsert_operation(p, now, partial.get(p.id)) for p in others])
         if unread := counts.keys() - users.keys():
             users |= await self.get_many(unread)
+        if erased := await self._erased_since(stored, users):
+            users |= await self._write_again([p for p in profiles if p.id in erased], audit)
         return [users.get(profile.id) or unknown_user(profile.id, now) for profile in profiles]
 
     async def _stored_profiles(self, ids: Collection[str], fields: Collection[str]) -> dict[str, Document]:
         """Return those fields of the users who exist. The attributes of many users can have many megabytes."""
-        docs = self._users.find({"_id": {"$in": list(ids)}}, dict.fromkeys(["_id", *fields], 1))
+        docs = self._users.find({"_id": {"$in": list(ids)}}, dict.fromkeys(["created_at", *fields], 1))
         return {doc["_id"]: doc async for doc in docs}
+
+    async def _erased_since(self, stored: Mapping[str, Document], users: Mapping[str, User]) -> set[str]:
+        """Return those of the `stored` users who were erased since they were read. `users`: the users as they are now.
+        An erased user may have been created again."""
+        suspects = {
+            id for id, doc in stored.items() if id not in users or users[id].created_at != doc.get("created_at")
+        }
+        if not suspects:
+            return suspects
+        docs = self._users.find({"_id": {"$in": list(suspects)}}, {"created_at": 1})
+        created_at = {doc["_id"]: doc.get("created_at") async for doc in docs}  # also of users who cannot be decoded
+        return {id for id in suspects if created_at.get(id) != stored[id].get("created_at")}
+
+    async def _write_again(self, profiles: Sequence[ProfileUpdate], audit: AuditedAction | None) -> dict[str, User]:
+        """Write all fields of profiles whose users were erased meanwhile, and return the users."""
+        fields: defaultdict[str, set[str]] = defaultdict(lambda: {"id"})
+        for profile in profiles:
+            fields[profile.id].update(_set_fields(profile))
+        if audit:
+            await audit.record_each({user_of(id): person_changes(list(names)) for id, names in fields.items()}, None)
+        now = self._clock()
+        await self._users.bulk_write([self._upsert_operation(profile, now) for profile in profiles])
+        return await self.get_many(fields)
 
     async def _insert_new(self, profiles: Sequence[ProfileUpdate], now: datetime) -> dict[str, User]:
         """Insert users, and return them. An insert takes a fraction of the time of an update.
@@ -282,8 +308,9 @@ class Users:
         values = {name: value for name in PROFILE_FIELDS if (value := getattr(profile, name)) is not UNSET}
         return values | self._fields.of_profile(values)
 
-    def _upsert_operation(self, profile: ProfileUpdate, now: datetime) -> UpdateOne:
-        """Return the update of a profile.
+    def _upsert_operation(self, profile: ProfileUpdate, now: datetime, created_at: datetime | None = None) -> UpdateOne:
+        """Return the update of a profile. `created_at`: update only the user who was created at this time. Otherwise, a
+        user who does not exist is created.
 
         - An existing user keeps its `search_version` if it is this process's. Otherwise it is removed, because it may
           be that of a process with other indexed attributes, and the user is converted again.
@@ -312,7 +339,8 @@ class Users:
                 "revised_at": {"$cond": [is_revised, now, "$revised_at"]},
                 "redecide_at": {"$cond": [is_revised, now, "$redecide_at"]},
             }
-        return UpdateOne({"_id": profile.id}, [{"$set": stored}], upsert=True)
+        match: Document = {"_id": profile.id} | ({"created_at": created_at} if created_at else {})
+        return UpdateOne(match, [{"$set": stored}], upsert=created_at is None)
 
 
 def _set_fields(profile: ProfileUpdate) -> list[str]:
