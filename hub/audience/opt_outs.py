@@ -10,10 +10,11 @@ messages are therefore stored for `MESSAGE_DAYS`, and a repeated message changes
 import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from pymongo import ASCENDING, IndexModel
 
+from hub.audience.opt_out_words import STOP
 from hub.model import Channel
 from hub.platform.connections import Database, Document, Indexes
 from hub.utc_time import Clock
@@ -61,9 +62,25 @@ class OptOuts:
         new = {"at": self._clock(), "how": how}
         await self._opt_outs.update_one({"_id": _key(sender, number)}, {"$setOnInsert": new}, upsert=True)
 
-    async def remove(self, sender: str, number: str) -> bool:
-        """Remove an opt-out, because the number sent START to the sender. Return True if there was one."""
-        return (await self._opt_outs.delete_one({"_id": _key(sender, number)})).deleted_count > 0
+    async def remove(self, sender: str, number: str, before: datetime | None = None) -> None:
+        """Remove an opt-out, because the number sent START to the sender. `before`: keep later opt-outs."""
+        earlier = {"at": {"$lt": before}} if before else {}
+        await self._opt_outs.delete_one({"_id": _key(sender, number), **earlier})
+
+    async def receive(
+        self, message: str, number: str, senders: Collection[str], word: str, at: datetime | None = None
+    ) -> bool:
+        """Record a STOP or START that a number sent to the senders. `at`: the time of a message that was not received
+        then. Return False if the message with this id was handled before. A call that fails can be repeated."""
+        if await self._messages.find_one({"_id": message}):
+            return False
+        for sender in senders:
+            if word in STOP:
+                await self.record(sender, number, word)
+            else:
+                await self.remove(sender, number, at)
+        await self._messages.update_one({"_id": message}, {"$setOnInsert": {"at": self._clock()}}, upsert=True)
+        return True
 
     async def opted_out(
         self, numbers: Collection[str], channels: Collection[Channel] | None = None
@@ -88,14 +105,6 @@ class OptOuts:
             return []
         docs = self._opt_outs.find({"_id": {"$in": list(senders)}})
         return [{"sender": senders[doc["_id"]], "at": doc["at"], "how": doc["how"]} async for doc in docs]
-
-    async def is_repeated(self, message: str) -> bool:
-        """Return True if an incoming message with this id was handled before."""
-        return await self._messages.find_one({"_id": message}) is not None
-
-    async def mark_handled(self, message: str) -> None:
-        """Remember that an incoming message was handled."""
-        await self._messages.update_one({"_id": message}, {"$setOnInsert": {"at": self._clock()}}, upsert=True)
 
 
 def plain_number(number: str) -> str:

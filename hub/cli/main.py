@@ -36,6 +36,7 @@ MODULES = {
     "topics": "topics",
     "users": "users",
     "audit": "audit",
+    "opt-outs": "opt_outs",
 }
 """The module of each command. A module with commands of its own contains an `app`."""
 

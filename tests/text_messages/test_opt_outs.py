@@ -3,16 +3,20 @@
 import asyncio
 import itertools
 import json
+import subprocess
+from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
 
 from hub.audience.opt_outs import plain_number
 from hub.platform.connections import Database
+from hub.platform.embedded_servers import Mongod, Redis
 from tests.channel_setup import wait_for_deliveries, wait_until_settled
+from tests.cli_commands import run_command
 from tests.client import Tenant
 from tests.fake_providers import FakeHTTPServer
-from tests.fake_twilio import FakeTwilio, error
-from tests.processes import Deployment
+from tests.fake_twilio import ACCOUNT, TOKEN, FakeTwilio, error
+from tests.processes import SECRET, Deployment
 from tests.text_messages.recipients import SMS, WHATSAPP, add, newest, sent, texts
 from tests.text_messages.twilio_requests import EMPTY, SENDER, incoming, post, receive
 
@@ -166,6 +170,45 @@ async def test_repeated_message_does_not_change_a_later_one(tenant: Tenant, stor
     assert await post(tenant, incoming(number, "START")) == (200, EMPTY)
     assert await post(tenant, stop) == (200, EMPTY)
     assert not await store["opt_outs"].find_one({"_id": f"{SENDER} {number}"}), "the STOP is older"
+
+
+async def sync(servers: tuple[Mongod, Redis], twilio: FakeTwilio, **settings: str) -> subprocess.CompletedProcess[str]:
+    own = {"jwt_secret": SECRET, "mongo_url": servers[0].url, "mongo_database": "texts", "twilio_url": twilio.url}
+    account = {"twilio_account_sid": ACCOUNT, "twilio_auth_token": TOKEN, "sms_from": SENDER, "whatsapp_from": SENDER}
+    return await asyncio.to_thread(run_command, "opt-outs", "sync", "--since", "3d", **own | account | settings)
+
+
+async def test_replies_that_did_not_reach_the_hub_are_recorded_afterwards(
+    tenant: Tenant, servers: tuple[Mongod, Redis], twilio: FakeTwilio, store: Database, number: str
+) -> None:
+    service, now = f"MG{'4' * 32}", datetime.now(UTC)
+    people = {name: f"{number}{digit}" for digit, name in enumerate(("ann", "ben", "cid", "dan", "eve", "fay", "gus"))}
+
+    async def opted_out(name: str, sender: str = SENDER) -> bool:
+        return await store["opt_outs"].find_one({"_id": f"{sender} {people[name]}"}) is not None
+
+    twilio.receive(people["ann"], "STOP", SENDER, now - timedelta(days=4))
+    twilio.receive(people["ben"], "Abmelden!", SENDER, now - timedelta(hours=30))
+    twilio.receive(people["cid"], "STOP", SENDER, now - timedelta(hours=29))
+    twilio.receive(people["cid"], "thanks", SENDER, now - timedelta(hours=28))
+    twilio.receive(people["cid"], "START", SENDER, now - timedelta(hours=27))
+    twilio.receive(f"whatsapp:{people['dan']}", "BAJA", f"whatsapp:{SENDER}", now - timedelta(hours=26))
+    twilio.receive(people["eve"], "START", SENDER, now - timedelta(hours=25))
+    assert await receive(tenant, people["eve"], "halt", OptOutType="STOP") == EMPTY
+    twilio.receive(people["fay"], "STOP", "+15550002222", now - timedelta(hours=24), service)
+    for _ in range(1000):
+        twilio.receive(people["gus"], "ok", SENDER, now - timedelta(hours=23))
+    for expected in ("STOP: 2 recorded. START: 2 recorded.\n", "STOP: 0 recorded. START: 0 recorded.\n"):
+        done = await sync(servers, twilio)
+        assert (done.stdout, done.stderr) == (expected, "")
+        assert [name for name in people if await opted_out(name)] == ["ben", "eve"], "STOP of `eve` is newer than START"
+        assert await opted_out("dan", f"whatsapp:{SENDER}")
+
+    done = await sync(servers, twilio, sms_from=service, whatsapp_from="")
+    assert done.stdout == "STOP: 2 recorded. START: 0 recorded.\n", done.stderr
+    assert await opted_out("fay", service)
+    refused = await sync(servers, twilio, twilio_auth_token="another")
+    assert (refused.returncode, "HTTP 401" in refused.stderr) == (1, True)
 
 
 async def test_fallback_provider_is_not_called_after_a_stop(

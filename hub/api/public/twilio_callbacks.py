@@ -11,7 +11,6 @@ API: https://www.twilio.com/docs/messaging/guides/track-outbound-message-status
 
 import asyncio
 import re
-import unicodedata
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
@@ -24,6 +23,7 @@ from starlette.routing import BaseRoute, Route
 from hub.api.context import Services
 from hub.api.public.twilio_signature import is_signed
 from hub.api.public_responses import json_errors, read_body
+from hub.audience.opt_out_words import START, STOP, word_of
 from hub.audience.opt_outs import WHATSAPP_PREFIX
 from hub.decide.plan import user_address
 from hub.errors import Forbidden, Unavailable
@@ -34,14 +34,6 @@ from hub.platform.twilio_callback import CALLBACK_PATH
 FORM_FIELDS_MAX = 200
 STORED_TRIES, STORED_PAUSE_S = 10, 0.1  # a callback may arrive before the worker has stored the id of the message
 
-STOP = frozenset(
-    {
-        *("STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT"),  # Twilio's words
-        *("STOPP", "ABMELDEN", "ABBESTELLEN", "BEENDEN"),
-        *("ALTO", "PARAR", "BAJA", "CANCELAR", "DETENER"),
-    }
-)
-START = frozenset({*("START", "YES", "UNSTOP"), *("STARTEN", "ANMELDEN"), *("ALTA", "INICIAR", "COMENZAR")})
 HELP = {
     **dict.fromkeys(("HELP", "INFO"), "You get notifications from this number. Reply STOP to end them."),
     "HILFE": "Sie erhalten Benachrichtigungen von dieser Nummer. Antworten Sie STOP, um sie zu beenden.",
@@ -112,7 +104,10 @@ class TwilioEndpoint:
         if status not in ("delivered", "read", "undelivered", "failed"):
             return
         if form.get("ErrorCode") == OPTED_OUT:  # also if the delivery was erased with its user
-            await self._opt_out(form, form.get("To", ""), sender="From", how=OPTED_OUT)
+            number = form.get("To", "")
+            for sender in _senders(form, number, "From"):
+                await self._services.opt_outs.record(sender, number, OPTED_OUT)
+            log.info("opt_out_recorded", how=OPTED_OUT)
         delivery = await self._find_delivery(form.get("MessageSid", ""))
         deliveries, sent = self._services.deliveries, DeliveryStatus.SENT
         if status == "delivered":
@@ -152,25 +147,13 @@ class TwilioEndpoint:
 
     async def _receive_message(self, form: Mapping[str, str]) -> str:
         """Record STOP and START. Return the answer, or an empty text."""
-        word, opt_outs = _word(form.get("OptOutType") or form["Body"]), self._services.opt_outs
+        word, opt_outs = word_of(form.get("OptOutType") or form["Body"]), self._services.opt_outs
         message, number = form.get("MessageSid", ""), form.get("From", "")
         if word in STOP or word in START:
-            if await opt_outs.is_repeated(message):
-                return ""
-            if word in STOP:
-                await self._opt_out(form, number, sender="To", how=word)
-            else:
-                for sender in _senders(form, number, "To"):
-                    await opt_outs.remove(sender, number)
-                log.info("opt_out_removed")
-            await opt_outs.mark_handled(message)
+            if await opt_outs.receive(message, number, _senders(form, number, "To"), word):
+                log.info("opt_out_recorded" if word in STOP else "opt_out_removed", how=word)
             return ""
         return "" if form.get("OptOutType") else HELP.get(word, "")
-
-    async def _opt_out(self, form: Mapping[str, str], number: str, sender: str, how: str) -> None:
-        for one in _senders(form, number, sender):
-            await self._services.opt_outs.record(one, number, how)
-        log.info("opt_out_recorded", how=how)
 
 
 def _senders(form: Mapping[str, str], number: str, sender: str) -> list[str]:
@@ -179,11 +162,6 @@ def _senders(form: Mapping[str, str], number: str, sender: str) -> list[str]:
     SMS through it."""
     names = (sender,) if number.startswith(WHATSAPP_PREFIX) else (sender, "MessagingServiceSid")
     return [form[name] for name in names if form.get(name)]
-
-
-def _word(text: str) -> str:
-    """Return a message as one word in capital letters, without spaces and punctuation."""
-    return re.sub(r"[\W_]", "", unicodedata.normalize("NFC", text)).upper()
 
 
 def _describe(code: str) -> str:
