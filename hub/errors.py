@@ -50,7 +50,7 @@ class NotFound(HubError):
 
 
 class Conflict(HubError):
-    """The idempotency key was already used with a different input, or the object has ended."""
+    """The idempotency key was already used with a different input, or the object has ended or was decided."""
 
     code = "CONFLICT"
     status = 409

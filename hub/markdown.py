@@ -3,8 +3,8 @@ r"""The Markdown subset of a notification's body: paragraphs, lists, bold, itali
 Everything else is plain text, also HTML and images. Each line break is kept. A link has the scheme http or https, or is
 a path within the app; the text of other links is not changed.
 
-The parser is markdown-it-py with two rules of this module. `frontend-demo/src/inbox/markdown.ts` implements the same
-subset, and `tests/markdown_cases.json` contains texts that both must render equally.
+The parser is markdown-it-py with two rules of this module. `frontend-demo/packages/inbox/src/inbox/markdown.ts`
+implements the same subset, and `tests/markdown_cases.json` contains texts that both must render equally.
 """
 
 import re

@@ -51,5 +51,10 @@ def stored_number(phone: str | None) -> str | None:
         return None
     if E164.fullmatch(phone):
         return phone
-    compact = phone.translate(_SEPARATORS)
+    compact = without_separators(phone)
     return compact if E164.fullmatch(compact) else None
+
+
+def without_separators(text: str) -> str:
+    """Return a number without the spaces, dashes, dots, slashes, and parentheses between its digits."""
+    return text.translate(_SEPARATORS)

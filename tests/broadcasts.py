@@ -38,7 +38,7 @@ async def get_send(tenant: Tenant, id: str) -> Json:
     return send
 
 
-async def expanded(tenant: Tenant, id: str, within_s: float = 30) -> Json:
+async def expanded(tenant: Tenant, id: str, within_s: float = 90) -> Json:
     """Wait until a send is no longer EXPANDING or SCHEDULED."""
 
     async def found() -> Json | None:

@@ -35,7 +35,7 @@ SHORT_TIMES = {
     "provider_timeout_s": "2",
     "lease_margin_s": "1",
     "requeue_after_s": "2",
-    "scheduler_interval_s": "0.1",
+    "scheduler_interval_s": "0.25",
     "retry_schedule": "1s,1s,1s",
     "circuit_breaker_open_s": "2",
 }
@@ -154,7 +154,7 @@ async def list_all_deliveries(tenant: Tenant, **filter: Any) -> list[Json]:
             return found
 
 
-async def wait_for_deliveries(tenant: Tenant, status: str, count: int = 1, within_s: float = 20) -> list[Json]:
+async def wait_for_deliveries(tenant: Tenant, status: str, count: int = 1, within_s: float = 60) -> list[Json]:
     """Return the deliveries with that status once there are `count` of them."""
 
     async def exists() -> list[Json] | None:

@@ -15,7 +15,9 @@ from tests.hub_process import ForkedProcess
 from tests.processes import Deployment
 
 HUB = Path(sys.executable).with_name("hub")
-COMMAND_TIMEOUT_S = 30.0
+COMMAND_TIMEOUT_S = 600.0
+SERVES = r"(?s)serves at (http://[0-9.:]+) .*/graphiql#token=\S+\n"
+"""The output of `hub dev` once it serves."""
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -76,7 +78,7 @@ class Command:
     def err(self) -> str:
         return Path(self._err.name).read_text()
 
-    async def wait_for_output(self, pattern: str, within_s: float = 30.0) -> "re.Match[str]":
+    async def wait_for_output(self, pattern: str, within_s: float = 60.0) -> "re.Match[str]":
         """Return when the output matches the pattern."""
         deadline = time.monotonic() + within_s
         while not (match := re.search(pattern, self.out)):
@@ -105,3 +107,13 @@ class Command:
 
 def base_url(deployment: Deployment, index: int = 0) -> str:
     return deployment.urls[index].removesuffix("/graphql")
+
+
+def dev(data: Path, **settings: str) -> Command:
+    return Command("dev", "--port", "0", "--data", str(data), **settings)
+
+
+def token_of(text: str, name: str) -> str:
+    found = re.search(rf"^{name} +(\S+)$", text, re.MULTILINE)
+    assert found
+    return found[1]

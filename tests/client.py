@@ -12,15 +12,19 @@ import aiohttp
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from hub.api.auth import sign_token
+from hub.api.token_signing import sign_token
 from hub.inbox.cursors import decode_position
 from hub.model import Role
 from tests.processes import SECRET
 
 Json = dict[str, Any]
 SUBPROTOCOL = Subprotocol("graphql-transport-ws")
+SHORTEST_PAUSE_S = 0.02  # between two checks of `eventually`
 
-NOTIFICATION = "id sortKey title body category createdAt updatedAt seenAt readAt archivedAt snoozedUntil acknowledgedAt"
+NOTIFICATION = (
+    "id sortKey title body category createdAt updatedAt seenAt readAt archivedAt snoozedUntil acknowledgedAt actedKey "
+    "pinned"
+)
 PAGE = f"unread unseen position nodes {{ {NOTIFICATION} }} pageInfo {{ hasNextPage endCursor }}"
 INBOX = f"query ($f: InboxFilter, $n: Int, $a: String) {{ inbox(filter: $f, first: $n, after: $a) {{ {PAGE} }} }}"
 FEED = f"subscription ($after: Cursor) {{ inbox(after: $after) {{ kind cursor unread unseen notification {{ {NOTIFICATION} }} }} }}"
@@ -40,15 +44,21 @@ class GraphQLErrors(Exception):
         return str(self.errors[0]["extensions"]["code"])
 
 
-async def eventually(check: Callable[[], Awaitable[Any]], within_s: float = 10.0) -> Any:
-    """Return the first true result of `check`. Raise AssertionError with the last result if there is none in time."""
-    deadline = time.monotonic() + within_s
+async def eventually(
+    check: Callable[[], Awaitable[Any]], within_s: float = 60.0, *, longest_pause_s: float = 0.1
+) -> Any:
+    """Return the first true result of `check`. Raise AssertionError with the last result if there is none in time.
+
+    The pauses grow with the time that has passed, because checks take time from the work that they wait for. To see a
+    state that lasts for a moment, choose a shorter `longest_pause_s`."""
+    started_at = time.monotonic()
     while True:
         found = await check()
         if found:
             return found
-        assert time.monotonic() < deadline, f"not within {within_s} s: {found!r}"
-        await asyncio.sleep(0.02)
+        passed_s = time.monotonic() - started_at
+        assert passed_s < within_s, f"not within {within_s} s: {found!r}"
+        await asyncio.sleep(min(max(SHORTEST_PAUSE_S, passed_s / 10), longest_pause_s))
 
 
 class Tenant:
@@ -146,7 +156,9 @@ class Tenant:
         return payload
 
     async def mark_all(self, user: str, field: str, *, url: str | None = None, **filter: Any) -> Json:
-        query = f"mutation ($f: InboxFilter) {{ m: {field}(filter: $f) {{ changed unread unseen position }} }}"
+        query = (
+            f"mutation ($f: InboxFilter) {{ m: {field}(filter: $f) {{ changed unread unseen position undoToken }} }}"
+        )
         payload: Json = (await self.execute(query, user=user, f=filter or None, url=url))["m"]
         return payload
 
@@ -242,7 +254,7 @@ class Subscription:
         found: Json = event
         return found
 
-    async def take(self, count: int, within_s: float = 10.0) -> list[Json]:
+    async def take(self, count: int, within_s: float = 60.0) -> list[Json]:
         """Return the next `count` events."""
         async with asyncio.timeout(within_s):
             return [await anext(self) for _ in range(count)]
@@ -299,10 +311,12 @@ class Replica:
         return sorted(self.items, key=lambda existing: -self.items[existing]["sortKey"])
 
     @property
-    def state(self) -> list[tuple[str, bool, bool, bool, bool, bool]]:
-        """Order and marks, comparable between replicas: id, seen, read, archived, snoozed, acknowledged."""
-        marks = ("seenAt", "readAt", "archivedAt", "snoozedUntil", "acknowledgedAt")
-        return [(id, *(bool(self.items[id][mark]) for mark in marks)) for id in self.order]  # type: ignore[misc]
+    def state(self) -> list[tuple[str, bool, bool, bool, bool, bool, bool, str | None]]:
+        """Order and marks, comparable between replicas: id, seen, read, archived, snoozed, acknowledged, pinned,
+        action."""
+        marks = ("seenAt", "readAt", "archivedAt", "snoozedUntil", "acknowledgedAt", "pinned")
+        items = [self.items[id] for id in self.order]
+        return [(n["id"], *(bool(n[mark]) for mark in marks), n["actedKey"]) for n in items]
 
     @property
     def counts(self) -> tuple[int, int]:

@@ -34,9 +34,16 @@ from tests.webhook_receiver import WebhookReceiver
 if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import LoadScopeScheduling
+    from xdist.workermanage import WorkerController
 
 NODE = Path(__file__).parent / "node"
 SLOWEST_S = 5.0
+START_FIRST = [
+    *("tests/test_poison_messages.py", "tests/test_random_operations.py", "tests/test_mongo_failures.py"),
+    *("tests/test_simulated_reality.py", "tests/test_process_crashes.py", "tests/pause", "tests/test_docs_examples.py"),
+]
+"""Files and folders that take more than a minute, although they have few tests. Parallel processes that began them last
+would wait for each other at the end."""
 T = TypeVar("T")
 FULL_SCALE = os.environ.get("HUB_TEST_SCALE") == "full"
 
@@ -55,6 +62,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "Load
         def _split_scope(self, nodeid: str) -> str:
             path = PurePosixPath(nodeid.partition("::")[0])
             return str(path if path.parent.name == "tests" else path.parent)
+
+        def _assign_work_unit(self, node: "WorkerController") -> None:
+            for scope in START_FIRST:
+                if scope in self.workqueue:
+                    self.workqueue.move_to_end(scope, last=False)
+            super()._assign_work_unit(node)
 
     return LoadFolderScheduling(config, log)
 
@@ -85,6 +98,13 @@ class fresh_servers:  # noqa: N801 - used like a function
         for server in reversed(self._pair):
             await server.stop()
         self._folder.cleanup()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that is removed after the test, because a data folder of MongoDB has 300 MB."""
+    with tempfile.TemporaryDirectory(prefix="hub-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
 
 
 @pytest.fixture

@@ -9,20 +9,15 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from datetime import timedelta
 from importlib import import_module
 from multiprocessing import forkserver
 from pathlib import Path
 
-import hub.api.app
-import hub.runtime.intake
-import hub.runtime.serve
-import hub.runtime.work  # noqa: F401 - the commands import these modules when they run
-from hub.cli.main import build_app, main
-
-build_app()  # imports the modules of all commands
+from hub.cli.main import main
 
 CONSTANTS = "HUB_TEST_CONSTANTS"
-"""The variable with the values of constants in the process, as a JSON object, such as shorter times."""
+"""The variable with the values of constants in the process, as a JSON object, such as shorter times in seconds."""
 _CONTEXT = multiprocessing.get_context("forkserver")
 
 
@@ -35,8 +30,10 @@ def _run(arguments: Sequence[str], environment: dict[str, str], cwd: Path, out: 
         with path.open("ab") as output:
             os.dup2(output.fileno(), descriptor)
     for name, value in json.loads(environment.get(CONSTANTS, "{}")).items():
-        module, _, constant = name.rpartition(".")
-        setattr(import_module(module), constant, value)
+        module_name, _, constant = name.rpartition(".")
+        module = import_module(module_name)
+        is_duration = isinstance(getattr(module, constant), timedelta)
+        setattr(module, constant, timedelta(seconds=value) if is_duration else value)
     sys.argv = ["hub", *arguments]
     threading.Thread(target=_end_with_parent, daemon=True).start()
     main()
@@ -92,7 +89,7 @@ def _start_fork_server(environment: dict[str, str]) -> None:
     environment, such as PYTHONWARNINGS."""
     options = {name: value for name, value in environment.items() if name.startswith("PYTHON")}
     before = {name: os.environ.get(name) for name in options}
-    _CONTEXT.set_forkserver_preload(["__main__", __name__])
+    _CONTEXT.set_forkserver_preload(["__main__", "tests.hub_imports", __name__])
     os.environ.update(options)
     try:
         forkserver.ensure_running()

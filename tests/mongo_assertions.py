@@ -9,7 +9,7 @@ from pymongo import AsyncMongoClient
 from hub.platform.connections import Database
 from tests.client import Json
 
-MarkRow = tuple[str, bool, bool, bool, bool, bool]
+MarkRow = tuple[str, bool, bool, bool, bool, bool, bool, str | None]
 
 
 class StoredTenant:
@@ -78,9 +78,10 @@ def check_live_keys(notifications: list[Json]) -> None:
 
 
 def mark_rows(notifications: list[Json]) -> list[MarkRow]:
-    """Return rows like `Replica.state`: id, seen, read, archived, snoozed, acknowledged."""
-    marks = ("seen_at", "read_at", "archived_at", "snoozed_until", "acknowledged_at")
-    return [(n["_id"], *(bool(n.get(mark)) for mark in marks)) for n in visible_notifications(notifications)]
+    """Return rows like `Replica.state`: id, seen, read, archived, snoozed, acknowledged, pinned, action."""
+    marks = ("seen_at", "read_at", "archived_at", "snoozed_until", "acknowledged_at", "pinned")
+    found = visible_notifications(notifications)
+    return [(n["_id"], *(bool(n.get(mark)) for mark in marks), n.get("acted_key")) for n in found]
 
 
 def count_unread_unseen(notifications: list[Json]) -> tuple[int, int]:

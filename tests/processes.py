@@ -49,6 +49,7 @@ class Process:
             "HUB_RATE_LIMIT_COST_PER_USER": "0",
             "HUB_RATE_LIMIT_COST_PER_SERVICE": "0",
             "HUB_ADDRESS_MAX_CONNECTIONS": "0",
+            "HUB_DRAIN_S": "0",
             "PYTHONWARNINGS": "error",
             **{f"HUB_{name.upper()}": value for name, value in settings.items()},
         }
@@ -111,11 +112,11 @@ class Process:
             self._process.kill()
             self._process.wait()
 
-    async def stop(self, within_s: float = 15) -> int:
-        """Send SIGTERM. Return the exit code."""
+    async def stop(self, within_s: float = 15, *, interrupt: bool = False) -> int:
+        """Send SIGTERM, or SIGINT as Ctrl-C does. Return the exit code."""
         assert self._process
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+            self._process.send_signal(signal.SIGINT if interrupt else signal.SIGTERM)
             deadline = time.monotonic() + within_s
             while self._process.poll() is None:
                 assert time.monotonic() < deadline, f"still running {within_s} s after SIGTERM:\n{self.log[-3000:]}"

@@ -12,8 +12,11 @@ CATEGORIES = ["news", "bills", "chat"]
 TAGS = ["red", "blue"]
 COLLAPSE_KEYS = ["build", "likes"]
 RESOLVE = "mutation ($key: String!, $users: [ID!]) { resolve(collapseKey: $key, users: $users) }"
+ACT = "mutation ($id: ID!, $key: String!) { act(id: $id, key: $key) { changed } }"
+ACTIONS = [{"key": "yes", "label": "Yes"}, {"key": "no", "label": "No"}]
 PRIORITIES = ["LOW", "MEDIUM", "HIGH"]
-MARKS = [*["markRead"] * 3, *["markSeen"] * 2, "markUnread", "archive", "unarchive", "unsnooze", "acknowledge"]
+MARKS = [*["markRead"] * 3, *["markSeen"] * 2, "markUnread", "archive", "unarchive", "unsnooze", "acknowledge", "act"]
+MARKS += ["pin", "unpin"]
 ALL_MARKS = ["markAllSeen", "markAllRead", "archiveAll"]
 
 
@@ -104,9 +107,11 @@ class RandomUsers:
             *users,
             title=f"{random.choice(['Build', 'Deploy', 'Invoice'])} {random.randint(1, 1000)}",
             category=random.choice(CATEGORIES),
+            content={"actions": ACTIONS},
             tags=random.sample(TAGS, random.randint(0, 2)),
             priority=random.choice(PRIORITIES),
             requireAck=random.random() < 0.3,
+            pinned=random.random() < 0.2,
             **({"expiresAt": instant_ahead(seconds=random.uniform(0.3, 3))} if expiring else {}),
             **(Json(channels=["EMAIL"]) if random.random() < 0.05 else {}),
             **(Json(collapseKey=random.choice(COLLAPSE_KEYS)) if collapsing else {}),
@@ -118,7 +123,17 @@ class RandomUsers:
 
     async def mark(self, random: Random) -> None:
         user, ids = self._pick(random)
-        await self.tenant.mark(user, random.choice(MARKS), *ids)
+        field = random.choice(MARKS)
+        if field != "act":
+            await self.tenant.mark(user, field, *ids)
+        elif ids:
+            await self.act_on(user, ids[0], random.choice(ACTIONS)["key"])
+
+    async def act_on(self, user: str, id: str, key: str) -> None:
+        """Take an action. It may fail: the notification was removed, has no actions, or another one was taken."""
+        response = await self.tenant.execute_raw(ACT, user=user, id=id, key=key)
+        codes = {error["extensions"]["code"] for error in response.get("errors", [])}
+        assert codes <= {"CONFLICT", "NOT_FOUND", "BAD_USER_INPUT"}
 
     async def snooze(self, random: Random, *, no_clock_changes: bool = False) -> None:
         user, ids = self._pick(random)
@@ -136,6 +151,7 @@ class RandomUsers:
                 {"search": random.choice(["build", "deploy", "invoice"])},
                 {"categories": random.sample(CATEGORIES, random.randint(1, 2))},
                 {"tags": [random.choice(TAGS)]},
+                {"pinned": random.random() < 0.5},
                 {},
             ]
             expected |= narrowings[0] if no_resync else random.choice(narrowings)

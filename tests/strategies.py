@@ -45,6 +45,7 @@ def notifications(**settings: Any) -> st.SearchStrategy[Notification]:
         ).map(tuple),
         "tags": st.lists(texts, max_size=2).map(tuple),
         "require_ack": st.booleans(),
+        "pinned": st.booleans(),
         "collapse_key": st.none() | st.just("k"),
         "expires_at": optional_instants,
         "retained_until": optional_instants,
@@ -65,6 +66,10 @@ def normalized(n: Notification) -> Notification:
     return replace(n, seen_at=n.seen_at or n.read_at, snoozed_until=None if n.archived_at else n.snoozed_until)
 
 
+def _take_first_action(n: Notification, now: datetime) -> Notification | None:
+    return state.acted(n.actions[0].key)(n, now) if n.actions else None
+
+
 visible_notifications = notifications(removed_at=st.none(), hidden=st.just(False))
 MARKS: dict[str, state.Mark] = {
     "seen": state.seen,
@@ -74,7 +79,10 @@ MARKS: dict[str, state.Mark] = {
     "unarchived": state.unarchived,
     "snoozed": state.snoozed(NOW + timedelta(hours=1)),
     "unsnoozed": state.unsnoozed,
+    "pinned": state.pinned,
+    "unpinned": state.unpinned,
     "acknowledged": state.acknowledged,
+    "acted": _take_first_action,
     "due": state.apply_clock,
     "removed": state.removed(DeliveryStatus.EXPIRED),
 }

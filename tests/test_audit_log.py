@@ -3,11 +3,8 @@
 import asyncio
 import getpass
 import json
-import re
 from collections import Counter
-from datetime import datetime
 from random import Random
-from typing import Any
 
 import orjson
 import pytest
@@ -16,40 +13,31 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from hub.api.schema.audit import AUDITED, NOT_AUDITED
 from hub.api.schema.root import make_schema
 from hub.audience.optimistic_update import try_transaction
-from hub.audience.search_fields import SearchFields
-from hub.audience.tenants import Tenants
-from hub.audience.topics import Topics
-from hub.audience.users import ProfileUpdate, Users
 from hub.errors import Unavailable
-from hub.model import Category, mailbox_of
+from hub.model import Category
 from hub.platform.audit import AuditedAction, AuditLog, record_command
 from hub.platform.audit_changes import MAX_BYTES, encoded, set_up_changes
 from hub.platform.connections import Database
-from hub.platform.encryption import Encryption
-from hub.settings import Settings
-from hub.webhooks.endpoints import Endpoints
-from tests import template_calls, webhook_data
+from tests import webhook_data
 from tests.audit_calls import LOG, audit_log, execute_as
+from tests.audit_session import (
+    DELETE_CATEGORY,
+    DELETE_USER,
+    EXPORT_USER,
+    UPDATE_TENANT,
+    UPSERT_CATEGORY,
+    UPSERT_RULE,
+    UPSERT_USERS,
+    EntryRefused,
+    RefusedSession,
+    Session,
+)
 from tests.cli_commands import base_url, run_command
 from tests.client import GraphQLErrors, Json, Tenant
-from tests.clocks import hub_now
 from tests.conftest import scaled
 from tests.processes import SECRET, Deployment
 from tests.telemetry import log_lines
 from tests.topics import calls as topic_calls
-
-UPSERT_CATEGORY = "mutation ($i: CategoryInput!) { upsertCategory(input: $i) { key } }"
-DELETE_CATEGORY = "mutation ($key: String!) { deleteCategory(key: $key) }"
-UPDATE_TENANT = "mutation ($i: TenantInput!) { updateTenant(input: $i) { id } }"
-UPSERT_USERS = "mutation ($u: [UserInput!]!) { upsertUsers(users: $u) { id } }"
-DELETE_USER = "mutation ($id: ID!) { deleteUser(id: $id) }"
-EXPORT_USER = "mutation ($id: ID!) { exportUser(id: $id) }"
-CREATE_KEY = "mutation ($i: ServiceKeyInput!) { createServiceKey(input: $i) { secret key { id } } }"
-REVOKE_KEY = "mutation ($id: ID!) { revokeServiceKey(id: $id) { id } }"
-UPSERT_RULE = "mutation ($i: RuleInput!) { upsertRule(input: $i) { key } }"
-DELETE_RULE = "mutation ($key: String!) { deleteRule(key: $key) }"
-LIFT = "mutation ($id: ID!, $a: String!) { liftSuppression(userId: $id, address: $a) }"
-ADMINS = ["ann", "ben"]
 
 
 def test_every_mutation_is_audited_or_says_why_not() -> None:
@@ -58,139 +46,6 @@ def test_every_mutation_is_audited_or_says_why_not() -> None:
     assert mutations
     assert not AUDITED & NOT_AUDITED.keys()
     assert mutations.fields.keys() == AUDITED | NOT_AUDITED.keys()
-
-
-class Session:
-    """A random session of two administrators. `expected`: the entries that the log must have, oldest first.
-
-    Each method is named after its mutation."""
-
-    def __init__(self, tenant: Tenant, database: Database, random: Random) -> None:
-        self.tenant = tenant
-        self.database = database
-        self.random = random
-        self.expected: list[tuple[str, str, str | None, str]] = []
-        self.secrets: list[str] = []
-        self.webhooks: list[str] = []
-        self.keys: list[str] = []
-        self.count = 0
-
-    async def run(self, action: str) -> None:
-        self.count += 1
-        await getattr(self, re.sub("([A-Z])", lambda match: f"_{match[1].lower()}", action))()
-
-    async def call(self, action: str, target: str | None, query: str, **variables: Any) -> Any:
-        """Execute a mutation that must have one entry, and return its result."""
-        admin, request_id = self.random.choice(ADMINS), f"request-{self.count}"
-        data = await execute_as(self.tenant, admin, query, request_id, **variables)
-        [result] = data.values()
-        if action in ("createWebhook", "createServiceKey"):
-            target = (result.get("endpoint") or result["key"])["id"]
-        self.expected.append((admin, action, target, request_id))
-        return result
-
-    async def upsert_category(self) -> None:
-        fields = {"key": "news", "name": f"News {self.count}", "defaultChannels": ["IN_APP"]}
-        await self.call("upsertCategory", "news", UPSERT_CATEGORY, i=fields)
-
-    async def delete_category(self) -> None:
-        fields: Json = {"key": f"c{self.count}", "name": "Short", "defaultChannels": ["EMAIL"]}
-        await self.call("upsertCategory", fields["key"], UPSERT_CATEGORY, i=fields)
-        assert await self.call("deleteCategory", fields["key"], DELETE_CATEGORY, key=fields["key"])
-
-    async def update_tenant(self) -> None:
-        await self.call("updateTenant", self.tenant.name, UPDATE_TENANT, i={"name": f"Acme {self.count}"})
-
-    async def upsert_template(self) -> None:
-        fields: Json = {"key": "order", "title": "Order", "body": f"Text {self.count}"}
-        await self.call("upsertTemplate", "order", template_calls.UPSERT, input=fields)
-
-    async def revert_template(self) -> None:
-        await self.upsert_template()
-        current = (await template_calls.get(self.tenant))["version"]
-        self.count += 1
-        await self.upsert_template()
-        await self.call("revertTemplate", "order", template_calls.REVERT, key="order", version=current)
-
-    async def delete_template(self) -> None:
-        await self.upsert_template()
-        await self.call("deleteTemplate", "order", template_calls.DELETE_ALL_CHANNELS, key="order")
-
-    async def upsert_topic(self) -> None:
-        fields = {"key": "releases", "name": f"Releases {self.count}"}
-        await self.call("upsertTopic", "releases", topic_calls.UPSERT, input=fields)
-
-    async def subscribe_to_topic(self) -> None:
-        await self.call("subscribeToTopic", "releases", topic_calls.SUBSCRIBE, t="releases", u=[f"u{self.count}"])
-
-    async def unsubscribe_from_topic(self) -> None:
-        await self.subscribe_to_topic()
-        users = [f"u{self.count}"]
-        await self.call("unsubscribeFromTopic", "releases", topic_calls.UNSUBSCRIBE, t="releases", u=users)
-
-    async def create_webhook(self) -> None:
-        url = f"https://hooks.example/secret-path-{self.count}?token=secret-query-{self.count}"
-        if len(self.webhooks) > 10:
-            await self.delete_webhook()
-        created = await self.call("createWebhook", None, webhook_data.CREATE, input={"url": url})
-        self.secrets.append(created["secret"])
-        self.webhooks.append(created["endpoint"]["id"])
-
-    async def _any_webhook(self) -> str:
-        if not self.webhooks:
-            await self.create_webhook()
-        return self.random.choice(self.webhooks)
-
-    async def update_webhook(self) -> None:
-        id, url = await self._any_webhook(), f"https://other.example/secret-path-{self.count}"
-        await self.call("updateWebhook", id, webhook_data.UPDATE, id=id, url=url)
-
-    async def rotate_webhook_secret(self) -> None:
-        id = await self._any_webhook()
-        self.secrets.append((await self.call("rotateWebhookSecret", id, webhook_data.ROTATE, id=id))["secret"])
-
-    async def delete_webhook(self) -> None:
-        id = await self._any_webhook()
-        self.webhooks.remove(id)
-        await self.call("deleteWebhook", id, webhook_data.DELETE, id=id)
-
-    async def create_service_key(self) -> None:
-        created = await self.call("createServiceKey", None, CREATE_KEY, i={"name": f"Shop {self.count}"})
-        self.secrets.append(created["secret"])
-        self.keys.append(created["key"]["id"])
-
-    async def revoke_service_key(self) -> None:
-        await self.create_service_key()
-        id = self.keys.pop()
-        await self.call("revokeServiceKey", id, REVOKE_KEY, id=id)
-
-    async def upsert_rule(self) -> None:
-        content = {"title": "T", "body": f"Text {self.count}"}
-        fields = {"key": "r", "type": "order.paid", "to": {"everyone": True}, "category": "news", "content": content}
-        await self.call("upsertRule", "r", UPSERT_RULE, i=fields)
-
-    async def delete_rule(self) -> None:
-        await self.upsert_rule()
-        await self.call("deleteRule", "r", DELETE_RULE, key="r")
-
-    async def upsert_users(self) -> None:
-        fields = {"id": f"p{self.count}", "email": f"private{self.count}@people.example"}
-        await self.call("upsertUsers", fields["id"], UPSERT_USERS, u=[fields])
-
-    async def export_user(self) -> None:
-        await self.upsert_users()
-        await self.call("exportUser", f"p{self.count}", EXPORT_USER, id=f"p{self.count}")
-
-    async def lift_suppression(self) -> None:
-        await self.upsert_users()
-        id, address = f"p{self.count}", f"private{self.count}@people.example"
-        suppressed = {"$set": {"suppressed": {address: "bounced"}}}
-        await self.database.users.update_one({"_id": mailbox_of(self.tenant.name, id)}, suppressed)
-        assert await self.call("liftSuppression", id, LIFT, id=id, a=address)
-
-    async def delete_user(self) -> None:
-        await self.upsert_users()
-        await self.call("deleteUser", f"p{self.count}", DELETE_USER, id=f"p{self.count}")
 
 
 async def test_log_has_every_change_of_a_random_session_in_order(
@@ -259,6 +114,15 @@ async def test_only_changes_are_recorded(tenant: Tenant) -> None:
     await execute_as(tenant, "ben", UPSERT_USERS, u=[ann | {"name": None, "attributes": {"n": True}}, {"id": "eve"}])
     await execute_as(tenant, "ben", DELETE_CATEGORY, key="other")
     await execute_as(tenant, "ben", webhook_data.DELETE, id="other")
+    rule = {
+        "key": "r",
+        "type": "t",
+        "to": {"everyone": True},
+        "category": "news",
+        "content": {"title": "T", "body": ""},
+    }
+    for author in (None, "data.author"):
+        await execute_as(tenant, "ben", UPSERT_RULE, i=rule | {"except": author})
     entries = [(e["action"], e["target"], e["changes"]) for e in await audit_log(tenant)]
     assert entries[1:3] == [
         ("upsertUsers", "ann", {"fields": ["attributes", "id", "name"]}),
@@ -267,6 +131,8 @@ async def test_only_changes_are_recorded(tenant: Tenant) -> None:
     assert entries[3:] == [
         ("upsertCategory", "news", {"priority": {"before": "MEDIUM", "after": "HIGH"}}),
         ("upsertUsers", "ann", {"fields": ["attributes", "name"]}),
+        entries[-2],
+        ("upsertRule", "r", {"except": {"before": None, "after": "data.author"}}),
     ]
 
 
@@ -345,31 +211,17 @@ async def test_change_that_is_not_committed_has_no_entry_and_no_log_line(
     assert "any" not in capsys.readouterr().out
 
 
-class UnavailableLog(AuditLog):
-    async def now(self) -> datetime:
-        raise Unavailable("MongoDB does not respond.")
-
-
-async def test_change_whose_entry_cannot_be_written_is_not_made(tenant: Tenant, database: Database) -> None:
-    """Of each kind of write: with a transaction, and with the entry first."""
-    settings = Settings(jwt_secret=(SECRET,))
-    audit = AuditedAction(UnavailableLog(database), tenant.name, "ann", "any")
-    tenants, users = Tenants(database, 10, 5), Users(database, hub_now, 5, SearchFields(()))
-    topics = Topics(database, users, hub_now, settings)
-    endpoints = Endpoints(database, settings, hub_now, Encryption([]))
-    id = mailbox_of(tenant.name, "ann")
-    for change in (
-        tenants.upsert_category(tenant.name, Category(key="news", name="News"), audit),
-        topics.upsert(f"{tenant.name}/news", "News", None, visible=True, audit=audit),
-        topics.subscribe(f"{tenant.name}/news", [id], force=False, audit=audit),
-        endpoints.create(tenant.name, "https://hooks.example/in", [], audit),
-        users.upsert([ProfileUpdate(id=id, name="Ann")], audit),
-    ):
-        with pytest.raises(Unavailable):
-            await change
-    named = re.compile(f"^{tenant.name}")
-    for name in ("tenants", "users", "tenant_topics", "topic_subscriptions"):
-        assert await database[name].find({"$or": [{"_id": named}, {"mailbox": named}]}).to_list() == []
+async def test_no_change_is_made_whose_entry_cannot_be_written(tenant: Tenant, database: Database) -> None:
+    session = RefusedSession(tenant, database, Random(7))
+    await session.upsert_topic()
+    await session.rotate_enrichment_secret()  # otherwise, the first category with enrichment creates a secret before
+    try:
+        for action in sorted(AUDITED):
+            await session.refuse(action)
+            with pytest.raises(EntryRefused):
+                await session.run(action)
+    finally:
+        await session.refuse("")
 
 
 def test_changes_are_limited_in_size_and_contain_no_secret() -> None:

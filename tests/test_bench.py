@@ -13,8 +13,6 @@ from hub.bench.results import Figure
 from hub.bench.runner import Report
 from tests.conftest import FULL_SCALE
 
-pytestmark = pytest.mark.serial
-
 needs_compiler = pytest.mark.skipif(
     sys.platform != "linux" or not shutil.which("cc"), reason="the load client is for Linux and needs a C compiler"
 )
@@ -31,13 +29,15 @@ async def bench(*words: str) -> str:
 
 @needs_compiler
 async def test_bench_send_prints_a_table() -> None:
-    output = await bench("send", "--seconds", "0.5", "--repeat", "1")
+    output = await bench("send", "--seconds", "2", "--repeat", "1")
     assert "send: to one user each" in output
     assert "floor: insert and publish" in output
 
 
 @needs_compiler
-@pytest.mark.skipif(not FULL_SCALE, reason="takes most of a minute: `make prove` runs it")
+@pytest.mark.serial
+@pytest.mark.timeout(1200)
+@pytest.mark.skipif(not FULL_SCALE, reason="takes some minutes: `make prove` runs it")
 async def test_bench_all_at_a_small_size_writes_its_page_and_chart(tmp_path: Path) -> None:
     small = ["--seconds", "0.5", "--repeat", "1", "--size", "2000", "--sockets", "100", "--deliveries", "500"]
     small += ["--items", "500", "--digests", "20", "--recipients", "1000", "--audience", "20000"]

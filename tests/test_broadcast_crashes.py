@@ -20,7 +20,7 @@ from tests.processes import Deployment, Process
 from tests.telemetry import resident_bytes
 
 USERS = scaled(2000, 100_000)
-KILLS = scaled(5, 20)
+KILLS = scaled(3, 20)
 PAUSES = scaled(2, 5)
 SENDS = scaled(3, 2)  # an expansion of few users has one part
 EXCLUDED = ["user-000100", "user-001999", "nobody"]
@@ -62,7 +62,7 @@ class Looks:
     async def pause_and_resume(self) -> None:
         """Nobody gets a send while it is paused."""
         for id in self.seen:
-            await change(self._tenant, "pauseSend", id)
+            await retry_until_answered(partial(change, self._tenant, "pauseSend", id))
         await self.look()
         paused = {id: send["recipients"] for id, send in self.seen.items()}
         await asyncio.sleep(0.5)
@@ -71,7 +71,7 @@ class Looks:
             id: ("PAUSED", recipients) for id, recipients in paused.items()
         }
         for id in self.seen:
-            await change(self._tenant, "resumeSend", id)
+            await retry_until_answered(partial(change, self._tenant, "resumeSend", id))
 
 
 @asynccontextmanager
@@ -80,7 +80,7 @@ async def sends_to_one_user(tenant: Tenant) -> AsyncIterator[list[str]]:
     answered: list[str] = []
 
     async def send(title: str) -> None:
-        await retry_until_answered(partial(tenant.send, BUSY, title=title, idempotencyKey=title))
+        await retry_until_answered(partial(tenant.send, BUSY, title=title, idempotencyKey=title), WITHIN_S)
         answered.append(title)
 
     async def send_all() -> None:

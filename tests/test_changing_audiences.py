@@ -22,8 +22,8 @@ from tests.template_sends import store_template
 from tests.test_erasure_completeness import ERASE, all_stored_texts
 from tests.topics.calls import leave, subscribe, unsubscribe, upsert_topic
 
-GROUP = scaled(60, 600)  # users who change in the same way
-STAYING = scaled(300, 5000)
+GROUP = scaled(25, 600)  # users who change in the same way
+STAYING = scaled(150, 5000)
 WITHIN_S = 120.0
 TOPIC = "releases"
 PRO = {"attributes.plan": "pro"}

@@ -8,7 +8,7 @@ import pytest
 from py_vapid import Vapid
 
 from hub import __version__
-from hub.api.schema.devices import vapid_public_key
+from hub.api.vapid import vapid_public_key
 from hub.cli.api_client import execute
 from hub.cli.token import parse_duration
 from hub.model import Channel
@@ -25,6 +25,7 @@ COMMANDS = [
     "watch",
     "replay",
     "token",
+    "console",
     "vapid",
     "doctor",
     "serve",
@@ -113,7 +114,10 @@ def test_token_command_with_an_invalid_duration_fails(capsys: pytest.CaptureFixt
 def test_token_command_without_a_subject_or_key_names_the_option(tmp_path: Path) -> None:
     assert "--user ID" in run_command("token", jwt_secret=SECRET).stderr
     assert "leave --role out" in run_command("token", "--role", "user", jwt_secret=SECRET).stderr
-    assert "use service or admin" in run_command("token", "--role", "boss", jwt_secret=SECRET).stderr
+    wrong = run_command("token", "--role", "boss", jwt_secret=SECRET).stderr
+    assert wrong == "--role boss: use viewer, support, operator, service, admin.\n"
+    nameless = run_command("token", "--role", "viewer", jwt_secret=SECRET).stderr
+    assert nameless == "--role viewer requires --user, the id of the person, for the audit log.\n"
     keyless = run_command("token", "--user", "a", cwd=tmp_path)
     assert keyless.returncode == 1
     assert "HUB_JWT_SECRET" in keyless.stderr

@@ -2,12 +2,8 @@
 
 import re
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-
-import pytest
 
 from hub.cli.api_client import execute
 from tests.cli_commands import Command, run_command
@@ -15,12 +11,6 @@ from tests.client import eventually
 
 INBOX = "{ inbox(first: 100) { nodes { title } } }"
 SERVES = r"(?s)serves at (http://[0-9.:]+) .*\nalice +(\S+)\n.*/graphiql#token=\S+\n"
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="hub-", ignore_cleanup_errors=True) as name:
-        yield Path(name)
 
 
 async def test_clock_command_moves_the_clock_and_resets_it_with_the_data(folder: Path) -> None:

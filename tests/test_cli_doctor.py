@@ -9,7 +9,7 @@ import pytest
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis as RedisClient
 
-from hub.platform import connections
+from hub.platform import index_builds
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.runtime.indexes import indexes
 from hub.settings import Settings
@@ -113,7 +113,7 @@ async def test_doctor_reports_indexes_with_other_keys_or_options(servers: tuple[
         ).stdout
 
     async with AsyncMongoClient(mongod.url) as client:
-        await connections.make_indexes(client[name], *indexes(Settings(jwt_secret=(SECRET,))))
+        await index_builds.make_indexes(client[name], *indexes(Settings(jwt_secret=(SECRET,))))
         assert "indexes exist" in doctor()
         deliveries, receipts = client[name].deliveries, client[name].receipts
         await deliveries.drop_index("due")

@@ -33,5 +33,8 @@ async def test_event_is_sent_listed_and_replayed(deployment: Deployment, tenant:
     assert not (await run(deployment, tenant, "list", "--status", "failed")).stdout
     replayed = await run(deployment, tenant, "replay", id)
     assert replayed.stdout == "The rules of 1 event run again.\n"
+    unknown = await run(deployment, tenant, "replay", "no-event", "no-event")
+    assert (unknown.returncode, unknown.stdout) == (1, "The rules of 0 events run again.\n")
+    assert unknown.stderr.startswith("1 of the ids name no event")
     wrong = await run(deployment, tenant, "send", "a", "--json", "{")
     assert (wrong.returncode, wrong.stderr.startswith("--json is not valid JSON")) == (2, True)

@@ -96,6 +96,7 @@ async def check_bar_of_an_expansion(tenant: Tenant, broadcast: "Terminal") -> No
     [id] = re.findall(r"(\S+) is being sent to 2 people\.", broadcast.output)
     await tenant.execute("mutation ($id: ID!) { pauseSend(id: $id) { id } }", id=id)
     await broadcast.wait_for_output(rf"PAUSED \(Paused by service\.\){bar}")
+    await broadcast.wait_for_output(f"To continue: hub sends resume {id}")
     await tenant.execute("mutation ($id: ID!) { resumeSend(id: $id) { id } }", id=id)
 
 

@@ -1,5 +1,6 @@
 """`hub send`: what it sends, prints and refuses."""
 
+import json
 import socket
 from pathlib import Path
 
@@ -23,13 +24,15 @@ async def test_send_command_delivers_everything_once(tenant: Tenant, deployment:
         "--key",
         "b7",
         "--ack",
+        "--pin",
     ]
+    options += ["--thread-key", "builds", "--actor-name", "Carol", "--actor-avatar", "/carol.png"]
     options += ["--expires", "P1D", "--url", base_url(deployment), "--tenant", tenant.name]
     # an expiry relative to now is another input each time, so the repetition omits it
     first = run_command(*options, jwt_secret=SECRET)
     assert first.returncode == 0, first.stderr
     assert first.stdout.endswith(" sent to 2 people.\n")
-    fields = "title body category priority tags data actionUrl requireAck expiresAt"
+    fields = "title body category priority tags data actionUrl requireAck pinned expiresAt threadKey actor { name avatarUrl }"
     [node] = (await tenant.execute(f"{{ inbox {{ nodes {{ {fields} }} }} }}", user="alice"))["inbox"]["nodes"]
     assert node.pop("expiresAt")
     assert list(node.values()) == [
@@ -41,7 +44,12 @@ async def test_send_command_delivers_everything_once(tenant: Tenant, deployment:
         {"build": 7},
         "/builds/7",
         True,
+        True,
+        "builds",
+        {"name": "Carol", "avatarUrl": "/carol.png"},
     ]
+    refused = run_command("send", "Hi", "--to", "alice", "--actor-avatar", "/c.png", *options[-4:], jwt_secret=SECRET)
+    assert (refused.returncode, refused.stderr) == (2, "--actor-avatar requires --actor-name.\n")
 
 
 async def test_send_command_sends_to_everyone_after_a_dry_run(tenant: Tenant, deployment: Deployment) -> None:
@@ -91,6 +99,7 @@ async def test_send_command_sends_to_the_users_who_match_a_filter(tenant: Tenant
     assert (await tenant.inbox("bob"))["unread"] == 0
     wrong = run_command("send", "Hi", "--where", "locale", *target, jwt_secret=SECRET)
     assert wrong.stderr.startswith("--where is not JSON")
+    assert wrong.stderr.endswith(""" Example: --where '{"attributes.plan": "pro"}'\n""")
 
 
 async def test_send_command_uses_the_given_channels(tenant: Tenant, deployment: Deployment) -> None:
@@ -103,7 +112,7 @@ async def test_send_command_uses_the_given_channels(tenant: Tenant, deployment: 
         ("IN_APP", "DELIVERED"),
         ("EMAIL", "SKIPPED"),
     ]
-    assert done.stderr == "EMAIL skipped: NOT_CONFIGURED (1).\n"
+    assert done.stderr.splitlines() == ["EMAIL skipped: NOT_CONFIGURED (1)."]
     assert "--channel" in run_command(*fields[:-1], "pigeon", jwt_secret=SECRET).stderr
 
 
@@ -115,6 +124,16 @@ async def test_send_command_schedules_a_send(tenant: Tenant, deployment: Deploym
     sends = (await tenant.execute("{ sends(statuses: [SCHEDULED]) { nodes { id title sendAt } } }"))["sends"]["nodes"]
     assert [(row["id"], row["title"]) for row in sends] == [(done.stdout.split()[0], "Later")]
     assert sends[0]["sendAt"] in done.stdout
+    await tenant.execute_as_admin('mutation { upsertTopic(input: {key: "news"}) { key } }')
+    where = ["--where", '{"attributes.plan": "pro"}']
+    target = options[2:]
+    for audience, people in ((["--topic", "news"], "the subscribers of news"), (where, "all users that match")):
+        done = run_command("send", "Later", *audience, *target, "--at", "P30D", jwt_secret=SECRET)
+        assert f" to {people}" in done.stdout, done.stderr
+    listed = run_command("sends", "list", *target, "--status", "scheduled", "--since", "1h", jwt_secret=SECRET)
+    assert [row["title"] for row in json.loads(listed.stdout)] == ["Later"] * 3
+    table = run_command("sends", "list", *target, "--limit", "1", "--output", "table", jwt_secret=SECRET)
+    assert table.stdout.splitlines()[1].split()[2:] == ["SCHEDULED", "news", "0", "Later", "-"]
     refused = run_command("send", "Later", *options, "--at", "tomorrow", jwt_secret=SECRET)
     assert refused.returncode != 0
     assert "DateTime" in refused.stderr

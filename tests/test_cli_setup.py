@@ -76,7 +76,13 @@ async def test_export_and_dry_run_show_no_difference(deployment: Deployment, ten
         await upsert_rule(tenant, f"Rule/{key}", to=to, content={"title": " a ", "body": "b \n\n c\n\t#d: '\u2028\n"})
     await upsert_rule(tenant, "rule/0", type="other", condition="`1`")
     await tenant.define_category(
-        "billing", "EMAIL", digest="PT90M", required=True, priority="CRITICAL", retention="P7D"
+        "billing",
+        "EMAIL",
+        digest="PT90M",
+        required=True,
+        priority="CRITICAL",
+        retention="P7D",
+        enrichment={"url": "https://shop.example/enrich", "ttl": "PT90M", "onFailure": "FAIL"},
     )
     await tenant.define_category("steps", "IN_APP", steps=[{"channels": ["EMAIL"], "after": "PT60S"}])
     folder = tmp_path / "out"
@@ -114,7 +120,9 @@ async def test_rules_are_listed_and_tested(deployment: Deployment, tenant: Tenan
     )
     event = tmp_path / "event.json"
     event.write_text('{"type": "shop.order.paid", "source": "/shop", "data": {"id": "alice"}}')
-    assert await lines(deployment, tenant, "rules", "test", rules, event) == [
+    tested = await run(deployment, tenant, "rules", "test", rules, event)
+    assert tested.returncode == 1  # because of "none"
+    assert tested.stdout.splitlines() == [
         "fits: sends",
         "  data:",
         "    id: alice",
@@ -134,12 +142,26 @@ async def test_error_names_the_entry(deployment: Deployment, tenant: Tenant, tmp
     (tmp_path / "rules").mkdir()
     file = tmp_path / "rules" / "a.yaml"
     file.write_text("{key: a, type: t, to: {users: 'f('}, category: c, template: t}")
+    (tmp_path / "rule").mkdir()
+    ignored = f"{tmp_path}/rule is ignored. To apply its files, rename it to rules.\n"
+    dry = await run(deployment, tenant, "apply", tmp_path, "--dry-run")
     failed = await run(deployment, tenant, "apply", tmp_path)
-    assert failed.returncode == 1
-    assert failed.stderr == "rule a: BAD_USER_INPUT (input.to.users): `to.users`: the expression is incomplete.\n"
+    assert (dry.returncode, failed.returncode) == (1, 1)
+    assert dry.stderr == failed.stderr
+    assert (
+        failed.stderr
+        == f"{ignored}rule a: BAD_USER_INPUT (input.to.users): `to.users`: the expression is incomplete.\n"
+    )
     (tmp_path / "rules" / "b.yml").write_text(file.read_text())
+    (tmp_path / "rule").rmdir()
     failed = await run(deployment, tenant, "apply", tmp_path)
     assert failed.stderr == f"{tmp_path}/rules/b.yml: {file} also contains the rule a. Remove one.\n"
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "t.yaml").write_text("{key: t, title: '{{ a', body: b}")
+    for other in (file, tmp_path / "rules" / "b.yml"):
+        other.unlink()
+    dry = await run(deployment, tenant, "apply", tmp_path, "--dry-run")
+    assert (dry.returncode, dry.stderr.startswith("t en: `title`")) == (1, True), dry.stderr
     failed = await run(deployment, tenant, "apply", tmp_path / "nothing")
     assert "has no files" in failed.stderr
 

@@ -39,6 +39,8 @@ async def test_watch_prints_new_read_and_marked_notifications(tenant: Tenant, de
             ("markUnread", "unread", "2 unread, 1 unseen"),
             ("archive", "archived", "1 unread, 1 unseen"),
             ("unarchive", "unarchived", "2 unread, 1 unseen"),
+            ("pin", "pinned", "2 unread, 1 unseen"),
+            ("unpin", "unpinned", "2 unread, 1 unseen"),
         ]:
             await tenant.mark("alice", field, id)
             await watch.wait_for_output(rf"{word} +Red \[2Jalert · {counts}\n")

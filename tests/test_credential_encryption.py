@@ -1,6 +1,7 @@
 """Credentials at rest: encryption in the background, rotation of keys, and keys that are missing."""
 
 import asyncio
+import re
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,7 +20,7 @@ from hub.audience.users import DEVICE_CREDENTIALS
 from hub.cli.encryption_check import check_encryption
 from hub.cli.findings import CheckFailed, Findings
 from hub.model import Device, DeviceKind, WebhookEndpoint, document
-from hub.platform import connections
+from hub.platform import index_builds
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.platform.encryption import CredentialUnavailable, Encryption, StoredCredentials
@@ -34,7 +35,7 @@ from tests.channel_setup import (
     wait_until_settled,
 )
 from tests.cli_commands import environment, run_command
-from tests.client import Json, Tenant, eventually
+from tests.client import SHORTEST_PAUSE_S, Json, Tenant, eventually
 from tests.clocks import hub_now
 from tests.conftest import scaled
 from tests.hub_process import ForkedProcess
@@ -83,7 +84,7 @@ async def audience_database(servers: tuple[Mongod, Redis]) -> AsyncIterator[Data
     """A database with the indexes of users and tenants."""
     async with AsyncMongoClient(servers[0].url, tz_aware=True) as client:
         name = f"encryption{uuid4().hex[:8]}"
-        await connections.make_indexes(client[name], users.indexes(), tenants.indexes())
+        await index_builds.make_indexes(client[name], users.indexes(), tenants.indexes())
         yield client[name]
         await client.drop_database(name)
 
@@ -296,7 +297,10 @@ async def test_rotation_under_load_loses_nothing_and_missing_keys_are_named(
         stores["jwt_secret"] = SECRET
         both = environment(**stores, encryption_keys=f"{K2} {K1}")
         killed = ForkedProcess(ROTATE, both, tmp_path / "out", tmp_path / "err")
-        await eventually(lambda: asyncio.sleep(0, (tmp_path / "err").exists() and (tmp_path / "err").read_text()))
+        await eventually(
+            lambda: asyncio.sleep(0, (tmp_path / "err").exists() and (tmp_path / "err").read_text()),
+            longest_pause_s=SHORTEST_PAUSE_S,
+        )
         killed.kill()
         killed.wait()
         assert 0 < await credentials.count(DEVICE_CREDENTIALS, "k1") < old_count, "it was not killed in the middle"
@@ -305,7 +309,7 @@ async def test_rotation_under_load_loses_nothing_and_missing_keys_are_named(
         sent = await load
         assert done.returncode == 0, done.stderr
         assert done.stdout.endswith("`k1` encrypts nothing: it may be removed from HUB_ENCRYPTION_KEYS.\n")
-        assert [await credentials.count(where, key) for where in STORED for key in ("k1", None)] == [0] * 4
+        assert [await credentials.count(where, key) for where in STORED for key in ("k1", None)] == [0] * 6
         assert {one["status"] for one in await wait_until_settled(tenant, sent, 20)} == {"SENT"}
 
         [worker] = deployment.workers
@@ -376,7 +380,9 @@ async def _missing_key_is_named(worker: Process, tenant: Tenant, people: list[st
     runs = [asyncio.to_thread(run_command, *command, **settings, encryption_keys=K3) for command in commands]
     doctor, rotation = await asyncio.gather(*runs)
     assert (doctor.returncode, rotation.returncode) == (1, 1)
-    assert "wrong  HUB_ENCRYPTION_KEYS does not contain the key `k2`, which encrypts 2," in doctor.stdout
+    assert re.search(
+        r"wrong  HUB_ENCRYPTION_KEYS does not contain the key `k2`, which encrypts (at least )?[\d,]+ ", doctor.stdout
+    )
     assert "and HUB_ENCRYPTION_KEYS does not contain it: add it, and run this again." in rotation.stdout
     other = f"k2{K1.removeprefix('k1')}"
     with pytest.raises(CheckFailed, match=r"^The key `k2` in HUB_ENCRYPTION_KEYS does not decrypt devices\.url"):

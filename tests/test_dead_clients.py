@@ -15,8 +15,6 @@ from tests.conftest import scaled
 from tests.processes import Deployment, Process
 from tests.telemetry import resident_bytes
 
-pytestmark = pytest.mark.serial
-
 SOCKETS = scaled(200, 1000)
 PER_USER = 20  # one of them stops reading: 5 %
 USERS = [f"user{number}" for number in range(SOCKETS // PER_USER)]
@@ -124,6 +122,7 @@ class Measurement:
         assert median(self.p99_with_ms) < limit_ms, summary
 
 
+@pytest.mark.serial
 @pytest.mark.timeout(600)
 async def test_clients_that_stop_reading_are_disconnected_and_do_not_delay_others(
     servers: tuple[Mongod, Redis],
@@ -175,6 +174,8 @@ async def test_slow_client_gets_resync_and_bounded_buffering(tenant: Tenant, dep
         maximum = 0.0
         for number in range(500):  # the kernels' buffers take megabytes
             await tenant.send("ann", title=str(number), body=LARGE["content"]["body"], data=LARGE["data"])
+            if number % 5:
+                continue  # a read of the metrics takes longer than a send, and the client must not be taken for dead
             maximum = max(maximum, await read_metric(tenant, api, "hub_feed_events_max"))
             if await read_metric(tenant, api, "hub_resyncs_total") > resyncs:
                 break

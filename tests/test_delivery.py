@@ -16,6 +16,7 @@ from tests.channel_setup import CONNECT_WEBHOOK, SHORT_TIMES, connect_webhook, l
 from tests.cli_commands import run_command
 from tests.client import Tenant, eventually
 from tests.processes import SECRET, Deployment
+from tests.webhook_data import CALLS, CREATE, TEST, UPDATE, error_of, execute_as
 from tests.webhook_receiver import WebhookReceiver
 
 REPLAY = "mutation ($ids: [ID!], $f: DeliveryFilter) { replay(ids: $ids, filter: $f) }"
@@ -324,6 +325,28 @@ async def test_webhook_endpoint_receives_the_events(tenant: Tenant, receiver: We
 
     await eventually(all_told, 15)
     assert receiver.invalid_signatures == 0
+
+
+async def test_webhook_endpoint_is_tested_with_an_event_that_it_does_not_name(
+    tenant: Tenant, receiver: WebhookReceiver
+) -> None:
+    create = {"url": f"{receiver.url}/tested", "events": ["delivery.failed"]}
+    created = await execute_as(tenant, CREATE, input=create)
+    id, receiver.secrets["/tested"] = created["endpoint"]["id"], created["secret"]
+    call = await execute_as(tenant, TEST, id=id)
+    assert (call["event"], call["status"]) == ("webhook.test", "ACCEPTED")
+
+    async def delivered() -> bool:
+        [endpoint] = await execute_as(tenant, CALLS)
+        return [(one["id"], one["status"]) for one in endpoint["calls"]["nodes"]] == [(call["id"], "DELIVERED")]
+
+    await eventually(delivered)
+    assert receiver.bodies["/tested"] == [call["payload"]]
+    assert receiver.invalid_signatures == 0
+    assert (call["payload"]["type"], call["payload"]["data"]) == ("webhook.test", {"endpointId": id})
+    await execute_as(tenant, UPDATE, id=id, enabled=False)
+    refused = await error_of(tenant, TEST, id=id)
+    assert (refused["code"], "Enable it" in refused["message"]) == ("CONFLICT", True)
 
 
 async def test_replay_command_brings_back_dead_letters(

@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from hub.api.schema.devices import vapid_public_key
+from hub.api.vapid import vapid_public_key
 from hub.errors import Unavailable
 from hub.model import Role
 from hub.platform.connections import Database

@@ -17,13 +17,13 @@ from hub import utc_time
 from hub.audience.tenants import Tenants
 from hub.errors import Unavailable
 from hub.ids import new_id
-from hub.inbox.notification_lookup import Notifications
 from hub.inbox.resolutions import Resolution, Resolutions
 from hub.inbox.retention_sweeps import RetentionSweep, RetentionSweeps
 from hub.model import Channel, Delivery, DeliveryStatus, Priority, Reason, document, live_keys
 from hub.outbox.lanes import Lanes
-from hub.platform.connections import Database, make_indexes
+from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
+from hub.platform.index_builds import make_indexes
 from hub.runtime.indexes import indexes
 from hub.send.delivery_data import DeliveryData
 from hub.send.delivery_preparation import DeliveryHandler
@@ -31,6 +31,7 @@ from hub.send.digest_preparation import INCOMPLETE_PAUSE
 from hub.send.state_after_outcome import Transition
 from hub.send.worker_resources import DispatchPolicy
 from hub.settings import Settings
+from hub.status.activity import ActivityCounts
 from hub.status.deliveries import Deliveries
 from hub.status.delivery_ends import DeliveryEnds
 from hub.status.digest_items import DigestItems
@@ -68,10 +69,10 @@ class Stores:
 
     def __init__(self, database: Database, lanes: Lanes, commands: Commands) -> None:
         self.database, self.lanes, self.commands = database, lanes, commands
-        receipts = ReceiptBuilder(Tenants(database, 10, 5))
+        receipts = ReceiptBuilder(Tenants(database, 10, 5), ActivityCounts(database, hub_now))
         self.digests = Digests(database.deliveries, hub_now)
         ends = DeliveryEnds(database.deliveries, hub_now, receipts, self.digests)
-        self.deliveries = Deliveries(database, hub_now, ends, Notifications(database), self.digests)
+        self.deliveries = Deliveries(database, hub_now, ends, self.digests)
         self.items = DigestItems(self.digests, ends, lanes)
 
     async def add_digest(self, items: int, send: str = "send", **fields: Any) -> str:
@@ -160,7 +161,7 @@ class ClickedDigests(Digests):
 async def test_digest_that_changes_while_others_are_settled_with_it_is_settled_later(stores: Stores) -> None:
     digests = [await stores.add_digest(2) for _ in range(2)]
     clicked = ClickedDigests(stores.database.deliveries, hub_now)
-    receipts = ReceiptBuilder(Tenants(stores.database, 10, 5))
+    receipts = ReceiptBuilder(Tenants(stores.database, 10, 5), ActivityCounts(stores.database, hub_now))
     items = DigestItems(clicked, DeliveryEnds(stores.database.deliveries, hub_now, receipts, clicked), stores.lanes)
     await items.begin(digests)
     assert await stores.statuses(*digests) == {("SENT", None): 2, ("HELD", "DIGEST"): 2}
@@ -214,7 +215,8 @@ async def test_digest_that_fails_does_not_stop_the_preparation_of_others(stores:
 
     async def set_item_counts(_: object) -> None: ...
 
-    fakes: Any = SimpleNamespace(digests=SimpleNamespace(count_joined=count_joined, set_item_counts=set_item_counts))
+    digests = SimpleNamespace(count_joined=count_joined, set_item_counts=set_item_counts)
+    fakes: Any = SimpleNamespace(digests=digests, tenants=Tenants(stores.database, 10, 5))
     none: Any = None
     handler = DeliveryHandler([], fakes, none, none, none, [], POLICY)
     now = hub_now()
@@ -309,11 +311,11 @@ async def test_retention_sweep_that_was_replaced_changes_nothing(stores: Stores)
 async def test_due_sends_that_are_unavailable_do_not_stop_those_behind_them(stores: Stores) -> None:
     published: list[str] = []
 
-    async def publish(send: Any, _: Any) -> None:
+    async def publish(send: Any, _: Any) -> bool:
         if send.id.startswith("busy"):
             raise Unavailable("this mailbox is busy")
         published.append(send.id)
-        await stores.database.sends.delete_one({"_id": send.id})
+        return (await stores.database.sends.delete_one({"_id": send.id})).deleted_count == 1
 
     text = '{"category": "news", "users": [], "channels": []}'
     names = [*(f"busy-{number}" for number in range(SENDS_AT_ONCE)), "free"]

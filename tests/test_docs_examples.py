@@ -1,4 +1,4 @@
-"""The examples in docs/examples/ run. `make check` compares them with the pages; `make front` checks their types."""
+"""The commands and examples of the documentation run. `make check` compares them with the pages; `make front` checks their types."""
 
 import asyncio
 import re
@@ -12,6 +12,7 @@ import pytest
 from docs.examples.read_marks import test_read_notification_is_not_unread  # noqa: F401 - pytest runs it
 from docs.examples.setting import ExampleSettings
 from hub.model import Role
+from tests.cli_commands import HUB, SERVES, Command, environment
 from tests.client import Tenant
 from tests.conftest import NODE
 from tests.doc_pages import DOCS, ROOT, example_pages, text_of
@@ -34,13 +35,42 @@ async def test_example_client_prints_a_new_notification(tenant: Tenant, node: st
     )
     assert process.stdout
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await process.stdout.readline() == b"0 unread\n"
             await tenant.send("alice", title="Hello")
             assert await process.stdout.readline() == b"ADDED Hello 1 unread\n"
     finally:
         process.kill()
         await process.wait()
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="the examples call curl")
+async def test_documented_commands_work(folder: Path) -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", text_of(*example_pages()), re.DOTALL)
+    (folder / "docs").symlink_to(DOCS)
+    async with Command("dev", "--port", "0", cwd=folder) as hub:
+        url = (await hub.wait_for_output(SERVES))[1]
+        script = "\n".join(blocks).replace("http://127.0.0.1:8000", url).replace(".venv/bin/hub", str(HUB))
+        done = await asyncio.to_thread(
+            subprocess.run,
+            ["bash", "-c", script],
+            cwd=folder,
+            env=environment(),
+            text=True,
+            capture_output=True,
+            timeout=270,
+        )
+    assert done.stderr == ""
+    assert '"errors"' not in done.stdout
+    for words in (
+        '"duplicate":false',
+        '"title":"While you were away"',
+        '"changed":1',
+        '"email":"carol@example.org"',
+        '"kind":"DELIVERY"',
+        "All is well.",
+    ):
+        assert words in done.stdout
 
 
 async def test_graphql_examples_succeed_with_the_token_of_graphiql(tenant: Tenant) -> None:

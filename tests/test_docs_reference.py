@@ -1,5 +1,6 @@
 """Generated reference pages are current, and files that the documentation names exist."""
 
+import json
 import re
 from pathlib import Path
 from types import ModuleType
@@ -14,10 +15,11 @@ from hub.cli import command_reference, metrics, schema, settings
 from hub.cli.settings import rows
 from hub.model import Channel, DeliveryStatus, Reason
 from hub.settings import Settings
+from hub.webhooks.events import EVENTS
 
 ROOT = Path(__file__).parent.parent
 NAMED_FILE = re.compile(r"\b((?:hub|tests)/[\w./-]+\.(?:py|html|c|po))\b")
-FRONT = ROOT / "frontend-demo" / "src"
+FRONT = ROOT / "frontend-demo"
 EXAMPLES = ("hub/send/channels/pager.py", "tests/test_pager.py")  # files that add-a-channel.md creates
 
 
@@ -92,6 +94,14 @@ def test_documentation_names_existing_files() -> None:
     assert not missing
 
 
+def test_npm_packages_have_the_version_of_the_hub_and_require_it_of_one_another() -> None:
+    for path in (FRONT / "packages").glob("*/package.json"):
+        package = json.loads(path.read_text())
+        required = package.get("dependencies", {}).items()
+        own = {version for name, version in required if name.startswith("@notification-hub/")}
+        assert {package["version"], *own} == {__version__}, path
+
+
 def test_changelog_begins_with_the_version_of_the_package() -> None:
     versions = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert versions[0] == __version__
@@ -106,7 +116,7 @@ def test_reasons_are_in_the_reference() -> None:
 @pytest.mark.parametrize("language", ["ar", "de", "en"])
 def test_reason_has_a_sentence_for_users(language: str) -> None:
     """`Why did I get this?` shows it. A code without a text would be shown in lowercase."""
-    catalog = (FRONT / f"locales/preferences/{language}.ts").read_text()
+    catalog = (FRONT / f"packages/inbox/src/locales/preferences/{language}.ts").read_text()
     texts = dict(re.findall(r'^ +([A-Z_]+): "(.+)",$', catalog, re.MULTILINE))
     assert [reason for reason in Reason if not texts.get(reason, "").endswith(".")] == []
     assert [status for status in DeliveryStatus if f"STATUS_{status}" not in texts] == []
@@ -115,5 +125,30 @@ def test_reason_has_a_sentence_for_users(language: str) -> None:
 
 def test_reason_has_a_text_for_developers() -> None:
     """The timeline and the receipts of the demo page show it."""
-    labels = (FRONT / "demo/labels.ts").read_text().partition("const REASONS")[2].partition("};")[0]
+    labels = (FRONT / "src/demo/labels.ts").read_text().partition("const REASONS")[2].partition("};")[0]
     assert sorted(re.findall(r"^ +([A-Z_]+): ", labels, re.MULTILINE)) == sorted(Reason)
+
+
+def test_console_names_every_webhook_event() -> None:
+    source = (FRONT / "src/console/webhooks/events.ts").read_text()
+    assert tuple(re.findall(r'"([a-z.]+)"', source)) == EVENTS
+
+
+def test_console_names_every_status_and_reason() -> None:
+    page = (ROOT / "docs/reference/statuses-and-reasons.md").read_text()
+    source = (FRONT / "src/console/labels.ts").read_text()
+
+    def documented(heading: str) -> list[str]:
+        section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+        return sorted(re.findall(r"^\| ([A-Z_]+) \|", section, re.MULTILINE))
+
+    def keys(name: str) -> list[str]:
+        return sorted(
+            re.findall(r"^  ([A-Z_]+): ", source.partition(f"const {name}:")[2].partition("\n};")[0], re.MULTILINE)
+        )
+
+    assert keys("DELIVERY_STATUSES") == documented("Delivery statuses")
+    assert keys("SEND_STATUSES") == documented("Send statuses")
+    assert keys("CHANNELS") == sorted(Channel)
+    filters = re.findall(r'"([A-Z_]+)"', source.partition("const REASON_KEYS")[2].partition("];")[0])
+    assert filters == sorted({*Reason} - {Reason.NOT_REQUESTED, Reason.SCHEDULED})

@@ -110,7 +110,7 @@ async def test_idle_connection_is_closed(fakes: FakeServers, monkeypatch: pytest
     server = await fakes.mail_server()
     smtp = await open_smtp(fakes, server)
     await smtp.send(new_message())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while smtp._idle:
             await asyncio.sleep(0.01)
     assert isinstance(await smtp.send(new_message()), Sent)

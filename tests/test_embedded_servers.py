@@ -4,9 +4,8 @@ import asyncio
 import os
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -37,13 +36,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that is removed after the test, because a data folder of MongoDB has 300 MB."""
-    with tempfile.TemporaryDirectory(prefix="hub-", ignore_cleanup_errors=True) as name:
-        yield Path(name)
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from aiohttp import web
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis as RedisClient
 
@@ -15,8 +16,9 @@ from tests.audit_calls import execute_as
 from tests.broadcasts import broadcast, expanded
 from tests.channel_setup import SHORT_TIMES, FakeChannels, list_deliveries
 from tests.client import Json, Tenant, eventually
+from tests.enrichment_setup import ROTATE
 from tests.processes import Deployment
-from tests.random_clients import instant_ahead
+from tests.random_clients import ACT, instant_ahead
 from tests.topics.calls import SUBSCRIBE, leave, upsert_topic
 
 ENDPOINT = "mutation ($input: WebhookInput!) { createWebhook(input: $input) { endpoint { id } } }"
@@ -44,6 +46,7 @@ EXPORTED = {
     "service_keys": "serviceKeys",
     "captured_messages": "capturedMessages",
     "audit_log": "auditLog",
+    "enrichment_cache": "enrichmentAnswers",
 }
 """The field of the export for each collection whose documents name a user."""
 OPEN = ["ACCEPTED", "HELD", "RETRYING", "PROCESSING"]
@@ -76,6 +79,14 @@ def is_about_bob(text: str) -> bool:
     return shared or "/bob'" in text or "'user': 'bob'" in text
 
 
+def send_with(unique: str, title: str) -> Json:
+    """Return the input of a send in which every text contains `unique`."""
+    actions = [{"key": "a", "label": f"Label {unique}"}]
+    content = {"title": title, "body": f"Body {unique}", "actions": actions, "actor": {"name": f"Actor {unique}"}}
+    labels = {"tags": [f"tag-{unique}"], "threadKey": f"thread-{unique}"}
+    return {"category": "news", "content": content, "data": {"for": unique}, **labels}
+
+
 async def send_to_filter(tenant: Tenant, user: str, email: str, phone: str, content: Json) -> Json:
     """Send to a filter that names a user. Return the newest notification of the user."""
     where = {"or": [{"id": user}, {"email": {"in": [email]}}, {"not": {"phone": {"not": {"gte": phone}}}}]}
@@ -97,6 +108,23 @@ async def name_in_other_records(tenant: Tenant, user: str, send: Json) -> None:
     own = {"authorization": f"Bearer {tenant.token(user, role=Role.ADMIN)}"}
     by_user = {"to": {"users": ["bob"]}, "category": "news", "content": {"title": "Hi", "body": ""}}
     assert "errors" not in await tenant.execute_raw(SEND, headers=own, i=by_user)
+
+
+async def enrich(tenant: Tenant, user: str, unique: str, fakes: FakeChannels) -> None:
+    """Send a template whose data an endpoint enriches: the answer names the user, and is cached."""
+    fakes.receiver.secrets["/enrich"] = (await tenant.execute_as_admin(ROTATE))["rotateEnrichmentSecret"]["secret"]
+    answer = {"customer": user, "note": f"Answer {unique}"}
+    fakes.receiver.responses["/enrich"] = lambda *_: web.json_response(answer)
+    enrichment = {"url": f"{fakes.receiver.url}/enrich", "ttl": "P1D"}
+    await tenant.define_category("enriched", "IN_APP", enrichment=enrichment)
+    await template_calls.upsert(tenant, "e", title="{{ enriched.note }}", body="")
+    more = {"category": "enriched", "template": {"key": "e", "data": {"for": unique}}}
+    await tenant.execute(SEND, i={"to": {"users": [user]}, **more})
+
+    async def arrived() -> bool:
+        return any(n["title"] == answer["note"] for n in (await tenant.inbox(user))["nodes"])
+
+    await eventually(arrived, 30)
 
 
 async def expect_complete_export(tenant: Tenant, user: str, texts: list[str], mode: str) -> None:
@@ -140,15 +168,14 @@ async def test_erased_user_is_in_no_collection_and_no_key(servers: tuple[Mongod,
                 assert "errors" not in await keyed(SUBSCRIBE, Role.SERVICE, t=topic, u=[alice, "bob"])
             await leave(tenant, "left", alice)
             await tenant.execute(UPDATE_PREFERENCES, user=alice, i=SMS_OFF)
-            content = {"title": title, "body": f"Body {unique}", "actions": [{"key": "a", "label": f"Label {unique}"}]}
-            more = {"category": "news", "content": content, "data": {"for": unique}, "tags": [f"tag-{unique}"]}
+            await enrich(tenant, alice, unique, fakes)
+            more = send_with(unique, title)
             await name_in_other_records(tenant, alice, more)
             for n in range(2):
                 assert "errors" not in await keyed(SEND, Role.SERVICE, i={"to": {"users": [alice, "bob"]}, **more})
-                sent = {"to": {"users": [alice]}, **more, "idempotencyKey": f"k{n}"}
-                await tenant.execute(SEND, i=sent)
-            newest = await send_to_filter(tenant, alice, email, phone, content)
-            await tenant.mark(alice, "markRead", newest["id"])
+                await tenant.execute(SEND, i={"to": {"users": [alice]}, **more, "idempotencyKey": f"k{n}"})
+            newest = await send_to_filter(tenant, alice, email, phone, more["content"])
+            await tenant.execute(ACT, user=alice, id=newest["id"], key="a")
             await tenant.mark_all(alice, "markAllSeen")
             bounced = {"$set": {"suppressed": {email: "bounced"}}}
             await database.users.update_one({"_id": mailbox_of(tenant.name, alice)}, bounced)

@@ -12,8 +12,9 @@ from hub.events import event_store
 from hub.events.cloud_events import BATCH_MAX_EVENTS, EVENT_MAX_BYTES, NewEvent
 from hub.events.event_store import DAY_S, LANE, EventQuery, EventStore
 from hub.model import EventStatus, Role
-from hub.platform.connections import Database, make_indexes
+from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
+from hub.platform.index_builds import make_indexes
 from hub.settings import Settings
 from tests.client import GraphQLErrors, Json, Tenant, eventually
 from tests.clocks import hub_now
@@ -63,7 +64,7 @@ ENVELOPE = {
 }
 
 
-async def ended(tenant: Tenant, count: int, within_s: float = 20) -> list[Json]:
+async def ended(tenant: Tenant, count: int, within_s: float = 60) -> list[Json]:
     """Return the events of the tenant when the rules of all of them have run."""
 
     async def all_ended() -> list[Json]:
@@ -216,16 +217,18 @@ async def test_event_log_reads_only_what_it_returns(servers: tuple[Mongod, Redis
         await client.drop_database(database.name)
 
 
+@pytest.mark.timeout(scaled(300, 1800))
 async def test_every_stored_event_is_handled_once_although_workers_are_killed(servers: tuple[Mongod, Redis]) -> None:
     """Every event that a rule matches makes its send exactly once."""
     mongod, redis = servers
     own = {"mongo_database": f"killed{uuid4().hex[:8]}", "redis_prefix": f"killed{uuid4().hex}:"}
     times = {
         "lease_margin_s": "1",
+        "lease_max_expirations": "50",
         "provider_timeout_s": "3",
         "requeue_after_s": "1",
         "scheduler_interval_s": "0.1",
-        "retry_schedule_by_channel": json.dumps({LANE: [0.1] * 4}),
+        "retry_schedule_by_channel": json.dumps({LANE: [0.1] * 50}),
     }
     async with (
         Deployment(mongod.url, redis.url, apis=2, workers=2, **own, **times) as running,
@@ -248,10 +251,11 @@ async def test_every_stored_event_is_handled_once_although_workers_are_killed(se
                 await process.start()
 
         await asyncio.gather(publish(), kill())
-        found = await ended(tenant, KILLED_EVENTS, 60)
+        found = await ended(tenant, KILLED_EVENTS, scaled(60, 1200))
         assert {event["eventId"] for event in found} == {event["id"] for batch in batches for event in batch}
         assert len(found) == KILLED_EVENTS
         for event in found:
+            assert event["status"] != "FAILED", event
             [result] = event["results"]
             assert (event["status"] == "PROCESSED") == result["matched"] == (event["data"]["customer"] != "user-0")
         made = [event["results"][0]["send"]["id"] for event in found if event["status"] == "PROCESSED"]

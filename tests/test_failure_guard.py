@@ -1,6 +1,7 @@
 """The failure guard: a large send first goes to a small part of its recipients."""
 
 import asyncio
+import json
 import random
 import re
 from collections import Counter
@@ -27,6 +28,7 @@ from tests.channel_setup import UPSERT_USERS, FakeChannels, deployment_with_chan
 from tests.cli_commands import Command, base_url
 from tests.client import GraphQLErrors, Json, Tenant, eventually
 from tests.conftest import scaled
+from tests.hub_process import CONSTANTS
 from tests.pause.sends import States, change, email_counts, get
 from tests.processes import SECRET, Deployment
 from tests.quiet_hours.times import quiet_now, set_default_times
@@ -34,6 +36,7 @@ from tests.template_sends import store_template
 from tests.webhook_data import create_endpoint
 
 GUARDED = 110  # recipients
+SHORT_TIMES = {"hub.status.expansion_parts.FAILED_PAUSE": 1, "hub.workflows.expansions.FAILED_PAUSE": 1}
 USERS = [f"user-{number:03}" for number in range(GUARDED + 10)]
 STRANGERS = [f"stranger-{number}" for number in range(20)]  # only in `everyone`
 LATE = [f"late-{number}" for number in range(10)]
@@ -66,11 +69,13 @@ async def running(servers: tuple[Mongod, Redis]) -> AsyncIterator[Guarded]:
         "mongo_database": name,
         "redis_prefix": f"{name}:",
     }
-    async with (
-        deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (deployment, _, fakes),
-        AsyncMongoClient(mongod.url, tz_aware=True) as client,
-    ):
-        yield Guarded(deployment, fakes, client[name])
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(CONSTANTS, json.dumps(SHORT_TIMES))
+        async with (
+            deployment_with_channels(mongod.url, redis.url, workers=1, **settings) as (deployment, _, fakes),
+            AsyncMongoClient(mongod.url, tz_aware=True) as client,
+        ):
+            yield Guarded(deployment, fakes, client[name])
 
 
 @pytest.fixture

@@ -17,7 +17,12 @@ from hub.platform.embedded_servers import Mongod, Redis
 from tests.client import Json, Tenant
 from tests.processes import Deployment
 
-CONTENT = {"title": "Hello", "body": "there", "actions": [{"key": "go", "label": "Go", "url": "https://acme.example"}]}
+CONTENT = {
+    "title": "Hello",
+    "body": "there",
+    "actions": [{"key": "go", "label": "Go", "url": "https://acme.example"}],
+    "actor": {"name": "Carol", "avatarUrl": "/carol.png"},
+}
 SEND_INPUT: Json = {
     "to": {"users": ["alice", "bob"]},
     "category": "news",
@@ -32,7 +37,8 @@ KEYED_INPUT: Json = SEND_INPUT | {
 }
 ALL_FIELDS = (
     "id userId sortKey title body imageUrl actionUrl actions { key label url primary } data tags category categoryName priority "
-    "because requireAck createdAt updatedAt seenAt readAt archivedAt snoozedUntil acknowledgedAt expiresAt"
+    "because requireAck createdAt updatedAt seenAt readAt archivedAt snoozedUntil acknowledgedAt expiresAt "
+    "actor { name avatarUrl } actedKey actedAt threadKey"
 )
 SEND = "mutation ($i: SendInput!) { send(input: $i) { duplicate send { id status category recipients createdAt } } }"
 SIMULATE = (

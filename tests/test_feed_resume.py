@@ -231,7 +231,7 @@ async def assert_resync(tenant: Tenant, cursor: str) -> None:
     """RESYNC with the current counts, then the end. The feed continues from its cursor."""
     page = await tenant.inbox("alice")
     async with tenant.feed("alice", cursor) as feed:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             [event] = [event async for event in feed]
         assert (event["kind"], event["notification"]) == ("RESYNC", None)
         assert (event["unread"], event["unseen"]) == (page["unread"], page["unseen"])

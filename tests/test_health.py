@@ -9,10 +9,11 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from hub import utc_time
+from hub.outbox.due_counts import queued_for
 from hub.platform.connections import Database, redis
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.runtime.health_reader import health_reader
-from hub.status.undelivered_counts import UndeliveredCounts, queued_for
+from hub.status.undelivered_counts import UndeliveredCounts
 from hub.status.workers import ALIVE_S
 from tests.channel_setup import SHORT_TIMES, list_deliveries, wait_for_deliveries
 from tests.cli_commands import run_command

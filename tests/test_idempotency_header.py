@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from hub.api.auth import sign_token
+from hub.api.token_signing import sign_token
 from hub.model import Role, mailbox_of
 from hub.platform.connections import Database
 from tests.client import Json, Tenant

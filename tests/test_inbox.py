@@ -19,6 +19,7 @@ from tests.processes import SECRET
 ALL_FIELDS = (
     "id userId category categoryName title body data imageUrl actionUrl actions { key label url primary } priority tags createdAt "
     "updatedAt expiresAt seenAt readAt archivedAt snoozedUntil acknowledgedAt requireAck because "
+    "actor { name avatarUrl } actedKey actedAt threadKey "
     "deliveries { id notificationId sendId userId channel status reason createdAt updatedAt }"
 )
 
@@ -43,6 +44,7 @@ async def test_notification_has_every_field_as_it_was_sent(tenant: Tenant) -> No
             {"key": "open", "label": "Open", "url": "https://app.example/7", "primary": True},
             {"key": "later", "label": "Later"},
         ],
+        "actor": {"name": "Carol Ü", "avatarUrl": "/people/carol.png"},
     }
     data = {"n": 1, "f": 1.5, "big": 2**53 + 1, "s": "ä", "l": [None, True, {}], "$where": "x", "a.b": {"": 0}}
     sent = await tenant.send(
@@ -53,6 +55,7 @@ async def test_notification_has_every_field_as_it_was_sent(tenant: Tenant) -> No
         priority="HIGH",
         expiresAt=FAR_FUTURE,
         requireAck=True,
+        threadKey="deploy 7",
     )
     [n] = (await tenant.execute(f"{{ inbox {{ nodes {{ {ALL_FIELDS} }} }} }}", user="alice"))["inbox"]["nodes"]
     assert (
@@ -71,6 +74,8 @@ async def test_notification_has_every_field_as_it_was_sent(tenant: Tenant) -> No
     assert (n["data"], n["tags"], n["priority"]) == (data, ["b", "a"], "HIGH")
     assert (n["category"], n["categoryName"]) == ("news", "news")
     assert (n["expiresAt"], n["requireAck"], n["userId"]) == (FAR_FUTURE, True, "alice")
+    assert (n["actor"], n["threadKey"]) == (content["actor"], "deploy 7")
+    assert (n["actedKey"], n["actedAt"]) == (None, None)
     assert n["createdAt"] == n["updatedAt"]
     assert n["createdAt"].endswith("Z")
     assert [n[f"{name}At"] for name in ("seen", "read", "archived", "acknowledged")] == [None] * 4

@@ -9,7 +9,18 @@ import pytest
 from tests.client import NOTIFICATION, GraphQLErrors, Json, Replica, Tenant
 from tests.inbox_data import FAR_FUTURE, notification_ids, seconds_from_now, send_numbered
 
-MARKS = ["markSeen", "markRead", "markUnread", "archive", "unarchive", "snooze", "unsnooze", "acknowledge"]
+MARKS = [
+    "markSeen",
+    "markRead",
+    "markUnread",
+    "archive",
+    "unarchive",
+    "snooze",
+    "unsnooze",
+    "acknowledge",
+    "pin",
+    "unpin",
+]
 
 
 @asynccontextmanager
@@ -35,7 +46,9 @@ EFFECTS: dict[str, tuple[list[str], dict[str, bool], tuple[int, int], str]] = {
     "archive": ([], {"archivedAt": True, "readAt": False}, (0, 0), "UPDATED"),
     "unarchive": (["archive"], {"archivedAt": False}, (1, 1), "UPDATED"),
     "snooze": ([], {"snoozedUntil": True}, (0, 0), "UPDATED"),
-    "unsnooze": (["snooze"], {"snoozedUntil": False}, (1, 1), "ADDED"),
+    "unsnooze": (["snooze"], {"snoozedUntil": False}, (1, 1), "UPDATED"),
+    "pin": ([], {"pinned": True, "seenAt": False}, (1, 1), "UPDATED"),
+    "unpin": (["pin"], {"pinned": False}, (1, 1), "UPDATED"),
     "acknowledge": ([], {"acknowledgedAt": True, "readAt": True, "seenAt": True}, (0, 0), "UPDATED"),
 }
 
@@ -105,14 +118,14 @@ async def test_unarchive_restores_the_order(tenant: Tenant) -> None:
     assert notification_ids(await tenant.inbox("alice")) == found
 
 
-async def test_unsnooze_moves_to_the_top_and_keeps_the_marks(tenant: Tenant) -> None:
+async def test_unsnooze_restores_the_order_and_the_marks(tenant: Tenant) -> None:
     found = await send_numbered(tenant, "alice", 3)
     await tenant.mark("alice", "markRead", found[2])
     await tenant.mark("alice", "snooze", found[2], until=FAR_FUTURE)
     await tenant.mark("alice", "unsnooze", found[2])
     page = await tenant.inbox("alice")
-    assert notification_ids(page) == [found[2], found[0], found[1]]
-    assert page["nodes"][0]["readAt"]
+    assert notification_ids(page) == found
+    assert page["nodes"][2]["readAt"]
     assert page["unread"] == 2
 
 

@@ -76,14 +76,17 @@ def test_mark_leads_to_its_state_and_receipts(n: Notification, name: str) -> Non
         "archived": placed.state is InboxState.ARCHIVED and after.read_at == n.read_at,
         "unarchived": placed.state is not InboxState.ARCHIVED and after.added_modseq == n.added_modseq,
         "snoozed": placed.state is InboxState.SNOOZED,
-        "unsnoozed": placed.state is not InboxState.SNOOZED and after.read_at == n.read_at,
+        "unsnoozed": placed.state is not InboxState.SNOOZED and after.added_modseq == n.added_modseq,
+        "pinned": after.pinned and placed.state is n.state,
+        "unpinned": not after.pinned and placed.state is n.state,
         "acknowledged": bool(after.acknowledged_at and after.read_at) or not n.require_ack or n.acknowledged_at,
+        "acted": bool(after.acted_at and after.read_at) or not n.actions,
         "due": placed.wake_at is None or placed.wake_at > NOW,
         "removed": placed.state is None,
     }[name]
     received = [kind.name.lower() for kind in state.receipt_kinds(n, after)]
     assert len(set(received)) == len(received)
-    for kind, field in (("seen", "seen_at"), ("read", "read_at"), ("archived", "archived_at")):
+    for kind, field in (("seen", "seen_at"), ("read", "read_at"), ("archived", "archived_at"), ("acted", "acted_at")):
         assert (kind in received) == (not getattr(n, field) and bool(getattr(after, field)))
     assert ("unread" in received) == (bool(n.read_at) and not after.read_at)
     assert state.receipt_kinds(n, n) == []

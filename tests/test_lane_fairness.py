@@ -19,7 +19,7 @@ from tests.channel_setup import FakeChannels, deployment_with_channels, wait_unt
 from tests.client import Tenant, eventually
 from tests.conftest import scaled
 
-FLOOD = scaled(3_000, 100_000)
+FLOOD = scaled(1_500, 100_000)
 AT_ONCE = 1000  # sends of one sendMany
 SEND_MANY = "mutation ($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { send { id } } }"
 

@@ -1,6 +1,9 @@
 """Request ids, internal errors and operations in the log."""
 
+import json
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from uuid import uuid4
@@ -158,3 +161,15 @@ async def test_operations_are_logged_at_debug_without_content(
     assert len({line["request_id"] for line in output}) == 5
     assert "not for the log" not in process.log
     assert "eyJ" not in process.log  # tokens begin like that
+
+
+def test_warning_about_a_send_or_a_delivery_has_a_link_to_the_console() -> None:
+    program = (
+        "import structlog; from hub.platform import logging; logging.configure('info', 'https://hub.example/');"
+        "log = structlog.get_logger(); log.warning('late_send', send='s/1'); log.info('sent', send='s1');"
+        "log.error('digest_lost', delivery='d1', items=1); log.warning('queue_unavailable')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    links = [json.loads(line).get("console_url") for line in done.stderr.splitlines()]
+    base = "https://hub.example/console"
+    assert links == [f"{base}/sends/s%2F1", None, f"{base}/deliveries/d1", None]

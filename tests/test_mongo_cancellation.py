@@ -78,6 +78,22 @@ async def test_client_with_cursors_and_transactions_cancelled_twice_still_works(
         assert len([doc async for doc in items.find({}, batch_size=50)]) >= 300
 
 
+async def test_close_ends_the_calls_that_mongodb_does_not_answer() -> None:
+    """A call that outlives the client would log an error when the event loop ends."""
+    async with fresh_servers() as (mongod, _):
+        client = Client(mongod.url, 5, timeoutMS=60_000)
+        await client["driver"]["items"].insert_one({})
+        mongod.suspend()
+        waiting = asyncio.create_task(client["driver"]["items"].bulk_write([pymongo.InsertOne({})]))
+        await eventually(lambda: asyncio.sleep(0, client._calls))
+        [call] = client._calls
+        await cancel_twice([waiting])
+        assert not call.done(), "it is not cancelled with the task that waits for it"
+        await client.close()
+        assert call.done()
+        mongod.resume()
+
+
 async def test_call_without_a_free_connection_fails_at_its_deadline(servers: tuple[Mongod, Redis]) -> None:
     client = Client(servers[0].url, 1, timeoutMS=TIMEOUT_MS)
     try:

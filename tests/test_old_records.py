@@ -1,6 +1,6 @@
 """Old deliveries and sends are deleted, except what waits and what something else refers to."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -8,22 +8,25 @@ import pytest
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis as RedisClient
 
+from hub.errors import Unavailable
 from hub.ids import new_id
 from hub.inbox.notification_lookup import Notifications
-from hub.model import Channel, Delivery, DeliveryStatus, Priority, Send, SendStatus, document
+from hub.model import Channel, Delivery, DeliveryStatus, Priority, Reason, Send, SendStatus, document
 from hub.outbox.lanes import Lanes
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.settings import Settings
 from hub.utc_time import RealTime
 from hub.workflows import old_records
+from hub.workflows.hourly_pass import HourlyPass
 from hub.workflows.old_records import BATCH_SIZE, OldRecords
 from tests.cli_commands import run_command
-from tests.client import Json, eventually
+from tests.client import Json, Tenant, eventually
 from tests.processes import Process
 from tests.webhook_data import new_notification
 
 TENANT = "acme"
+COUNTS = "query ($id: ID!) { send(id: $id) { counts { channel status count reasons { reason count } } } }"
 NOW = datetime.now(UTC)
 DELIVERIES_DAYS, SENDS_DAYS = 90, 400
 
@@ -119,6 +122,31 @@ async def test_old_sends_are_deleted_after_their_notifications_and_deliveries(
     assert {doc["_id"] async for doc in store.sends.find()} == {doc["_id"] for doc in kept}
 
 
+async def test_counts_of_a_send_remain_after_its_deliveries_are_deleted(
+    store: Database, servers: tuple[Mongod, Redis]
+) -> None:
+    sent = send(DELIVERIES_DAYS + 1)
+    old = [
+        *(delivery(DELIVERIES_DAYS + 1, send=sent["_id"]) for _ in range(BATCH_SIZE)),
+        delivery(DELIVERIES_DAYS + 1, DeliveryStatus.FAILED, send=sent["_id"], reason=Reason.REFUSED),
+        delivery(DELIVERIES_DAYS + 1, DeliveryStatus.FAILED, send=sent["_id"]),
+        delivery(DELIVERIES_DAYS + 1, digest_key="news/a", send=""),
+    ]
+    late = delivery(DELIVERIES_DAYS + 1, send=sent["_id"], updated_at=NOW)
+    await store.sends.insert_one(sent)
+    await store.deliveries.insert_many([*old, late])
+    api = Process("serve", servers[0].url, servers[1].url, mongo_database=store.name)
+    await api.start()
+    try:
+        async with Tenant(TENANT, [api.url]) as tenant:
+            before = (await tenant.execute(COUNTS, id=sent["_id"]))["send"]
+            assert sorted(one["count"] for one in before["counts"]) == [2, BATCH_SIZE + 1]
+            await run_worker_until_gone(store, servers, "deliveries", {doc["_id"] for doc in old})
+            assert (await tenant.execute(COUNTS, id=sent["_id"]))["send"] == before
+    finally:
+        await api.stop()
+
+
 async def test_pass_continues_behind_the_sends_that_the_last_one_read(
     store: Database, servers: tuple[Mongod, Redis], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +171,26 @@ async def test_pass_continues_behind_the_sends_that_the_last_one_read(
         await store.notifications.delete_many({"send": {"$in": [ids[0], ids[5]]}})
         assert await run_pass() == set(ids[:5])
         assert await run_pass() == set(ids[1:5])
+
+
+async def test_pass_that_failed_begins_again(servers: tuple[Mongod, Redis]) -> None:
+    async with RedisClient.from_url(servers[1].url) as redis:
+        lanes = Lanes(redis, f"pass{uuid4().hex[:8]}:", 100)
+        passes = 0
+
+        async def batches() -> AsyncGenerator[int, None]:
+            nonlocal passes
+            passes += 1
+            yield 5
+            if passes == 1:
+                raise Unavailable("MongoDB is away.")
+
+        hourly = HourlyPass(lanes, lambda: "pass", batches)
+        assert await hourly.tick() == 5
+        with pytest.raises(Unavailable):
+            await hourly.tick()
+        assert [await hourly.tick() for _ in range(4)] == [5, 0, 0, 0]
+        assert passes == 2, "the complete pass is not repeated within the hour"
 
 
 def test_sends_are_stored_at_least_as_long_as_deliveries() -> None:

@@ -17,7 +17,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from hub.platform.embedded_servers import Mongod, Redis
-from tests.client import FEED, SEND, GraphQLErrors, Json, Tenant, eventually
+from tests.client import FEED, SEND, SHORTEST_PAUSE_S, GraphQLErrors, Json, Tenant, eventually
 from tests.conftest import fresh_servers, scaled
 from tests.inbox_watchers import count_titles, find_log_faults, modseq, retry_until_answered
 from tests.processes import Deployment
@@ -169,7 +169,7 @@ async def test_sigkill_of_the_api_during_sends_loses_and_duplicates_nothing() ->
             async def so_many(due: int = due) -> bool:
                 return submits.submitted >= due
 
-            await eventually(so_many, 60)
+            await eventually(so_many, 60, longest_pause_s=SHORTEST_PAUSE_S)
             assert batch  # during a call
             api = deployment.apis[kill % 2]
             api.kill()

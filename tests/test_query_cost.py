@@ -52,6 +52,7 @@ def cost(text: str, **variables: Any) -> tuple[float, str | None]:
         ("{ inbox(first: 2) { ... on NotificationConnection { nodes { id } } } }", {}, 1 + 2 * 1.1),
         ("{ inbox(first: 2) { edges { cursor node { id } } } }", {}, 1 + 2 * (1 + 0.1 + 1.1)),
         (UPSERT % "", {"users": [{"id": "a"}] * 120}, 120 * 1.1),
+        ('mutation { act(id: "a", key: "b") { notifications { id } } }', {}, 1 + 1.1),
         ('mutation { markRead(ids: ["a", "b"]) { notifications { id } } }', {}, 1 + 2 * 1.1),
         ("{ topics(first: 3) { nodes { key subscribers } } }", {}, 1 + 3 * (1 + 0.1 + 1.1)),
         ("{ me { topics } }", {}, 1 + 0.1 + 12.5),

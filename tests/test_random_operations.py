@@ -21,7 +21,7 @@ from tests.random_clients import FollowingClient, RandomUsers, follow_inboxes, i
 USERS = [f"user{number}" for number in range(10)]  # enough that a send to all of them is published as one broadcast
 CROWDED = USERS[:3]
 ACTORS = 12
-OPERATIONS = scaled(900, 5000)
+OPERATIONS = scaled(400, 5000)
 SETTLED_WITHIN_S = 20.0
 
 

@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -15,8 +16,9 @@ from hub import base64url
 from hub.errors import CursorExpired
 from hub.ids import new_id
 from hub.model import Channel, DeliveryStatus, Notification, PendingReceipt, ReceiptKind
-from hub.platform.connections import Database, make_indexes
+from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
+from hub.platform.index_builds import make_indexes
 from hub.platform.urgent_sends import KEY_TTL_S
 from hub.settings import Settings
 from hub.status import receipt_change_stream, receipts
@@ -33,7 +35,6 @@ from tests.test_receipts import open_receipts, send_id, start_cursor
 from tests.webhook_data import NOW, new_notification
 
 EXPORT = "mutation ($id: ID!) { exportUser(id: $id) }"
-DELETE = "mutation ($id: ID!) { deleteUser(id: $id) }"
 MANY = "mutation ($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { send { id } } }"
 TENANT = "acme"
 WITHIN_S = 20.0
@@ -46,7 +47,7 @@ async def documents_of(database: Database, tenant: Tenant) -> list[Json]:
 async def count_streams(client: AsyncMongoClient[Json], database: str) -> int:
     """Count the change streams of receipts that are open on MongoDB."""
     operations: list[Json] = [{"$currentOp": {"idleCursors": True}}, {"$match": {"ns": f"{database}.receipts"}}]
-    found = [one async for one in await client.admin.aggregate(operations)]
+    found = await (await client.admin.aggregate(operations)).to_list()
     return len({one["cursor"]["cursorId"] for one in found if "$changeStream" in str(one.get("cursor"))})
 
 
@@ -187,7 +188,7 @@ async def test_erased_user_is_in_no_receipt_and_others_keep_their_ids(tenant: Te
         receipt["id"] for receipt in streamed if receipt["userId"] == "cay"
     ]
     assert {receipt["kind"] for receipt in await exported("ben")} == {"DELIVERY", "SEEN", "READ"}
-    assert (await tenant.execute_as_admin(DELETE, id="ben"))["deleteUser"]
+    assert (await tenant.execute_as_admin('mutation { deleteUser(id: "ben") }'))["deleteUser"]
     assert "ben" not in str(await documents_of(database, tenant))
     assert await exported("cay") == before
     kept = await stored_receipts(database, tenant=tenant.name)
@@ -247,12 +248,17 @@ class Streams:
             await self.database.receipts.insert_many(packed.documents)
         return reasons
 
-    def open(self, after: str | None = None) -> AsyncGenerator[StreamedReceipt, None]:
+    def open(self, after: str | None = None, since: datetime | None = None) -> AsyncGenerator[StreamedReceipt, None]:
         """Read after a cursor, or from the first document."""
-        return self.streams.stream(TENANT, None, after, None if after else now())
+        return self.streams.stream(TENANT, None, after, None if after else since or now())
 
-    async def count(self) -> int:
-        return await count_streams(self._client, self.database.name)
+    async def wait_for_count(self, expected: int) -> None:
+        """Wait until the process has this many change streams."""
+
+        async def has_count() -> bool:
+            return await count_streams(self._client, self.database.name) == expected
+
+        await eventually(has_count)
 
 
 async def take(reader: AsyncGenerator[StreamedReceipt, None], count: int) -> list[StreamedReceipt]:
@@ -283,14 +289,35 @@ async def test_reader_that_is_too_slow_for_the_buffer_misses_nothing(
         for _ in range(4):  # after some documents, both read the shared stream
             expected = await streams.insert(1)
             assert reasons(await take(slow, 1)) == reasons(await take(fast, 1)) == expected
-        assert await streams.count() == 1
+        await streams.wait_for_count(1)
         expected = await streams.insert(50)
         assert reasons(await take(fast, 50)) == expected
-        assert await streams.count() == 1
+        await streams.wait_for_count(1)
         assert reasons(await take(slow, 50)) == expected
         expected = await streams.insert(1)
         assert reasons(await take(slow, 1)) == reasons(await take(fast, 1)) == expected
-        assert await streams.count() == 1
+        await streams.wait_for_count(1)
+
+
+async def test_readers_with_the_same_start_share_a_stream(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They read it at the pace of the fastest. A slower one misses nothing, and the stream ends with the last."""
+    monkeypatch.setattr(receipt_change_stream, "BUFFER_MAX_ROWS", 10)
+    since = now()
+    expected = await streams.insert(60)
+    async with AsyncExitStack() as stack:
+        readers = [await stack.enter_async_context(aclosing(streams.open(since=since))) for _ in range(8)]
+        for received in await asyncio.gather(*(take(reader, 5) for reader in readers)):
+            assert reasons(received) == expected[:5]
+        await streams.wait_for_count(2)  # the live stream, and the one of the readers
+        slow, *fast = readers
+        for reader in fast:
+            assert reasons(await take(reader, 55)) == expected[5:]
+        assert reasons(await take(slow, 55)) == expected[5:]
+        for _ in range(3):  # after some documents, all read the live stream
+            new = await streams.insert(1)
+            for received in await asyncio.gather(*(take(reader, 1) for reader in readers)):
+                assert reasons(received) == new
+        await streams.wait_for_count(1)
 
 
 async def test_cursor_that_is_older_than_the_buffer_is_read_from_the_oplog(
@@ -350,11 +377,7 @@ async def test_stream_ends_after_its_last_reader_and_starts_again(
             [received] = await take(reader, 1)
         assert received.receipt.reason == expected[0]
         cursor = received.cursor
-
-        async def is_closed() -> bool:
-            return await streams.count() == 0
-
-        await eventually(is_closed)
+        await streams.wait_for_count(0)
 
 
 @pytest.mark.parametrize("token", [b"\xff" * 20, bytes.fromhex("82FFFFFFFF00000001")])

@@ -12,7 +12,7 @@ import pytest
 from hub.utc_time import rfc3339
 from tests.client import GraphQLErrors, Json, Subscription, Tenant, eventually
 
-RECEIPTS = "subscription ($sendId: ID, $after: Cursor) { receipts(sendId: $sendId, after: $after) { id cursor kind at sendId notificationId userId channel status reason } }"
+RECEIPTS = "subscription ($sendId: ID, $after: Cursor) { receipts(sendId: $sendId, after: $after) { id cursor kind at sendId notificationId userId channel status reason consoleUrl } }"
 LATER = "2090-01-01T00:00:00Z"
 ReceiptRow = tuple[str, str | None, str | None]
 
@@ -59,6 +59,7 @@ async def test_receipts_of_a_send_start_at_its_beginning(tenant: Tenant) -> None
     for field in ("markSeen", "markRead", "markUnread", "archive", "unarchive", "acknowledge"):
         await tenant.mark("alice", field, n["id"])
     await tenant.mark("alice", "snooze", n["id"], until=LATER)  # not reported to anyone
+    await tenant.mark("alice", "pin", n["id"])  # nor this
     await tenant.mark("alice", "markUnread", n["id"])
     expected: list[ReceiptRow] = [
         ("DELIVERY", "IN_APP", "DELIVERED"),
@@ -71,6 +72,7 @@ async def test_receipts_of_a_send_start_at_its_beginning(tenant: Tenant) -> None
     assert [receipt["reason"] for receipt in receipts] == [None, "NOT_CONFIGURED"] + [None] * 7
     assert {(r["sendId"], r["notificationId"], r["userId"]) for r in receipts} == {(id, n["id"], "alice")}
     assert len({receipt["id"] for receipt in receipts}) == len(expected)
+    assert {receipt["consoleUrl"] for receipt in receipts} == {None}, "the hub does not have its public URL"
     assert [receipt["at"] for receipt in receipts] == sorted(receipt["at"] for receipt in receipts)
 
 

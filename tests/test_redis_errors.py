@@ -13,10 +13,13 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis as RedisClient
 
+from hub.model import Channel
 from hub.outbox.lanes import Lanes
+from hub.platform import connections
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.platform.rate_limiter import SYNC_S, Limit, RateLimiter
+from hub.settings import Settings
 from hub.status.digest_items import DigestItems
 from tests.channel_setup import SHORT_TIMES, connect_webhook, wait_for_deliveries
 from tests.client import Tenant, eventually
@@ -43,7 +46,9 @@ CUT_FUNCTIONS = {
         "hub.outbox.lanes.acquire_tick_lock",
         "hub.outbox.lanes.detect_flush",
         "hub.outbox.lanes.mark_restored",
-        "hub.outbox.lanes._depths",
+        "hub.outbox.lanes.read_waiting",
+        "hub.runtime.due_sample._load",
+        "hub.runtime.due_sample._store",
     },
 }
 """The functions in which each kind of process calls Redis."""
@@ -106,7 +111,7 @@ async def test_connection_cut_during_a_write_ends_no_process_and_loses_nothing(
                 await eventually(everywhere, 60)
                 received = await feed.take(sent, 20)
             assert [event["notification"]["title"] for event in received] == [str(n) for n in range(sent)]
-            await wait_for_deliveries(tenant, "DELIVERED", sent, within_s=30)
+            await wait_for_deliveries(tenant, "DELIVERED", sent)
         for process in (api, worker):
             assert process.running, process.log[-3000:]
             assert "Traceback" not in process.log, process.log[-3000:]
@@ -159,7 +164,7 @@ async def test_keys_of_a_wrong_type_are_replaced_and_the_queue_continues(
             for times in (2, 3):
                 await replace_with_wrong_types(redis, keys)
                 await tenant.send("alice", channels=["WEBHOOK"])
-                await wait_for_deliveries(tenant, "DELIVERED", times, within_s=20)
+                await wait_for_deliveries(tenant, "DELIVERED", times)
         for process in (api, worker):
             assert process.running
             assert "Traceback" not in process.log, process.log[-3000:]
@@ -253,6 +258,19 @@ async def test_lanes_on_keys_of_a_wrong_type_still_work(redis: RedisClient) -> N
     await redis.set(f"{prefix}rotation:EMAIL", "first")
     assert await lanes.put([(lane, "two")]) == []
     assert await lanes.take("EMAIL", 10, 10, {}) == [(lane, "two")]
+
+
+async def test_idle_workers_of_all_channels_leave_connections_to_other_calls(
+    servers: tuple[Mongod, Redis],
+) -> None:
+    """Each idle worker blocks a connection, and the periodic tasks of a process begin at the same time."""
+    async with connections.redis(Settings(jwt_secret=("s" * 32,), redis_url=servers[1].url)) as client:
+        lanes = Lanes(client, f"q{uuid4().hex}:", 10)
+        idle = [asyncio.create_task(lanes.wait_for_wakeup([channel], 1)) for channel in Channel]
+        await asyncio.sleep(0.2)
+        locks = await asyncio.gather(*(lanes.acquire_tick_lock(f"task-{n}", 60_000) for n in range(50)))
+        assert locks == [True] * 50
+        assert await asyncio.gather(*idle) == [None] * len(idle)
 
 
 async def test_lost_digests_are_looked_for_later_while_redis_is_unavailable() -> None:

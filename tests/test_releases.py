@@ -114,7 +114,7 @@ async def test_delivery_that_a_worker_holds_is_released_by_the_scheduler(running
     async def sent() -> bool:
         return (await stored.find_one({"_id": id}))["status"] == DeliveryStatus.SENT
 
-    await eventually(sent, within_s=20)
+    await eventually(sent)
     doc = await stored.find_one({"_id": id})
     assert doc["released_at"] >= due_at - timedelta(milliseconds=1)
     assert doc["lane"] == lane
@@ -145,7 +145,7 @@ async def test_release_ends_what_the_recipient_stopped(
         doc: Json = await stored.find_one({"_id": id})
         return doc if doc["status"] in {"SENT", "SKIPPED"} else None
 
-    doc = await eventually(ended, within_s=20)
+    doc = await eventually(ended)
     assert (doc["status"], doc.get("reason")) == (("SKIPPED", reason) if reason else ("SENT", None))
 
 
@@ -160,5 +160,5 @@ async def test_delivery_that_cannot_be_decoded_is_postponed(running: Running) ->
         postponed, released = [await stored.find_one({"_id": id}) for id in (unreadable, readable)]
         return postponed["due_at"] > utc_time.now() + timedelta(seconds=5) and released["status"] == "SENT"
 
-    await eventually(done, within_s=30)
+    await eventually(done)
     assert (await stored.find_one({"_id": unreadable}))["status"] == "HELD"

@@ -12,6 +12,7 @@ from pymongo import AsyncMongoClient
 from hub.model import Channel, DeliveryStatus
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
+from hub.status.deliveries import COUNT_MAX
 from hub.status.delivery_query import DeliveryQuery, index_of, match_of, order_of, replay_match_of
 from tests.channel_setup import DELIVERIES, SHORT_TIMES, connect_webhook, list_deliveries, wait_for_deliveries
 from tests.cli_commands import run_command
@@ -21,6 +22,8 @@ from tests.webhook_receiver import WebhookReceiver
 
 PREVIEW = """query ($f: DeliveryFilter!) {
   replayPreview(filter: $f) { count addressGone suppressed alreadyRead reasons { reason count } } }"""
+COUNT = """query ($f: DeliveryFilter, $id: ID!) {
+  deliveries(filter: $f, first: 1) { totalCount } send(id: $id) { deliveries(first: 1) { totalCount } } }"""
 REPLAY = "mutation ($f: DeliveryFilter) { replay(filter: $f) }"
 PAGE = """query ($f: DeliveryFilter, $a: String) {
   deliveries(filter: $f, first: 1, after: $a) { nodes { id } pageInfo { hasNextPage endCursor } } }"""
@@ -57,7 +60,8 @@ async def dead_letters(tenant: Tenant, receiver: WebhookReceiver) -> dict[str, J
 
 @pytest.mark.parametrize("odd", [{"channels": ["PAGER"]}, {"region": "eu"}])
 async def test_replay_with_an_incomplete_selection_replays_nothing(tenant: Tenant, store: Database, odd: Json) -> None:
-    """A selection with unknown values would match everything. Other replays continue."""
+    """A selection with unknown values would match everything. Other replays continue. An earlier version stored
+    these."""
     async with WebhookReceiver() as receiver:
         dead = await dead_letters(tenant, receiver)
         common = {"tenant": tenant.name, "started_at": datetime.now(UTC)}
@@ -70,15 +74,16 @@ async def test_replay_with_an_incomplete_selection_replays_nothing(tenant: Tenan
         )
 
         async def done() -> bool:
-            return await store.replays.find_one({"_id": f"{tenant.name}2"}) is None
+            batch = await store.delivery_batches.find_one({"_id": f"{tenant.name}2"})
+            return batch is not None and "ended_at" in batch
 
-        await eventually(done, 10)
+        await eventually(done, 60)
         attempts = {
             doc["mailbox"].split("/")[1]: len(doc["attempts"])
             async for doc in store.deliveries.find({"tenant": tenant.name})
         }
         assert attempts["alice"] == len(dead["alice"]["attempts"])
-        await store.replays.delete_many({"tenant": tenant.name})
+        await store.delivery_batches.delete_many({"tenant": tenant.name})
 
 
 async def test_filters_find_failures_by_reason_provider_and_time(tenant: Tenant) -> None:
@@ -113,6 +118,28 @@ async def test_filters_find_failures_by_reason_provider_and_time(tenant: Tenant)
             await tenant.execute(DELIVERIES, f=invalid)
     with pytest.raises(GraphQLErrors, match="another order"):
         await tenant.execute(PAGE, f={"failedSince": "2026-01-01T00:00:00Z"}, a=ids["bob"])
+
+
+async def test_deliveries_of_a_filter_are_counted_up_to_a_limit(tenant: Tenant, store: Database) -> None:
+    sent = await tenant.send("alice", "bob", channels=["WEBHOOK"], steps=[{"channels": ["WEBHOOK"], "after": "P1D"}])
+    id = sent["send"]["id"]
+
+    async def counts(**filter: object) -> list[int | None]:
+        found = await tenant.execute(COUNT, f=filter, id=id)
+        return [found["deliveries"]["totalCount"], found["send"]["deliveries"]["totalCount"]]
+
+    assert await counts() == [2, 2]
+    assert await counts(userId="alice", statuses=["HELD"]) == [1, 2]
+    assert await counts(statuses=["SENT"], failedSince="2026-01-01T00:00:00Z") == [0, 2]
+    stored = await store.deliveries.find_one({"tenant": tenant.name})
+    assert stored
+    others = [{**stored, "_id": f"0-{number:05}", "send": "other", "due_at": None} for number in range(COUNT_MAX - 2)]
+    await store.deliveries.insert_many(others)
+    assert await counts() == [COUNT_MAX, 2]
+    await store.deliveries.insert_one({**others[0], "_id": "0-one more"})
+    assert await counts() == [None, 2]
+    assert await counts(since="2026-01-01T00:00:00Z") == [2, 2]
+    await store.deliveries.delete_many({"send": "other"})
 
 
 async def test_replay_omits_deliveries_without_an_address_unless_named(tenant: Tenant) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.decide.throttle import Throttle
-from hub.model import Action, Channel, Content, Priority, Step, StepStop
+from hub.model import Action, Actor, Channel, Content, Priority, Step, StepStop
 from hub.workflows.send_request import SendRequest, TemplateReference, request_hash
 from tests.client import GraphQLErrors, Tenant
 
@@ -43,6 +43,8 @@ REQUESTS: dict[str, SendRequest] = {
     "expiry": request(expires_at=AT),
     "acknowledgment": request(require_ack=True),
     "collapse key": request(collapse_key="build-1042"),
+    "actor": request(content=Content(title="Hello", body="there", actor=Actor(name="Carol", avatar_url="/c.png"))),
+    "thread key": request(thread_key="deploy-7"),
     "throttle": request(throttle=Throttle(key="cpu", window_s=3600)),
     "throttle with a limit": request(throttle=Throttle(key="cpu", window_s=60, limit=5)),
     "steps": request(steps=(Step(channels=(Channel.EMAIL,), after_s=600, unless=StepStop.ACKNOWLEDGED),)),
@@ -81,6 +83,8 @@ HASHES: dict[str, str] = {
     "expiry": "5007efabeb10d2836f42b5cd4ab8fa88b8834e9e7f6f6942502dcc79b47b26d7",
     "acknowledgment": "3b8376b0e865c5947d8af81638cb56d34b086115b73f6b312371a5e92c7ac03b",
     "collapse key": "997a40d0231add6a2552e0ce3b3936f7ef7036aac072b3cc9437f857b5a2e6da",
+    "actor": "9a11d847d19007667381b38028aea8891821b919a93f0db8c26bb1e6222d3c25",
+    "thread key": "cd39c3d6b49faec00dbfec60af82390a8e103a7fb10b0fb9e67fd8e4c82c014e",
     "throttle": "bebdd4a0cec24a9c2d27ac2ec454e5b5c58381e3470a1d2a44ceca898eb907fb",
     "throttle with a limit": "aa064438577c5e768928c39bda0957e6c273f0ebb3badae96c969444febe4d01",
     "steps": "9c11328ab641e9d0b489230f39669b958d0b5e55c2945d4fc12b7d787970df60",
@@ -107,7 +111,7 @@ def test_different_requests_have_different_hashes() -> None:
         ({"users": ("a", "b")}, {"users": ("b", "a")}),
         ({"data": '{"a":1,"b":{"c":2,"d":3}}'}, {"data": '{"b":{"d":3,"c":2},"a":1}'}),
         ({"data": '{"x":0.1}'}, {"data": '{"x":1e-1}'}),
-        ({"require_ack": False, "tags": (), "collapse_key": None}, {}),
+        ({"require_ack": False, "pinned": False, "tags": (), "collapse_key": None}, {}),
         ({"priority": Priority.MEDIUM}, {}),
         (
             {"template": TemplateReference(key="t", data='{"a":1,"b":2}')},
@@ -151,6 +155,7 @@ async def test_same_input_in_another_spelling_is_a_duplicate(tenant: Tenant) -> 
         "data": {"b": [{"d": None, "c": 2}], "a": 1},
         "expiresAt": "2090-01-01T00:00:00.000Z",
         "requireAck": False,
+        "pinned": False,
         "tags": [],
         "priority": "MEDIUM",
         "collapseKey": None,

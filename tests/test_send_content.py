@@ -5,12 +5,19 @@ import asyncio
 from tests.client import Tenant
 
 SEND = "mutation ($input: SendInput!) { send(input: $input) { send { id } } }"
-CONTENT = "query ($id: ID!) { send(id: $id) { title content { title body imageUrl actionUrl actions { key label url primary } } } }"
+CONTENT = "query ($id: ID!) { send(id: $id) { title content { title body imageUrl actionUrl actions { key label url primary } actor { name avatarUrl } } } }"
 
 
 async def test_send_keeps_its_content_until_it_is_recalled(tenant: Tenant) -> None:
     action = {"key": "open", "label": "Open", "url": "/builds/7", "primary": True}
-    content = {"title": "Build 7", "body": "Red", "imageUrl": None, "actionUrl": "/builds", "actions": [action]}
+    content: dict[str, object] = {
+        "title": "Build 7",
+        "body": "Red",
+        "imageUrl": None,
+        "actionUrl": "/builds",
+        "actions": [action],
+    }
+    content["actor"] = {"name": "Carol", "avatarUrl": "/carol.png"}
     id = (await tenant.execute(SEND, input={"to": {"users": ["alice"]}, "category": "news", "content": content}))[
         "send"
     ]["send"]["id"]

@@ -9,7 +9,7 @@ from hub.model import Channel, DeliveryStatus, Send, SendStatus
 from hub.platform.connections import Database
 from hub.status.deliveries import COLLECTION
 from hub.status.send_counts import LARGE_COUNTS_AT_ONCE, SMALL_SEND_MAX_RECIPIENTS, SendCounts
-from hub.status.sends import Counts
+from hub.status.status_counts import Counts
 from tests.client import Json, Tenant, eventually
 from tests.clocks import hub_now
 

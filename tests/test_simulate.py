@@ -11,12 +11,12 @@ from tests.channel_setup import CHANNELS, FakeChannels, deployment_with_channels
 from tests.client import Json, Tenant, eventually
 from tests.conftest import scaled
 
-SENDS = scaled(60, 300)
+SENDS = scaled(30, 300)
 USERS = [f"user-{number}" for number in range(12)]
 CATEGORIES = ("news", "builds", "security", "nobody-defined")
 OPTIONAL = ("news", "builds")
 LATER = "2090-01-01T00:00:00Z"
-SIMULATE = "query ($i: SendInput!) { simulate(input: $i) { userId decisions { channel outcome reason } } }"
+SIMULATE = "query ($i: SendInput!) { simulate(input: $i) { userId decisions { channel deviceId outcome reason } } }"
 SEND = "mutation ($i: SendInput!) { send(input: $i) { send { id } } }"
 UPDATE_PREFERENCES = (
     "mutation ($input: PreferencesInput!) { updatePreferences(input: $input) { channels { channel } } }"
@@ -64,12 +64,14 @@ def random_send(random: Random, number: int) -> Json:
 
 
 class Simulations:
-    """Sends that were simulated first. `accepted` and `skipped` are the decisions of the simulations."""
+    """Sends that were simulated first. `accepted` and `skipped` are the decisions of the simulations. `targets`: the
+    accepted ones outside the inbox, with their devices."""
 
     def __init__(self, tenant: Tenant) -> None:
         self._tenant = tenant
         self.sends: list[str] = []
         self.accepted: set[Row] = set()
+        self.targets: Counter[tuple[str, ...]] = Counter()
         self.skipped: dict[Row, str] = {}
 
     async def send(self, input: Json) -> None:
@@ -82,6 +84,8 @@ class Simulations:
                 row = id, user["userId"], decision["channel"]
                 if decision["outcome"] == "ACCEPTED":
                     self.accepted.add(row)
+                    if decision["channel"] != "IN_APP":
+                        self.targets[(*row, decision["deviceId"])] += 1
                 else:
                     self.skipped[row] = decision["reason"]
 
@@ -141,6 +145,8 @@ async def test_simulate_predicts_the_arrivals_and_the_reasons_of_skipped_deliver
         deliveries = await wait_until_settled(tenant, len(fakes.arrivals()), 30)
         assert {delivery["id"] for delivery in deliveries} == fakes.arrivals().keys()
         arrived = {(delivery["sendId"], delivery["userId"], delivery["channel"]) for delivery in deliveries}
+        targets = Counter((one["sendId"], one["userId"], one["channel"], one["deviceId"]) for one in deliveries)
+        assert targets == simulations.targets
         listed = await simulations.list_deliveries()
         arrived |= {row for row in listed if row[2] == "IN_APP" and listed[row][0] == "DELIVERED"}
         requested = {row: reason for row, reason in simulations.skipped.items() if reason != "NOT_REQUESTED"}

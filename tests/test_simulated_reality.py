@@ -21,12 +21,13 @@ from tests.channel_setup import (
     wait_for_deliveries,
 )
 from tests.client import Json, Tenant, eventually
+from tests.clocks import advance
 from tests.conftest import FULL_SCALE, scaled
 from tests.preference_calls import UPDATE_PREFERENCES
 from tests.random_sends import ZONES, random_preferences, random_send
-from tests.test_moved_clock import advance, instant
+from tests.test_moved_clock import instant
 
-ROUNDS = scaled(4, 50)
+ROUNDS = scaled(2, 50)
 SENDS_PER_ROUND = 10
 USERS_PER_ROUND = 4
 PUSH = {"WEB_PUSH", "MOBILE_PUSH"}

@@ -20,6 +20,9 @@ from tests.processes import SECRET
 FILES = {
     "index.html": "<!doctype html><title>Demo</title>",
     "app.html": "<!doctype html><title>App</title>",
+    "console.html": "<!doctype html><title>Console</title>",
+    "console-preview.html": "<!doctype html><title>Preview</title>",
+    "console/console-Ab1.js": "const console = 1;",
     "inbox.js": "export const inbox = 1;" * 100,
     "sw.js": "self.skipWaiting();",
     "demo/demo-Ab1.js": "import '/inbox.js';",
@@ -92,7 +95,7 @@ def test_front_pages_have_a_strict_content_security_policy(folder: Path) -> None
             for directive in ("script-src", "style-src", "connect-src", "frame-src", "frame-ancestors"):
                 assert allowed[directive] == {"'self'"}
             assert allowed.pop("require-trusted-types-for") == {"'script'"}
-            assert allowed.pop("trusted-types") == {"lit-html", "hub-push"}
+            assert allowed.pop("trusted-types") == {"lit-html", "hub-push", "vue"}
             assert set.union(*allowed.values()) == {"'none'", "'self'", "data:"}
             assert response.headers["referrer-policy"] == "no-referrer"
             assert "geolocation=()" in response.headers["permissions-policy"]
@@ -139,6 +142,40 @@ def test_front_in_production_serves_only_the_components(folder: Path) -> None:
     assert "/sw.js" in front
 
 
+def test_console_is_served_at_its_routes_in_each_mode(folder: Path) -> None:
+    for development in (True, False):
+        front = FrontendFiles(development, folder)
+        with http_client(front) as client:
+            for address in ("/console", "/console/", "/console/users/a%2fb", "/console/deliveries?status=FAILED"):
+                assert address.partition("?")[0] in front
+                response = client.get(address)
+                assert (response.status_code, response.text) == (200, FILES["console.html"])
+                allowed = policy(response.headers["content-security-policy"])
+                assert allowed["script-src"] == allowed["style-src"] == allowed["connect-src"] == {"'self'"}
+                assert allowed["default-src"] == allowed["frame-ancestors"] == allowed["form-action"] == {"'none'"}
+                assert allowed.pop("require-trusted-types-for") == {"'script'"}
+                assert allowed.pop("trusted-types") == {"lit-html"}
+                assert set.union(*allowed.values()) == {"'none'", "'self'", "data:"}
+                assert response.headers["referrer-policy"] == "no-referrer"
+            script = client.get("/console/console-Ab1.js")
+            assert "immutable" in script.headers["cache-control"]
+            assert "access-control-allow-origin" not in script.headers
+        assert "/consoles" not in front
+
+
+def test_page_for_emails_runs_no_scripts_and_loads_nothing(folder: Path) -> None:
+    for development in (True, False):
+        with http_client(FrontendFiles(development, folder)) as client:
+            response = client.get("/console-preview")
+        assert response.text == FILES["console-preview.html"]
+        allowed = policy(response.headers["content-security-policy"])
+        assert allowed.pop("sandbox") == {"allow-same-origin"}
+        assert allowed.pop("style-src") == {"'unsafe-inline'"}
+        assert allowed.pop("img-src") == {"data:"}
+        assert allowed.pop("frame-ancestors") == {"'self'"}
+        assert allowed == {name: {"'none'"} for name in ("default-src", "base-uri", "form-action")}
+
+
 def test_front_that_is_not_built_explains_how_to_build_it(tmp_path: Path) -> None:
     front = FrontendFiles(True, tmp_path / "nowhere")
     assert not front.built
@@ -150,6 +187,7 @@ def test_front_that_is_not_built_explains_how_to_build_it(tmp_path: Path) -> Non
         assert "unsafe" not in response.headers["content-security-policy"]
     assert "/inbox.js" not in front
     assert "/" not in FrontendFiles(False, tmp_path / "nowhere")
+    assert "/console/" not in FrontendFiles(False, tmp_path / "nowhere")
 
 
 def test_front_built_after_the_start_is_served(folder: Path) -> None:

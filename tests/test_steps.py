@@ -63,7 +63,7 @@ async def ended(tenant: Tenant, send: str) -> list[Json]:
         waiting = {"ACCEPTED", "HELD", "PROCESSING", "RETRYING"}
         return None if waiting & {row["status"] for row in rows} else rows
 
-    rows: list[Json] = await eventually(found, within_s=30)
+    rows: list[Json] = await eventually(found)
     return rows
 
 
@@ -152,7 +152,7 @@ async def test_stopped_step_has_one_receipt_and_calls_only_endpoints_that_name_t
     async def called() -> bool:
         return len(receiver.bodies["/skipped"]) == 2 and len(receiver.bodies["/all"]) == 3
 
-    await eventually(called, within_s=20)
+    await eventually(called)
     endpoints = (await tenant.execute_as_admin(CALLS, first=10))["webhooks"]
     events = [sorted(call["event"] for call in endpoint["calls"]["nodes"]) for endpoint in endpoints]
     assert ["delivery.skipped"] * 2 in events
@@ -202,7 +202,7 @@ async def test_second_step_in_the_inbox_returns_the_notification_to_the_top(runn
         page = await tenant.inbox("fay")
         return [n["title"] for n in page["nodes"]] == ["First", "Second"] and page["unread"] == 2
 
-    await eventually(titles, within_s=20)
+    await eventually(titles)
     assert outcomes(await ended(tenant, send)) == [(2, "IN_APP", "DELIVERED", None)]
 
 

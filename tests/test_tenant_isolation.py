@@ -15,7 +15,18 @@ from hub.platform.connections import Database
 from tests.client import FEED, NOTIFICATION, GraphQLErrors, Json, Tenant
 from tests.processes import Deployment
 
-MARKS = ["markSeen", "markRead", "markUnread", "archive", "unarchive", "snooze", "unsnooze", "acknowledge"]
+MARKS = [
+    "markSeen",
+    "markRead",
+    "markUnread",
+    "archive",
+    "unarchive",
+    "snooze",
+    "unsnooze",
+    "acknowledge",
+    "pin",
+    "unpin",
+]
 LATER = "2090-01-01T00:00:00Z"
 RECEIPTS = "subscription ($id: ID, $after: Cursor) { receipts(sendId: $id, after: $after) { id cursor kind userId sendId notificationId } }"
 
@@ -86,6 +97,7 @@ async def test_mark_of_a_foreign_notification_changes_nothing_and_looks_missing(
     await tenant.mark("alice", "markRead", second)
     await tenant.mark("alice", "snooze", second, until=LATER) if field == "unsnooze" else None
     await tenant.mark("alice", "archive", second) if field == "unarchive" else None
+    await tenant.mark("alice", "pin", second) if field == "unpin" else None
     others = await foreign_callers(tenant, other)
     before = await stored_data(database, tenant), await stored_data(database, other)
     until = f', until: "{LATER}"' if field == "snooze" else ""
@@ -249,7 +261,7 @@ async def test_position_of_another_inbox_is_a_resync(tenant: Tenant, other: Tena
     await tenant.send("alice", title="Mine")
     for position in positions:
         async with tenant.feed("alice", position) as feed:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 events = [event async for event in feed]
         assert [(event["kind"], event["notification"], event["unread"]) for event in events] == [("RESYNC", None, 1)]
 

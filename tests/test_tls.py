@@ -84,7 +84,7 @@ async def test_serve_with_client_ca_requires_a_client_certificate(
         existing = ssl.create_default_context(cafile=str(own.file))
         async with aiohttp.ClientSession() as session:
             with pytest.raises((aiohttp.ClientError, OSError)):
-                async with asyncio.timeout(10), session.get(url, ssl=existing):
+                async with asyncio.timeout(60), session.get(url, ssl=existing):
                     pass
             existing = ssl.create_default_context(cafile=str(own.file))
             existing.load_cert_chain(foreign.file, foreign.key)

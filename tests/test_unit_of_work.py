@@ -52,7 +52,7 @@ class Model:
         assert n == self.notifications[id]
         publish = operation != "quiet"
         if after := (MARKS[operation] if publish else state.seen)(n, NOW):
-            on_top = operation in {"unsnoozed", "due"} and not after.removed_at
+            on_top = operation == "due" and not after.removed_at
             changed = self.notifications[id] = self.unit.change(after, publish=publish)
             assert changed.modseq == self.unit.get_mailbox(mailbox).modseq
             assert changed.added_modseq == (changed.modseq if on_top else n.added_modseq)

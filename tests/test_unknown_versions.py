@@ -53,7 +53,7 @@ async def test_undecodable_delivery_fails_and_others_are_sent(tenant: Tenant, st
         await eventually(lambda: store.deliveries.find_one({"tenant": tenant.name, "status": "RETRYING"}), 10)
         own = {"tenant": tenant.name, "status": "RETRYING"}
         bad = await store.deliveries.find_one_and_update(own, {"$set": spoilt})
-        await wait_for_deliveries(tenant, "DELIVERED", 5, within_s=20)
+        await wait_for_deliveries(tenant, "DELIVERED", 5)
 
         async def unreadable() -> bool:
             found = await store.deliveries.find_one({"_id": bad["_id"]})
@@ -76,8 +76,8 @@ async def test_delivery_of_an_undecodable_notification_fails_and_is_not_cancelle
         field, id = ("mailbox" if collection == "notifications" else "_id"), f"{tenant.name}/alice"
         await eventually(lambda: store.deliveries.find_one({"mailbox": id, "status": "RETRYING"}), 10)
         await store[collection].update_one({field: id}, {"$set": {"created_at": "yesterday"}})
-        [valid] = await wait_for_deliveries(tenant, "DELIVERED", 1, within_s=20)
-        [bad] = await wait_for_deliveries(tenant, "FAILED", 1, within_s=20)
+        [valid] = await wait_for_deliveries(tenant, "DELIVERED", 1)
+        [bad] = await wait_for_deliveries(tenant, "FAILED", 1)
         assert (valid["userId"], bad["userId"], bad["reason"]) == ("bob", "alice", "UNREADABLE")
 
 

@@ -16,10 +16,11 @@ from hub.platform.audit import AuditedAction, AuditLog
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.utc_time import now
+from tests.cli_commands import run_command
 from tests.client import GraphQLErrors, Json, Tenant, eventually
 from tests.clocks import hub_now
 from tests.conftest import scaled
-from tests.processes import Deployment
+from tests.processes import SECRET, Deployment
 from tests.template_sends import send_template, store_template
 from tests.test_exact_values import post
 
@@ -216,6 +217,8 @@ async def test_texts_of_an_older_version_are_readable_and_converted_in_slices(se
         ]
         await client[name].migrations.insert_one({"_id": "schema", "major": 3})
         await users.insert_many(docs)
+        migrated = run_command("migrate", mongo_url=mongod.url, jwt_secret=SECRET, mongo_database=name)
+        assert "Building users." in migrated.stdout, "users are stored"
 
         async def check(tenant: Tenant, key: str) -> None:
             for id in ("u0", "odd", "big"):

@@ -32,12 +32,13 @@ from hub.model import (
 )
 from hub.platform import circuit_breaker
 from hub.platform.outbound_http import OutboundHTTP
+from hub.platform.webhook_signature import SECRET_OVERLAP, signing_secrets
 from hub.send.channel import ChannelResources
 from hub.send.channels import webhook
 from hub.send.channels.webhook import WebhookProvider
 from hub.send.message import Message
 from hub.send.outcome import Dead, Delivered, Gone, Outcome, Retry
-from hub.send.tenant_webhook_handler import SECRET_OVERLAP, WebhookEndpointProvider, WebhookMessage, signing_secrets
+from hub.send.tenant_webhook_handler import WebhookEndpointProvider, WebhookMessage
 from hub.settings import Settings
 from tests.clocks import hub_now
 
@@ -306,6 +307,8 @@ async def test_personal_webhook_contains_the_notification() -> None:
             "imageUrl": None,
             "actionUrl": None,
             "actions": [{"key": "open", "label": "Open", "url": "/builds/1041", "primary": True}],
+            "actor": None,
+            "threadKey": None,
             "priority": "HIGH",
             "tags": ["ci"],
             "createdAt": "2026-11-20T08:15:30.000Z",

@@ -31,6 +31,7 @@ from tests.webhook_data import (
     LIST,
     REPLAY,
     ROTATE,
+    TEST,
     UPDATE,
     URL,
     create_endpoint,
@@ -59,6 +60,7 @@ async def test_webhooks_require_the_admin_role(tenant: Tenant, database: Databas
         (ROTATE, {"id": id}),
         (DELETE, {"id": id}),
         (REPLAY, {"ids": [new_id()]}),
+        (TEST, {"id": id}),
     ):
         assert (await error_of(tenant, query, role, **variables))["code"] == "FORBIDDEN"
     assert await stored_tenant(database, tenant) == before
@@ -96,7 +98,7 @@ async def test_webhook_of_another_tenant_looks_missing(tenant: Tenant, other: Te
     [call] = (await execute_as(other, CALLS))[0]["calls"]["nodes"]
     before = await stored_tenant(database, other)
     await create_endpoint(tenant)
-    for query, variables in ((UPDATE, Json(enabled=False)), (ROTATE, Json()), (DELETE, Json())):
+    for query, variables in ((UPDATE, Json(enabled=False)), (ROTATE, Json()), (DELETE, Json()), (TEST, Json())):
         received = [await post_as(tenant, query, id=which, **variables) for which in (id, new_id())]
         for one in received:
             for error in one.get("errors", []):

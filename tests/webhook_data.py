@@ -30,6 +30,7 @@ UPDATE = f"mutation ($id: ID!, $url: String, $events: [String!], $enabled: Boole
 ROTATE = f"mutation ($id: ID!) {{ rotateWebhookSecret(id: $id) {{ secret endpoint {{ {ENDPOINT} }} }} }}"
 DELETE = "mutation ($id: ID!) { deleteWebhook(id: $id) }"
 REPLAY = "mutation ($ids: [ID!]!) { replayWebhookCalls(ids: $ids) }"
+TEST = "mutation ($id: ID!) { testWebhook(id: $id) { id event status payload } }"
 LIST = f"{{ webhooks {{ {ENDPOINT} }} }}"
 CALLS = """query ($statuses: [DeliveryStatus!], $first: Int, $after: String) { webhooks { id
   calls(statuses: $statuses, first: $first, after: $after) {

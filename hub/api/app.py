@@ -29,6 +29,7 @@ from hub.api.public_responses import TEMPLATES
 from hub.api.schema.access import enforce_access
 from hub.api.schema.resolver_metrics import time_resolvers
 from hub.api.schema.root import make_schema
+from hub.api.schema.staff_audit import audit_staff
 from hub.api.transport.events import EventEndpoint
 from hub.api.transport.http import METHODS, GraphQLOverHTTP
 from hub.api.transport.keyed_limiter import KeyedLimiter
@@ -56,15 +57,17 @@ def make_app(
     schema = make_schema()._schema
     if services.settings.fast_execution:
         install_direct_resolvers(schema)
+    audit_staff(schema)
     enforce_access(schema)
     time_resolvers(schema)
     engine = Engine(schema, services.settings, services.persisted_queries)
     user_max_connections = KeyedLimiter(services.settings.user_max_connections)  # WebSockets and event streams together
     graphql = GraphQLOverHTTP(engine, services, auth, idempotent_responses, user_max_connections)
+    pubsub = services.subscriptions.pubsub
     routes: list[BaseRoute] = [
         Route(GRAPHQL, graphql, methods=METHODS),
         Route("/events", EventEndpoint(services, auth).post, methods=["POST"]),
-        *probe_routes(services.settings, database, services.credential_encryption, services.subscriptions.pubsub),
+        *probe_routes(services.settings, database, services.credential_encryption, pubsub, services.shutdown),
     ]
     if development:
         routes += _development_routes(services, auth, database, start_again)

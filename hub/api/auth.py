@@ -17,11 +17,11 @@ from joserfc.jwk import JWKRegistry, KeySet, OctKey
 
 from hub.api.client_address import address_limit_key
 from hub.api.service_key_authenticator import ServiceKeyAuthenticator, is_service_key
+from hub.api.token_signing import DEFAULT_TENANT, sign_token
 from hub.errors import Unauthenticated, Unavailable
-from hub.model import Principal, Role
+from hub.model import ANONYMOUS, TENANT, Principal, Role
 from hub.platform.outbound_http import OutboundHTTP, OutboundHTTPError
 from hub.settings import Settings
-from hub.settings.value_parsers import TENANT
 from hub.unicode_text import IDENTIFIER_RULE, is_identifier
 
 JWKS_ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA", "Ed25519"]
@@ -31,33 +31,8 @@ CACHE_SIZE = 10_000  # number of verified tokens
 TOKEN_MAX_CHARS = 8192
 KID_MAX_CHARS = 128  # maximum length of a key id in the log
 NUMERIC_DATE_MAX = 2**53  # seconds; larger numbers are not accepted as times
-DEFAULT_TENANT = "default"
 
 log = structlog.get_logger(__name__)
-
-
-def sign_token(
-    secret: str,
-    *,
-    user: str | None,
-    tenant: str,
-    role: Role,
-    expires_in_s: float,
-    issuer: str = "",
-    audience: str = "",
-) -> str:
-    """Return a token that is signed with a secret of the hub.
-
-    `issuer` and `audience` are required if the settings pin them. `user`: the subject, or None.
-    """
-    claims: dict[str, Any] = {"tenant": tenant, "role": role.value, "exp": int(time.time() + expires_in_s)}
-    if user is not None:
-        claims["sub"] = user
-    if issuer:
-        claims["iss"] = issuer
-    if audience:
-        claims["aud"] = audience
-    return jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(secret))
 
 
 def sign_token_for(settings: Settings, user: str | None, role: Role, expires_in_s: float) -> str:
@@ -200,7 +175,7 @@ def _to_principal(claims: dict[str, Any]) -> Principal:
             "`tenant` must have 1 to 64 letters, digits, dots, dashes or underscores, and start with a letter or digit."
         )
     if not isinstance(role, str) or role not in set(Role):
-        raise Unauthenticated("`role` must be user, service or admin.")
-    if role == Role.USER and not user:
-        raise Unauthenticated("A token with role user requires `sub`.")
+        raise Unauthenticated(f"`role` must be one of {', '.join(Role)}.")
+    if role not in ANONYMOUS and not user:
+        raise Unauthenticated(f"A token with role {role} requires `sub`.")
     return Principal(tenant=tenant, user=user, role=Role(role), expires_at=float(claims["exp"]))

@@ -13,8 +13,10 @@ from pymongo.errors import PyMongoError
 from strawberry.dataloader import DataLoader
 
 from hub.api.rate_limits import RateLimits
+from hub.api.shutdown import Shutdown
 from hub.audience.audience_count import AudienceCounts
 from hub.audience.devices import Devices
+from hub.audience.enrichment_secrets import EnrichmentSecretStore
 from hub.audience.opt_outs import OptOuts
 from hub.audience.recipients import Recipients
 from hub.audience.rules import Rules
@@ -23,13 +25,15 @@ from hub.audience.templates import Templates
 from hub.audience.tenants import Tenants
 from hub.audience.topics import Topics
 from hub.audience.users import Users
+from hub.enrichment.cache import EnrichmentCache
+from hub.enrichment.calls import EnrichmentCalls
 from hub.errors import Forbidden
 from hub.events.event_store import EventStore
 from hub.inbox.inbox_reader import Inboxes
 from hub.inbox.window_counts import WindowCounts
 from hub.live.key_revocations import KeyRevocations
 from hub.live.subscriptions import SubscriptionHub
-from hub.model import Delivery, Notification, Principal, Role, Send, Tenant
+from hub.model import Delivery, Notification, Principal, Send, Tenant
 from hub.platform.audit import AuditedAction, AuditLog
 from hub.platform.audit_changes import Changes
 from hub.platform.hub_clock import HubClock
@@ -37,20 +41,27 @@ from hub.platform.outbound_http import OutboundHTTP
 from hub.platform.signed_links import SignedLinks
 from hub.platform.translations import DEFAULT, Language, language
 from hub.settings import Settings
+from hub.status.activity import Activity
+from hub.status.decided_deliveries import DecidedDeliveries
 from hub.status.deliveries import Deliveries
+from hub.status.delivery_batches import DeliveryBatches
 from hub.status.digests import Digests
 from hub.status.expansion_parts import ExpansionParts
+from hub.status.failure_groups import FailureGroups
 from hub.status.receipt_change_stream import ReceiptStreams
-from hub.status.send_counts import Counted, SendCounts
+from hub.status.send_counts import Counted, SendCounts, SendReactions
 from hub.status.sends import Sends
+from hub.status.status_counts import Reactions
 from hub.status.watched_sends import WatchedSend, WatchedSends
 from hub.utc_time import Clock, RealClock
 from hub.webhooks.endpoints import Endpoints
 from hub.webhooks.webhook_calls import WebhookCalls
 from hub.workflows.cancel_or_recall import SendCancellation
 from hub.workflows.credential_encryption import CredentialEncryption
+from hub.workflows.find import RecordSearch
 from hub.workflows.health import HealthReader
 from hub.workflows.inbox_actions import InboxActions
+from hub.workflows.pause_channels import ChannelPauses
 from hub.workflows.pause_or_resume import SendPause
 from hub.workflows.publish import Publish
 from hub.workflows.receive_events import ReceiveEvents
@@ -70,6 +81,17 @@ class PersistedQueries(Protocol):
 
     async def store(self, hash: str, text: str) -> None:
         """Store a valid query text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lookups:
+    """Reads for operators, of several kinds of records."""
+
+    records: RecordSearch
+    decided_deliveries: DecidedDeliveries
+    failure_groups: FailureGroups
+    send_reactions: SendReactions
+    activity: Activity
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +122,19 @@ class Services:
     topics: Topics
     audience_counts: AudienceCounts
     template_editing: TemplateEditing
+    enrichment_secrets: EnrichmentSecretStore
+    enrichment_cache: EnrichmentCache
+    enrichment_calls: EnrichmentCalls
     rules: Rules
     rule_requests: RuleRequests
     user_data: UserData
     deliveries: Deliveries
+    delivery_batches: DeliveryBatches
     digests: Digests
+    lookups: Lookups
     send_cancellation: SendCancellation
     send_pause: SendPause
+    channel_pauses: ChannelPauses
     resolve: Resolve
     retention: Retention
     window_counts: WindowCounts
@@ -122,8 +150,8 @@ class Services:
     persisted_queries: PersistedQueries
     health: HealthReader
     audit_log: AuditLog
-    shutting_down: asyncio.Event
-    """An event that is set when the process stops. Streams then end without `complete`."""
+    shutdown: Shutdown = field(default_factory=Shutdown)
+    """The end of the process. Streams then end without `complete`."""
 
 
 @dataclass(slots=True)
@@ -144,7 +172,9 @@ class Context:
     watched_send: WatchedSend | None = None
     _external_deliveries: DataLoader[str, list[Delivery]] | None = None
     _digest_notifications: DataLoader[str, list[Notification]] | None = None
+    _notifications: DataLoader[str, Notification | None] | None = None
     _send_counts: DataLoader[Send, Counted] | None = None
+    _send_reactions: DataLoader[Send, Reactions] | None = None
     _sends: DataLoader[str, Send | None] | None = None
     _send_users: DataLoader[Send, list[str]] | None = None
     _expanded: DataLoader[str, int] | None = None
@@ -209,6 +239,17 @@ class Context:
             found = await self.services.inboxes.get_notifications({id for ids in newest for id in ids})
         return [[found[id] for id in dict.fromkeys(ids) if id in found] for ids in newest]
 
+    async def find_notification(self, id: str) -> Notification | None:
+        """Return a notification, also a hidden or removed one, or None. Concurrent calls share one query."""
+        if self._notifications is None:
+            self._notifications = DataLoader(self._load_notifications, cache=False)
+        return await self._notifications.load(id)
+
+    async def _load_notifications(self, ids: list[str]) -> list[Notification | None]:
+        with self.reading():
+            found = await self.services.inboxes.get_notifications(ids)
+        return [found.get(id) for id in ids]
+
     async def send_counts(self, send: Send) -> Counted:
         """Return the delivery counts of a send. Concurrent calls share two queries.
 
@@ -222,6 +263,17 @@ class Context:
     async def _load_send_counts(self, sends: list[Send]) -> list[Counted]:
         with self.reading():
             counted = await self.services.send_counts.get_many(sends)
+        return [counted[send.id] for send in sends]
+
+    async def send_reactions(self, send: Send) -> Reactions:
+        """Return the number of recipients of a send who did something. Concurrent calls share one query."""
+        if self._send_reactions is None:
+            self._send_reactions = DataLoader(self._load_send_reactions, cache=False)
+        return await self._send_reactions.load(send)
+
+    async def _load_send_reactions(self, sends: list[Send]) -> list[Reactions]:
+        with self.reading():
+            counted = await self.services.lookups.send_reactions.get_many(sends)
         return [counted[send.id] for send in sends]
 
     async def send_users(self, send: Send) -> list[str]:
@@ -294,10 +346,8 @@ class Context:
         return [keys.get(mailbox, []) for mailbox in mailboxes]
 
     async def load_language(self) -> None:
-        """Read the caller's language, for texts that the hub writes. The language is English for tokens without a user.
-
-        The language is also English if MongoDB does not respond. The operation itself then reports the outage.
-        """
+        """Read the caller's language, for texts that the hub writes. The language is English for tokens without a user,
+        and if MongoDB does not respond. The operation itself then reports the outage."""
         if self.language is not None:
             return
         self.language = language(DEFAULT)
@@ -344,18 +394,6 @@ class Context:
             request_id=self.request_id,
             parameters=parameters,
         )
-
-    def require_service(self) -> str:
-        """Return the caller's tenant. Raise Forbidden for the user role."""
-        if self.caller.role is Role.USER:
-            raise Forbidden("This operation requires a token with role service or admin.")
-        return self.caller.tenant
-
-    def require_admin(self) -> str:
-        """Return the caller's tenant. Raise Forbidden for all roles except admin."""
-        if self.caller.role is not Role.ADMIN:
-            raise Forbidden("This operation requires a token with role admin.")
-        return self.caller.tenant
 
 
 Info = strawberry.Info[Context, None]

@@ -49,6 +49,8 @@ class HtmlPage(Struct, frozen=True):
     """The label of the button, and the query of the POST request to the same URL."""
     secondary: bool = False
     """The button has less emphasis."""
+    link: tuple[str, str] | None = None
+    """The label and the URL of a link."""
     comment: str = ""
     """An HTML comment with details for developers."""
 

@@ -1,12 +1,13 @@
 """Computes changes to stored preferences, and the matrix of all effective preferences. Performs no I/O."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from hub.decide.effective_preferences import EffectivePreferences
+from hub.decide.reach import Reachability
 from hub.model import (
     EVERY_DAY,
     Category,
@@ -16,6 +17,7 @@ from hub.model import (
     Preferences,
     Priority,
     QuietHours,
+    Reach,
 )
 
 
@@ -47,12 +49,13 @@ class ChannelSwitch(Struct, frozen=True):
 
 
 class Cell(Struct, frozen=True):
-    """One channel of one category. `locked`: the category is required, so the channel is always on. `digest`: how its
-    deliveries are gathered, if the user or the tenant chose it."""
+    """One channel of one category. `locked`: the category is required, so the channel is always on. `reach`: whether
+    the category can arrive there. `digest`: how its deliveries are gathered, if the user or the tenant chose it."""
 
     channel: Channel
     enabled: bool
     locked: bool
+    reach: Reach
     digest: DigestChoice | None = None
 
     @property
@@ -95,6 +98,7 @@ class Matrix(Struct, frozen=True):
     channels: list[ChannelSwitch]
     effective: EffectivePreferences
     defined: Sequence[Category]
+    reachability: Reachability
     now: datetime
     timezone: str
 
@@ -124,7 +128,7 @@ class Matrix(Struct, frozen=True):
         columns = [switch.channel for switch in self.channels]
         preferences = self.effective.for_categories([category.key for category in self.defined])
         return [
-            _row(category, preference, columns, self.now)
+            _row(category, preference, columns, self.reachability, self.now)
             for category, preference in zip(self.defined, preferences, strict=True)
         ]
 
@@ -187,7 +191,7 @@ def matrix(
     own: Preferences,
     defaults: Preferences,
     categories: Sequence[Category],
-    configured: Collection[Channel],
+    reachability: Reachability,
     now: datetime,
     timezone: str,
 ) -> Matrix:
@@ -197,20 +201,26 @@ def matrix(
     The columns are the channels that are configured, that a category uses, or that a preference names. A mute that has
     ended is omitted."""
     effective = EffectivePreferences(own, defaults)
-    columns = {*configured, *effective.channels}
+    columns = {*reachability.configured, *effective.channels}
     columns.update(channel for category in categories for channel in category.default_channels)
     if stored := (*own.categories, *defaults.categories):
         keys = {category.key for category in categories}
         columns.update(channel for one in stored if one.category in keys for channel in one.channels)
     switches = [ChannelSwitch(channel, effective.is_channel_on(channel)) for channel in Channel if channel in columns]
-    return Matrix(switches, effective, categories, now, timezone)
+    return Matrix(switches, effective, categories, reachability, now, timezone)
 
 
 def _quiet_window(window: QuietHours, timezone: str) -> QuietWindow:
     return QuietWindow(window.start, window.end, window.timezone or timezone, list(window.days), window.allow)
 
 
-def _row(category: Category, preference: CategoryPreference, columns: Sequence[Channel], now: datetime) -> Row:
+def _row(
+    category: Category,
+    preference: CategoryPreference,
+    columns: Sequence[Channel],
+    reachability: Reachability,
+    now: datetime,
+) -> Row:
     locked = category.required
     return Row(
         category=category,
@@ -218,7 +228,13 @@ def _row(category: Category, preference: CategoryPreference, columns: Sequence[C
         if preference.muted_until and preference.muted_until > now and not locked
         else None,
         channels=[
-            Cell(channel, locked or preference.channels.get(channel, True), locked, preference.digests.get(channel))
+            Cell(
+                channel,
+                locked or preference.channels.get(channel, True),
+                locked,
+                reachability.of(category, channel),
+                preference.digests.get(channel),
+            )
             for channel in columns
         ],
     )

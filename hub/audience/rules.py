@@ -77,9 +77,9 @@ class Rules:
         return decode(doc, Rule) if doc else None
 
     async def list_fitting(self, tenant: str, type: str, source: str) -> list[StoredRule]:
-        """Return the rules whose type pattern and source fit an event, sorted by key, at most EVENT_MAX_RULES."""
+        """Return the rules whose type pattern and source fit an event, sorted by key. `upsert` limits their number."""
         stored = await self._reads.get(tenant)
-        return [one for one in stored if fits(one.rule, type, source)][:EVENT_MAX_RULES]
+        return [one for one in stored if fits(one.rule, type, source)]
 
     async def _read(self, tenant: str) -> tuple[StoredRule, ...]:
         version = (await self._tenants.get(tenant)).version

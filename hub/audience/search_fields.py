@@ -25,7 +25,7 @@ NAMES = ("tenant", "email_lower", "name_folded", "indexed", "search_version")
 
 def indexes() -> list[IndexModel]:
     return [
-        # `list_page`: the users of a tenant whose email, phone number, or name begins with a text
+        # `list_page`, `UserSearch`: the users of a tenant whose email, phone number, or name begins with a text
         # `UserSelection`: the users with one of several emails, by id
         *(
             IndexModel(
@@ -48,14 +48,15 @@ def match_prefix(tenant: str, text: str) -> list[dict[str, Any]]:
     name begins with `text`."""
     own = {"tenant": tenant}
     return [
-        {"_id": _begins_with(mailbox_of(tenant, text))},
-        own | {"email_lower": _begins_with(text.lower())},
-        own | {"phone": _begins_with(text)},
-        own | {"name_folded": _begins_with(folded(text))},
+        {"_id": begins_with(mailbox_of(tenant, text))},
+        own | {"email_lower": begins_with(text.lower())},
+        own | {"phone": begins_with(text)},
+        own | {"name_folded": begins_with(folded(text))},
     ]
 
 
-def _begins_with(text: str) -> dict[str, str]:
+def begins_with(text: str) -> dict[str, str]:
+    """Return the condition that a value begins with `text`, as a range of an index."""
     return {"$gte": text, "$lt": f"{text}{LAST_CHARACTER}"}
 
 

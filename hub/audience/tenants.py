@@ -10,27 +10,42 @@ from typing import Any
 
 from cachetools import LRUCache
 from msgspec.structs import replace
-from pymongo import UpdateOne
+from pymongo import ASCENDING, IndexModel, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.audience.optimistic_update import SerializedUpdates, try_transaction
 from hub.errors import TooLarge, Unavailable
-from hub.model import Category, Tenant, document
+from hub.ids import new_id
+from hub.model import Category, Channel, Tenant, channel_use, document
 from hub.platform.audit import AuditedAction
 from hub.platform.audit_changes import Changes, set_up_changes
 from hub.platform.connections import Database, Document, Indexes
 from hub.platform.encryption import StoredCredentials
-from hub.platform.tolerant_decoding import decode, decode_by_id, merged
+from hub.platform.tolerant_decoding import decode, decode_all, decode_by_id, merged
 
 COLLECTION = "tenants"
 ENDPOINT_CREDENTIALS = StoredCredentials("webhook endpoints", COLLECTION, "endpoints", ("secrets",))
+ENRICHMENT_CREDENTIALS = StoredCredentials(
+    "enrichment secrets", COLLECTION, "enrichment_secrets", ("secrets",), "enrichment_encrypted_with"
+)
 CACHE_SIZE = 10_000  # tenants
-REPLACED_FIELDS = ("name", "logo_url", "color", "timezone", "locale", "preferences", "categories")
+RESUMED_MAX = 100  # tenants per round
+REPLACED_FIELDS = (
+    *("name", "logo_url", "color", "timezone", "locale", "preferences", "categories", "used_channels"),
+    *("paused_channels", "resumed_channels"),
+)
 
 
 def indexes() -> Indexes:
-    # `CredentialEncryption`: the webhook endpoints that a key encrypts, and those that are not encrypted
-    return {COLLECTION: [ENDPOINT_CREDENTIALS.index()]}
+    # `CredentialEncryption`: the webhook endpoints and enrichment secrets that a key encrypts, and those that are not
+    # encrypted
+    credentials = [ENDPOINT_CREDENTIALS.index(), ENRICHMENT_CREDENTIALS.index()]
+    resumed = IndexModel(
+        [("resumed_channels.channel", ASCENDING)],
+        name="resumed_channels",
+        partialFilterExpression={"resumed_channels.channel": {"$exists": True}},
+    )
+    return {COLLECTION: [*credentials, resumed]}  # `list_resumed`: the tenants with channels that were resumed
 
 
 async def list_tenants(database: Database) -> list[str]:
@@ -61,6 +76,11 @@ class Tenants:
             tenants |= current
             self._cache.update(current)
         return tenants
+
+    async def list_resumed(self) -> list[Tenant]:
+        """Return at most RESUMED_MAX tenants with channels that were resumed and whose deliveries are released now."""
+        docs = self._tenants.find({"resumed_channels.channel": {"$exists": True}}, hint="resumed_channels")
+        return await decode_all(docs.limit(RESUMED_MAX), Tenant)
 
     def cached(self, id: str) -> Tenant:
         """Return the cached tenant, which may be outdated, or an empty tenant if it is not cached."""
@@ -94,7 +114,7 @@ class Tenants:
     ) -> tuple[Tenant, Tenant]:
         """Return the tenant before and after the change."""
         doc = await self._tenants.find_one({"_id": id}, session=session)
-        before = decode(doc, Tenant) if doc else Tenant(id=id)
+        before = decode(doc, Tenant) if doc else Tenant(id=id, used_channels=frozenset())  # it has no sends
         if before is None:
             raise Unavailable("A newer version of the hub has written this tenant. Upgrade this hub.")
         after = replace(step(before), version=before.version + 1)
@@ -121,13 +141,15 @@ class Tenants:
         def step(tenant: Tenant) -> Tenant:
             categories = {existing.key: existing for existing in tenant.categories}
             self._check_limit(tenant, category.key)
-            return replace(tenant, categories=tuple((categories | {category.key: category}).values()))
+            stored = _with_revision(category, categories.get(category.key))
+            return replace(tenant, categories=tuple((categories | {category.key: stored}).values()))
 
         await self.change(id, step, audit, partial(_category_changes, category.key))
         return category
 
     async def delete_category(self, id: str, key: str, audit: AuditedAction | None) -> bool:
         """Delete a category and its preferences by default. What users chose is kept. Return True if it existed."""
+        uses = {channel_use(key, channel) for channel in Channel}
         deleted = False
 
         def step(tenant: Tenant) -> Tenant:
@@ -138,6 +160,7 @@ class Tenants:
                 tenant,
                 categories=tuple(one for one in tenant.categories if one.key != key),
                 preferences=replace(tenant.preferences, categories=defaults),
+                used_channels=tenant.used_channels and tenant.used_channels - uses,
             )
 
         await self.change(id, step, audit, partial(_category_changes, key))
@@ -156,7 +179,9 @@ class Tenants:
             ]
         }
         extended = {"$concatArrays": [existing, [{"$literal": document(default_category(key))}]]}
+        has_no_sends = {"$eq": [{"$type": "$categories"}, "missing"]}
         values = {
+            "used_channels": {"$ifNull": ["$used_channels", {"$cond": [has_no_sends, [], "$$REMOVE"]}]},
             "categories": {"$cond": [is_unchanged, existing, extended]},
             "version": {"$add": [{"$ifNull": ["$version", 0]}, {"$cond": [is_unchanged, 0, 1]}]},
         }
@@ -173,6 +198,16 @@ class Tenants:
 
 def _category_changes(key: str, before: Tenant, after: Tenant) -> Changes:
     return set_up_changes(before.category(key), after.category(key))
+
+
+def _with_revision(category: Category, before: Category | None) -> Category:
+    """Return the category with the revision of its enrichment: a new one if a field has changed."""
+    if category.enrichment is None:
+        return category
+    revision = before.enrichment.revision if before and before.enrichment else ""
+    same = replace(category.enrichment, revision=revision)
+    unchanged = before is not None and before.enrichment == same
+    return replace(category, enrichment=same if unchanged else replace(same, revision=new_id()))
 
 
 def default_category(key: str) -> Category:

@@ -4,7 +4,7 @@ from typing import Any
 
 import aiohttp
 
-from hub.api.auth import sign_token
+from hub.api.token_signing import sign_token
 from hub.bench.benchmark_servers import SECRET, BenchError, MeasuredProcess
 from hub.bench.payloads import TENANT, TOKEN_LIFETIME_S
 from hub.model import Role

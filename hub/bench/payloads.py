@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from hub.api.auth import sign_token
+from hub.api.token_signing import sign_token
 from hub.bench.benchmark_servers import SECRET, BenchEnvironment
 from hub.model import Role
 
@@ -15,6 +15,7 @@ TIME_PLACEHOLDER = "@" * 19  # replaced by the load client with the time
 TEXT = "x" * 120
 
 SEND = "mutation($input: SendInput!) { send(input: $input) { send { id } duplicate } }"
+SEND_MANY = "mutation($inputs: [SendInput!]!) { sendMany(inputs: $inputs) { send { id } duplicate } }"
 SUBSCRIBE = "subscription { inbox { kind cursor unread unseen notification { id title body category createdAt } } }"
 
 

@@ -135,8 +135,9 @@ Machine: {machine}.
 - **digest**: one worker process and {digests} digests with {items} items in total, due at the same time. Each
   digest is closed, read, checked, sent to a webhook and settled; its items get their status and receipts. The memory
   is the largest during the run.
-- **storage**: the growth of MongoDB by sends to {recipients} users with a text of 150 characters, per recipient. "On
-  disk" is the size of the files after a checkpoint, compressed, without space for reuse.
+- **storage**: the growth of MongoDB by sends with a text of 150 characters and an idempotency key, to 1,000 users or to
+  one user each, per recipient. All sends reach {recipients} users. "On disk" is the size of the files after a
+  checkpoint, compressed, without space for reuse.
 - **expansion**: sends to everyone, in a tenant with {audience} users, by one worker process. The memory is the largest
   of the worker, and with readers, that of the API process. The readers get events as fast as they can be sent. The
   email of the send that is canceled is due in a day. The critical sends are those of another tenant, to one user each;

@@ -42,7 +42,7 @@ STATE_CYCLE = 100  # of 100 notifications, 1 is new, 9 are unread, 10 are archiv
 
 
 def create_users(mongo_url: str, database: str, tenant: str, count: int, progress: Callable[[float], None]) -> None:
-    """Write users with an email address, and their mailboxes. The hub creates the indexes at startup."""
+    """Write users with an email address, and their mailboxes, without indexes."""
     client: MongoClient[dict[str, Any]] = MongoClient(mongo_url)
     search = SearchFields(())
     stored = {"tenant": tenant, "search_version": search.version}
@@ -64,7 +64,7 @@ def create_users(mongo_url: str, database: str, tenant: str, count: int, progres
 
 
 def create_mailbox(mongo_url: str, database: str, mailbox: str, size: int, progress: Callable[[float], None]) -> None:
-    """Write the mailbox and its notifications. The hub creates the indexes at startup."""
+    """Write the mailbox and its notifications, without indexes."""
     client: MongoClient[dict[str, Any]] = MongoClient(mongo_url)
     try:
         target = client.get_database(database, write_concern=WriteConcern(1, j=False))

@@ -1,5 +1,7 @@
 """`hub apply`: store the categories, topics, templates, and rules of a folder."""
 
+import sys
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -32,10 +34,15 @@ def apply(
     from hub.cli.setup_files import SetupFileError
     from hub.cli.setup_store import KINDS, Calls
 
+    known = [kind.folder for kind in KINDS]
+    for other in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if other.is_dir() and other.name not in known and (similar := get_close_matches(other.name, known, 1)):
+            print(f"{other} is ignored. To apply its files, rename it to {similar[0]}.", file=sys.stderr)
     try:
         found = [(kind, read_files(kind, files)) for kind in KINDS if (files := files_of(kind, folder))]
     except SetupFileError as error:
         fail(str(error))
     if not found:
-        fail(f"{folder} has no files. Put them into {', '.join(kind.folder for kind in KINDS)}, or run hub export.")
+        folders = ", ".join(kind.folder for kind in KINDS)
+        fail(f"{folder} has no files, or does not exist. Put them into {folders}, or run hub export.")
     apply_entries(Calls.of(resolve_hub(url, token, data), tenant), found, dry_run=dry_run)

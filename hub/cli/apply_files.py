@@ -7,6 +7,7 @@ from typing import Any
 from hub.cli.api_client import run_or_exit
 from hub.cli.setup_files import SUFFIXES, SetupFileError, read_entries
 from hub.cli.setup_store import TEMPLATE, Calls, Kind, changes_of
+from hub.cli.target_hub import fail
 from hub.cli.template_files import read_entries as read_templates
 
 
@@ -38,8 +39,10 @@ def apply_entries(calls: Calls, found: Sequence[tuple[Kind, Sequence[Any]]], *, 
         for change in changes:
             if change.is_needed:
                 counts["create" if change.before is None else "change"] += 1
-                if not dry_run:
-                    run_or_exit(change.apply(calls), calls.hub, change.title)
+                try:
+                    run_or_exit(change.check(calls) if dry_run else change.apply(calls), calls.hub, change.title)
+                except SetupFileError as error:
+                    fail(str(error))
                 print("\n".join(change.lines()))
     _print_summary(counts, dry_run=dry_run)
     if only_stored:

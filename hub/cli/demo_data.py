@@ -84,7 +84,10 @@ SENDS = [
         "reviews",
         "Bob asks for your review",
         "Retry failed payments: 4 files, 120 lines.",
-        content={"actions": [{"key": "open", "label": "Review", "url": "/app/changes/412", "primary": True}]},
+        content={
+            "actions": [{"key": "open", "label": "Review", "url": "/app/changes/412", "primary": True}],
+            "actor": {"name": "Bob Meyer"},
+        },
         tags=["payments"],
     ),
     _send(

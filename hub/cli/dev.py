@@ -73,7 +73,7 @@ def dev(
             settings = _settings(data_dir, port)
             with ExitStack() as stack:
                 listeners = [stack.enter_context(listener) for listener in listen.bind(settings.host, settings.port)]
-                logging.configure(settings.log_level)
+                logging.configure(settings.log_level, settings.public_url)
                 start_again_on = uvloop.run(_run(settings, data_dir, listeners))
     except KeyboardInterrupt:
         _print("\nStopped before the API started.")
@@ -96,6 +96,7 @@ def _settings(data_dir: DataDirectory, port: int | None) -> Settings:
         port=DEFAULT_PORT,
         log_level="warning",
         shutdown_timeout_s=SHUTDOWN_S,
+        drain_s=0,
         egress_allow=LOOPBACK_NETWORKS,
         jwt_secret=None if is_set("jwt_secret") else data_dir.secret(),
     )
@@ -279,6 +280,9 @@ curl -s {url}/graphql -H 'content-type: application/json' -H 'authorization: Bea
 
 DEMO = """Open the demo page, with two users and a form to send:
 {url}/
+
+See people, deliveries, and their reasons in the console:
+{url}/console/
 
 """
 

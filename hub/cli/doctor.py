@@ -6,16 +6,18 @@ import difflib
 import os
 import sys
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from pydantic import ValidationError
 from pymongo.errors import PyMongoError
 
 from hub.cli.data_dir import DataDirectory
 from hub.cli.doctor_health import HealthReport, query_hub, read_stores
 from hub.cli.encryption_check import check_encryption
-from hub.cli.environment_checks import check_channels, check_listening, check_machine, check_operations
-from hub.cli.findings import CheckFailed, Findings, print_finding
+from hub.cli.environment_checks import check_channels, check_intake, check_listening, check_machine, check_operations
+from hub.cli.findings import CheckFailed, Findings, Report
+from hub.cli.output import print_json
 from hub.cli.store_checks import check_mongo, check_queue, check_redis
 from hub.cli.target_hub import (
     DEFAULT_DATA,
@@ -46,8 +48,14 @@ FAILURES = (
 )
 
 
-def doctor(url: Url = "", token: Token = "", tenant: Tenant = "default", data: Data = DEFAULT_DATA) -> None:
-    """Check the running hub, the settings, MongoDB, Redis, the channels, and the queue.
+def doctor(
+    url: Url = "",
+    token: Token = "",
+    tenant: Tenant = "default",
+    data: Data = DEFAULT_DATA,
+    json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+) -> None:
+    """Check the running hub, the settings, MongoDB, Redis, the channels, and the queues.
 
     Prints the changes to make. Exits with status 1 if a check fails.
 
@@ -57,45 +65,50 @@ def doctor(url: Url = "", token: Token = "", tenant: Tenant = "default", data: D
 
     Example: hub doctor --url https://hub.example.org
     """
+    report = Report(prints=not json)
     try:
-        _diagnose(DataDirectory(data), url, token, tenant)
+        diagnose(report, DataDirectory(data), url, token, tenant)
+        if json:
+            print_json(report.to_json())
+        elif not report.failure:
+            print("All is well.", flush=True)
+        if report.failure:
+            fail(report.failure)
     except BrokenPipeError:  # the reader has ended (`hub doctor | head`): avoid an error for buffered output at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _diagnose(data_dir: DataDirectory, url: str, token: str, tenant: str) -> None:
-    _report_unknown_variables()
+def diagnose(report: Report, data_dir: DataDirectory, url: str, token: str, tenant: str) -> None:
+    """Run all checks. If something is wrong, set the `failure` of the report. Exit if there is nothing to check."""
+    _report_unknown_variables(report)
     from_environment = any(is_set(name) for name in CONNECTION_SETTINGS)
-    report = None
+    health, healthy = None, True
     if url or (not from_environment and data_dir.running and data_dir.is_locked()):
         hub = resolve_hub(url, token, data_dir.folder)
-        print(f"The hub at {hub.url}, tenant {tenant}:", flush=True)
-        report = query_hub(hub, tenant)
-        healthy = report.print_lines(print_finding)
+        report.begin(f"The hub at {hub.url}, tenant {tenant}")
+        health = query_hub(hub, tenant)
+        healthy = health.print_lines(report.add)
     if url and not any(is_set(name) for name in SERVER_SETTINGS):
-        print_finding(
-            "note", "MongoDB and Redis are not checked: this environment has no HUB_MONGO_URL and HUB_REDIS_URL"
-        )
+        report.add("note", "MongoDB and Redis are not checked: this environment has no HUB_MONGO_URL and HUB_REDIS_URL")
     else:
         try:
-            settings = _settings(data_dir)
+            settings = doctor_settings(data_dir)
         except ValidationError as error:
             for fault in describe_faults(error):
-                print_finding("wrong", fault)
-            fail("The settings are invalid: correct them and run this again.")
-        source = (
+                report.add("wrong", fault)
+            report.failure = "The settings are invalid: correct them and run this again."
+            return
+        report.begin(
             "This shell's environment, which may differ from the running hub's"
             if from_environment
             else f"This machine, and the servers of the hub dev on {data_dir.folder}"
         )
-        print(f"{source}:", flush=True)
-        healthy = asyncio.run(_check_environment(settings, report, tenant)) and (report is None or not report.problems)
+        healthy = asyncio.run(_check_environment(report, settings, health, tenant)) and healthy
     if not healthy:
-        fail("Something is wrong.")
-    print("All is well.", flush=True)
+        report.failure = "Something is wrong."
 
 
-def _settings(data_dir: DataDirectory) -> Settings:
+def doctor_settings(data_dir: DataDirectory) -> Settings:
     """Return the settings of the environment or of the running `hub dev`, never a mixture of both."""
     checks: dict[str, Any] = {"commit_deadline_s": MONGO_TIMEOUT_S}
     if any(is_set(name) for name in CONNECTION_SETTINGS):
@@ -118,19 +131,18 @@ def _settings(data_dir: DataDirectory) -> Settings:
     return Settings(**checks, **{name: value for name, value in servers.items() if not is_set(name)})
 
 
-def _report_unknown_variables() -> None:
+def _report_unknown_variables(report: Report) -> None:
     for name in sorted(set(os.environ) - CLIENT_VARIABLES):
         if name.startswith("HUB_") and name.removeprefix("HUB_").lower() not in Settings.model_fields:
             matches = difflib.get_close_matches(name, map(variable_name, Settings.model_fields), 1)
-            print_finding(
-                "note", f"{name} is not a setting of the hub{f': did you mean {matches[0]}?' if matches else '.'}"
-            )
+            suggestion = f": did you mean {matches[0]}?" if matches else "."
+            report.add("note", f"{name} is not a setting of the hub{suggestion}")
 
 
-async def _check_environment(settings: Settings, report: HealthReport | None, tenant: str) -> bool:
-    """Print the findings. Return True if all checks passed. Without a `report`, read the state from the stores."""
-    healthy, read_here = True, report is None
-    running = {**report.configured_channels} if report else {}
+async def _check_environment(report: Report, settings: Settings, health: HealthReport | None, tenant: str) -> bool:
+    """Report the findings. Return True if all checks passed. Without `health`, read the state from the stores."""
+    healthy, read_here = True, health is None
+    running = {**health.configured_channels} if health else {}
     for check in (
         check_machine,
         check_listening,
@@ -139,6 +151,7 @@ async def _check_environment(settings: Settings, report: HealthReport | None, te
         check_encryption,
         check_redis,
         partial(check_channels, running),
+        check_intake,
         check_queue,
     ):
         findings = Findings()
@@ -149,17 +162,17 @@ async def _check_environment(settings: Settings, report: HealthReport | None, te
             problem = str(error)
             healthy = False
         for line in findings.lines:
-            print_finding(*line)
+            report.add(*line)
         if problem:
-            print_finding("wrong", problem)
-        elif read_here and check is check_mongo and (report := await _read_state(settings, tenant)):
-            running |= report.configured_channels
-    if read_here and report:
-        print_finding(
+            report.add("wrong", problem)
+        elif read_here and check is check_mongo and (health := await _read_state(settings, tenant)):
+            running |= health.configured_channels
+    if read_here and health:
+        report.add(
             "note",
             f"no running hub was queried (set --url or HUB_URL); its state in MongoDB and Redis, tenant {tenant}:",
         )
-        healthy = report.print_lines(print_finding) and healthy
+        healthy = health.print_lines(report.add) and healthy
     return healthy
 
 

@@ -17,7 +17,7 @@ HEALTH_QUERY = """{
   health {
     ok problems deadLetters failureRate oldestDueSeconds
     providers { provider channel open failureRate }
-    queues { channel priority waiting oldestSeconds }
+    queues { channel priority waiting oldestSeconds held }
     workers { host version calls }
   }
 }"""
@@ -93,6 +93,12 @@ def _report(health: dict[str, Any]) -> HealthReport:
         f"{queue['waiting']} waiting on {queue['channel']} {queue['priority']}, "
         f"the oldest for {queue['oldestSeconds']:.0f} s"
         for queue in health["queues"]
+        if queue["waiting"]
+    ]
+    lines += [
+        f"{queue['held']} held on {queue['channel']} {queue['priority']}, because the channel is paused"
+        for queue in health["queues"]
+        if queue["held"]
     ]
     lines.append(
         f"dead letters: {health['deadLetters']}; failure rate of all calls in 15 minutes: {health['failureRate']:.0%}"

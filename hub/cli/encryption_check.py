@@ -47,9 +47,9 @@ async def _find_problems(credentials: CredentialEncryption) -> list[str]:
     for key in missing:
         uses, _ = await describe_uses(credentials, key)
         problems.append(
-            f"{SETTING} does not contain the key `{key}`, which encrypts {uses}. Deliveries to them are retried and "
-            "fail in the end. Add the key. If it is lost, users must register these devices again, and the secrets of "
-            "these webhook endpoints must be rotated."
+            f"{SETTING} does not contain the key `{key}`, which encrypts {uses}. If the hub has the key, run this "
+            "command with the environment of the hub. Otherwise add the key: deliveries to them are retried and fail "
+            "in the end. If it is lost, devices must be registered again, and secrets must be rotated."
         )
     for where in STORED:
         keys = [key for key in await credentials.used_keys(where) if key not in missing]

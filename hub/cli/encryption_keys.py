@@ -1,4 +1,4 @@
-"""`hub keys generate-encryption-key` and `rotate-encryption`: the keys that encrypt stored credentials."""
+"""The keys that encrypt stored credentials, for `hub keys generate-encryption-key` and `rotate-encryption`."""
 
 import asyncio
 import secrets
@@ -32,26 +32,15 @@ class _Result(Struct):
     failed: dict[str, str]
 
 
-def generate_encryption_key() -> None:
-    """Create a key that encrypts stored credentials, and print the setting.
-
-    Keep a copy of the key apart from the backups of MongoDB.
-
-    Example: hub keys generate-encryption-key >> hub.env
-    """
+def new_key_setting() -> str:
+    """Return the setting with a new key, as a line of an environment file."""
     key = base64url.encode(secrets.token_bytes(ENCRYPTION_KEY_BYTES))
-    print(f"{SETTING}=k{secrets.token_hex(KEY_ID_BYTES)}:{key}")
+    return f"{SETTING}=k{secrets.token_hex(KEY_ID_BYTES)}:{key}"
 
 
-def rotate_encryption() -> None:
-    """Encrypt all stored credentials with the first key in HUB_ENCRYPTION_KEYS.
-
-    Reads HUB_MONGO_URL and HUB_ENCRYPTION_KEYS from the environment. Restart all processes of the hub with the new keys
-    first. The hub can be used meanwhile. If the command is stopped, run it again: it continues. At the end, it prints
-    how many devices and webhook endpoints still use each other key, and exits with status 1 if any do.
-
-    Example: hub keys rotate-encryption
-    """
+def rotate() -> None:
+    """Encrypt all stored credentials with the first key, and print what still uses others. Exit with an error if any
+    do, or if MongoDB cannot be used."""
     settings = load_settings()
     if not settings.encryption_keys:
         fail(f"Set {SETTING} to the keys, the new one first. `hub keys generate-encryption-key` creates a key.", 2)

@@ -1,8 +1,9 @@
-"""Checks of `hub doctor` that do not use a store: machine, listener, operations, channels, and providers."""
+"""Checks of `hub doctor` that do not use a store: machine, listener, operations, channels, providers, and intake."""
 
 import asyncio
 import sys
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
 from hub.cli.findings import CheckFailed, Findings
@@ -88,7 +89,7 @@ async def check_channels(running: Mapping[Channel, str], settings: Settings, fin
         else:
             findings.note(f"{channel} is not set up and is skipped (NOT_CONFIGURED): set {required}")
     if key := settings.vapid_private_key.get_secret_value():
-        from hub.api.schema.devices import vapid_public_key
+        from hub.api.vapid import vapid_public_key
 
         findings.ok(f"web push: browsers subscribe with the public key {vapid_public_key(key)}")
     _check_twilio(settings, findings)
@@ -151,6 +152,27 @@ async def _check_aws(settings: Settings, findings: Findings) -> None:
         findings.note(
             f"no AWS key found, required by {', '.join(used)}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
+
+
+async def check_intake(settings: Settings, findings: Findings) -> None:
+    """Check the queues of HUB_INTAKE, without receiving messages."""
+    if not settings.intake:
+        return
+    from hub.runtime.intake import open_clients, read_queue
+    from hub.send.aws import AWS_ERRORS
+
+    async with AsyncExitStack() as stack:
+        for url, client in (await open_clients(settings, stack)).items():
+            try:
+                async with asyncio.timeout(settings.provider_timeout_s):
+                    queue = await read_queue(client, url)
+            except AWS_ERRORS as error:
+                raise CheckFailed(f"HUB_INTAKE: the queue {url} cannot be read: {first_line(error)}") from None
+            findings.ok(f"{queue.waiting} messages wait in the queue {url} of the tenant {settings.intake[url]}")
+            if not queue.has_dead_letters:
+                findings.note(
+                    f"messages of {url} that are not events are received again and again: set a RedrivePolicy"
+                )
 
 
 async def _check_smtp(url: str, findings: Findings) -> None:

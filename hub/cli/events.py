@@ -114,7 +114,7 @@ def replay(
 
     Example: hub events list --status failed | cut -d ' ' -f 1 | hub events replay -
     """
-    chosen = sys.stdin.read().split() if ids == ["-"] else ids
+    chosen = list(dict.fromkeys(sys.stdin.read().split() if ids == ["-"] else ids))
     hub = resolve_hub(url, token, data)
     access_token = hub.service_token(tenant)
 
@@ -127,6 +127,8 @@ def replay(
 
     count = run_or_exit(replay_all(), hub)
     print(f"The rules of {count:,} {'event' if count == 1 else 'events'} run again.")
+    if rest := len(chosen) - count:
+        fail(f"{rest:,} of the ids name no event, or an event whose rules have not run yet.")
 
 
 def _filter(types: list[str] | None, statuses: list[EventStatus] | None, source: str | None) -> dict[str, Any]:

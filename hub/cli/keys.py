@@ -7,9 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from hub.cli.api_client import execute, run_or_exit
-from hub.cli.encryption_keys import generate_encryption_key, rotate_encryption
 from hub.cli.target_hub import DEFAULT_DATA, Data, Tenant, Token, Url, fail, resolve_hub
-from hub.cli.token import parse_duration
+from hub.cli.token import ROLES, parse_duration, parse_role
 from hub.model import KeyRole, Role, Scope
 from hub.utc_time import rfc3339
 
@@ -40,9 +39,7 @@ Scopes = Annotated[
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="A name to recognize the key by.", show_default=False)],
-    role: Annotated[
-        str, typer.Option("--role", metavar="service|admin", help="The role of the key.")
-    ] = Role.SERVICE.value,
+    role: Annotated[str, typer.Option("--role", metavar=ROLES, help="The role of the key.")] = Role.SERVICE.value,
     scope: Scopes = None,
     expires: Annotated[
         str | None,
@@ -57,8 +54,7 @@ def create(
 
     Example: hub keys create shop --scope SEND --scope READ --expires P90D
     """
-    if role.upper() not in set(KeyRole):
-        fail(f"--role {role}: use service or admin.", 2)
+    key_role = KeyRole[parse_role(role.lower()).name]
     for one in scope or ():
         if one.upper() not in Scope.__members__:
             fail(f"--scope {one}: use {', '.join(Scope.__members__)}.", 2)
@@ -68,16 +64,18 @@ def create(
         (url, token, tenant, data),
         input={
             "name": name,
-            "role": role.upper(),
+            "role": key_role,
             "scopes": [one.upper() for one in scope or ()],
             "expiresAt": rfc3339(datetime.now(UTC) + lifetime) if lifetime else None,
         },
     )["created"]
+    from hub.cli.send_progress import target_options
+
     print(created["secret"])
     print(
         f"Store this key in the secret store of {name} now. It cannot be shown again. It is sent in the header\n"
         "`authorization: Bearer hub_sk_...`. If it leaks, revoke it with\n"
-        f"hub keys revoke {created['key']['id']}",
+        f"hub keys revoke {created['key']['id']}{target_options(url, tenant, data)}",
         file=sys.stderr,
     )
 
@@ -111,12 +109,36 @@ def revoke(
     print(f"{key['name']} ({key['preview']}...) was revoked at {key['revokedAt']}.")
 
 
+@app.command()
+def generate_encryption_key() -> None:
+    """Create a key that encrypts stored credentials, and print the setting.
+
+    Keep a copy of the key apart from the backups of MongoDB.
+
+    Example: hub keys generate-encryption-key >> hub.env
+    """
+    from hub.cli.encryption_keys import new_key_setting
+
+    print(new_key_setting())
+
+
+@app.command()
+def rotate_encryption() -> None:
+    """Encrypt all stored credentials with the first key in HUB_ENCRYPTION_KEYS.
+
+    Run it with the environment of the hub, which contains HUB_MONGO_URL and HUB_ENCRYPTION_KEYS. Restart all processes
+    of the hub with the new keys first. The hub can be used meanwhile. If the command is stopped, run it again: it
+    continues. At the end, it prints how many credentials still use each other key, and exits with status 1 if any do.
+
+    Example: hub keys rotate-encryption
+    """
+    from hub.cli.encryption_keys import rotate
+
+    rotate()
+
+
 def _call(query: str, target: tuple[str, str, str, Any], **variables: Any) -> dict[str, Any]:
     """Return the data of a call with the role `admin`. Exit with an error if it fails."""
     url, token, tenant, data = target
     hub = resolve_hub(url, token, data)
     return run_or_exit(execute(hub.url, hub.token(user=None, role=Role.ADMIN, tenant=tenant), query, **variables), hub)
-
-
-app.command("generate-encryption-key")(generate_encryption_key)
-app.command("rotate-encryption")(rotate_encryption)

@@ -13,12 +13,21 @@ MODULES = {
     "dev": "dev",
     "send": "send",
     "watch": "watch",
+    "tail": "tail",
+    "simulate": "simulate",
     "replay": "replay",
+    "find": "find",
+    "explain": "explain",
+    "deliveries": "deliveries",
     "clock": "clock",
     "token": "token",
+    "console": "console",
     "keys": "keys",
     "vapid": "vapid",
     "doctor": "doctor",
+    "migrate": "migrate",
+    "support-bundle": "support_bundle",
+    "healthcheck": "healthcheck",
     "serve": "serve_and_work",
     "work": "serve_and_work",
     "intake": "serve_and_work",
@@ -28,6 +37,8 @@ MODULES = {
     "commands": "command_reference",
     "schema": "schema",
     "bench": "bench",
+    "backup": "backup",
+    "restore": "restore",
     "apply": "apply",
     "export": "export",
     "rules": "rules",
@@ -35,7 +46,11 @@ MODULES = {
     "templates": "templates",
     "topics": "topics",
     "users": "users",
+    "cancel": "cancel",
+    "batches": "batches",
+    "activity": "activity",
     "audit": "audit",
+    "channels": "channels",
     "opt-outs": "opt_outs",
 }
 """The module of each command. A module with commands of its own contains an `app`."""
@@ -57,7 +72,7 @@ def build_app(names: Collection[str] = MODULES.keys()) -> typer.Typer:
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name)
         else:
-            app.command()(getattr(module, name))
+            app.command(name)(getattr(module, name.replace("-", "_")))
     return app
 
 

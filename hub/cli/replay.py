@@ -3,29 +3,24 @@
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
 from msgspec import Struct
 
-from hub.cli.api_client import execute, read_time, run_or_exit
+from hub.cli.api_client import execute, run_or_exit
 from hub.cli.target_hub import DEFAULT_DATA, Data, TargetHub, Tenant, Token, Url, fail, resolve_hub
-from hub.cli.token import parse_duration
-from hub.model import Channel, Reason
-from hub.status.delivery_query import REPLAYABLE_STATUSES, WITHOUT_ADDRESS
+from hub.cli.time_options import AGE, relative_times, times_of
+from hub.model import Channel, Reason, Role
+from hub.outbox.states import REPLAYABLE, WITHOUT_ADDRESS
 
 BATCH_SIZE = 500  # ids per call
 LOOKUP_BATCH_SIZE = 10  # root fields per query
 CONFIRM_ABOVE = 100  # number of deliveries
-INSTANT_OPTIONS = {
-    "since": "--since",
-    "until": "--until",
-    "failedSince": "--failed-since",
-    "failedUntil": "--failed-until",
-}
-"""Options that accept a time or a duration before now, by the field of the filter."""
-REPLAY_MUTATION = "mutation ($ids: [ID!]) { replay(ids: $ids) }"
+REPLAY_MUTATION = "mutation ($ids: [ID!], $note: String) { replay(ids: $ids, note: $note) }"
+RELEASE_MUTATION = "mutation { releaseRestored }"
+LIMITED_MUTATION = """mutation ($filter: DeliveryFilter, $perMinute: Int, $note: String) {
+  replay(filter: $filter, perMinute: $perMinute, note: $note) }"""
 SEND_QUERY = "query ($id: ID!) { send(id: $id) { id } }"
 PREVIEW_QUERY = """query ($filter: DeliveryFilter!) {
   replayPreview(filter: $filter) { count addressGone suppressed alreadyRead reasons { reason count } }
@@ -43,7 +38,11 @@ ChannelOption = Annotated[
 ReasonOption = Annotated[
     list[Reason] | None,
     typer.Option(
-        "--reason", case_sensitive=False, help="Replay only deliveries that failed for this reason. Can be repeated."
+        "--reason",
+        case_sensitive=False,
+        help="Replay only deliveries that failed for this reason. Can be repeated. "
+        "RESTORED releases the deliveries that are held since a restore, and, as the only option that selects "
+        "deliveries, also webhook calls, events, and sends, which requires the role admin.",
     ),
 ]
 ProviderOption = Annotated[
@@ -58,28 +57,24 @@ CategoryOption = Annotated[str | None, typer.Option("--category", help="Replay o
 SendOption = Annotated[str | None, typer.Option("--send", help="Replay only deliveries of the send with this id.")]
 Since = Annotated[
     str | None,
-    typer.Option(
-        "--since", help="Replay only deliveries created since this time, or since a duration ago such as PT2H."
-    ),
+    typer.Option("--since", help=f"Replay only deliveries created since {AGE}."),
 ]
 Until = Annotated[
     str | None,
-    typer.Option(
-        "--until", help="Replay only deliveries created before this time, or before a duration ago such as PT2H."
-    ),
+    typer.Option("--until", help=f"Replay only deliveries created before {AGE}."),
 ]
 FailedSince = Annotated[
     str | None,
     typer.Option(
         "--failed-since",
-        help="Replay only deliveries that last failed since this time, or since a duration ago such as PT2H.",
+        help=f"Replay only deliveries that last failed since {AGE}.",
     ),
 ]
 FailedUntil = Annotated[
     str | None,
     typer.Option(
         "--failed-until",
-        help="Replay only deliveries that last failed before this time, or before a duration ago such as PT2H.",
+        help=f"Replay only deliveries that last failed before {AGE}.",
     ),
 ]
 Retrying = Annotated[bool, typer.Option("--retrying", help="Include deliveries that wait for a retry.")]
@@ -87,6 +82,15 @@ Everything = Annotated[bool, typer.Option("--all", help="Replay all failed deliv
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print the number of deliveries by reason without replaying them.")
 ]
+PerMinute = Annotated[
+    int | None,
+    typer.Option(
+        "--per-minute",
+        min=1,
+        help="Replay at most this many deliveries per minute, in the background. `hub batches` shows the progress.",
+    ),
+]
+Note = Annotated[str | None, typer.Option("--note", help="Why. The audit log and `hub batches` show it.")]
 Yes = Annotated[bool, typer.Option("--yes", help=f"Replay more than {CONFIRM_ABOVE} deliveries without confirmation.")]
 
 
@@ -113,6 +117,8 @@ def replay(
     failed_until: FailedUntil = None,
     retrying: Retrying = False,
     everything: Everything = False,
+    per_minute: PerMinute = None,
+    note: Note = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     url: Url = "",
@@ -141,24 +147,41 @@ def replay(
         "failedSince": failed_since,
         "failedUntil": failed_until,
     }
-    filter = {
-        name: value for name, value in filter.items() if value is not None
-    }  # keep empty values: the hub rejects them
+    filter = {name: value for name, value in filter.items() if value is not None}  # the hub rejects empty values
     if bool(ids) + bool(filter) + everything != 1:
         fail("Choose what to replay: ids, options such as --channel email, or --all; one of these.", 2)
-    filter["statuses"] = ["FAILED", "RETRYING"] if retrying else ["FAILED"]
-    ages_s = {
-        name: parse_duration(str(filter[name]), option)
-        for name, option in INSTANT_OPTIONS.items()
-        if str(filter.get(name, "")).startswith("P")
-    }
+    releases_all = filter == {"reasons": [Reason.RESTORED]} and not dry_run
+    filter["statuses"] = _statuses(filter, retrying=retrying)
+    relative = relative_times(filter)
     hub = resolve_hub(url, token, data)
     access_token = hub.service_token(tenant)
-    if ages_s:
-        now = run_or_exit(read_time(hub.url, access_token), hub)
-        filter |= {name: (now - timedelta(seconds=age_s)).isoformat() for name, age_s in ages_s.items()}
-    replays = _Replays(hub.url, access_token, ids or [], filter)
-    _run(replays, hub, dry_run=dry_run, confirmed=yes)
+    filter |= times_of(relative, hub, access_token)
+    replays = _Replays(hub.url, access_token, ids or [], filter, note)
+    if per_minute and not dry_run:
+        _run_limited(replays, hub, per_minute, confirmed=yes)
+    else:
+        _run(replays, hub, dry_run=dry_run, confirmed=yes)
+    if releases_all:
+        _release_others(hub, tenant)
+
+
+def _statuses(filter: dict[str, Any], *, retrying: bool) -> list[str]:
+    if filter.get("reasons") == [Reason.RESTORED]:
+        return ["HELD"]
+    return ["FAILED", "RETRYING"] if retrying else ["FAILED"]
+
+
+def _release_others(hub: TargetHub, tenant: str) -> None:
+    """Release what a restore holds besides deliveries."""
+    token = hub.token(user=None, role=Role.ADMIN, tenant=tenant)
+
+    async def release() -> int:
+        released = 0
+        while count := (await execute(hub.url, token, RELEASE_MUTATION))["releaseRestored"]:
+            released += count
+        return released
+
+    print(f"{run_or_exit(release(), hub):,} webhook calls, events, and sends continue.")
 
 
 def _run(replays: "_Replays", hub: TargetHub, *, dry_run: bool, confirmed: bool) -> None:
@@ -173,15 +196,31 @@ def _run(replays: "_Replays", hub: TargetHub, *, dry_run: bool, confirmed: bool)
     print(f"{count} {'delivery' if count == 1 else 'deliveries'} will be sent again.{left_out}")
 
 
+def _run_limited(replays: "_Replays", hub: TargetHub, per_minute: int, *, confirmed: bool) -> None:
+    if replays.by_id:
+        fail("--per-minute: choose the deliveries with options such as --channel email, or with --all.", 2)
+    preview = run_or_exit(replays.preview(), hub)
+    if preview.count > CONFIRM_ABOVE and not confirmed:
+        _confirm(preview)
+    count = run_or_exit(replays.start(per_minute), hub)
+    print(f"{count} {'delivery' if count == 1 else 'deliveries'} will be sent again, at most {per_minute} per minute.")
+    print("The progress: hub batches list")
+
+
 class _Replays:
     """The API calls of one command. `ids` takes precedence over `filter`."""
 
-    def __init__(self, url: str, token: str, ids: Sequence[str], filter: dict[str, Any]) -> None:
+    def __init__(self, url: str, token: str, ids: Sequence[str], filter: dict[str, Any], note: str | None) -> None:
+        self._note = note
         self._url = url
         self._token = token
         self._ids = ids
         self._replayable: list[str] = []  # the subset of `ids` that can be replayed
         self._filter = filter
+
+    @property
+    def by_id(self) -> bool:
+        return bool(self._ids)
 
     async def preview(self) -> Preview:
         if self._ids:
@@ -193,11 +232,17 @@ class _Replays:
         reasons = {row["reason"]: row["count"] for row in preview["reasons"]}
         return Preview(preview["count"], reasons, sum(reasons.values()) - preview["count"], preview["alreadyRead"])
 
+    async def start(self, per_minute: int) -> int:
+        """Start a replay with a rate. Return the number of matching deliveries."""
+        variables = {"filter": self._filter, "perMinute": per_minute, "note": self._note}
+        count: int = (await execute(self._url, self._token, LIMITED_MUTATION, **variables))["replay"]
+        return count
+
     async def run(self) -> int:
         """Replay the deliveries in pages and print their ids. Return the number of replayed deliveries."""
         count = 0
         async for ids in self._pages():
-            count += (await execute(self._url, self._token, REPLAY_MUTATION, ids=ids))["replay"]
+            count += (await execute(self._url, self._token, REPLAY_MUTATION, ids=ids, note=self._note))["replay"]
             print("\n".join(ids), flush=True)
         return count
 
@@ -228,7 +273,7 @@ class _Replays:
             fields = " ".join(f"{name}: delivery(id: ${name}) {{ status reason }}" for name in variables)
             statuses = await execute(self._url, self._token, f"query ({names}) {{ {fields} }}", **variables)
             for id, delivery in zip(ids, statuses.values(), strict=True):
-                if delivery and delivery["status"] in REPLAYABLE_STATUSES:
+                if delivery and (delivery["status"] in REPLAYABLE or delivery["reason"] == Reason.RESTORED):
                     replayable.append(id)
                     reasons[delivery["reason"] or "NONE"] += 1
         self._replayable = replayable

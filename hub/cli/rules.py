@@ -1,5 +1,6 @@
 """`hub rules`: store, list, and test rules."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,6 +69,8 @@ def run_test(
 ) -> None:
     """Print what the rules of a file would do with an event. Nothing is stored or sent.
 
+    The exit code is 1 if a rule fits the event and sends nothing, for example because its template does not exist.
+
     Example: hub rules test rules.yaml event.json
     """
     from hub.cli.setup_files import SetupFileError, fields_of, read_value
@@ -78,9 +81,14 @@ def run_test(
     except SetupFileError as error:
         fail(str(error))
     hub = resolve_hub(url, token, data)
+    failed = False
     for rule in rules:
         call = execute(hub.url, hub.service_token(tenant), TEST, input=fields_of(rule), event=values)
-        _print_test(rule.key, run_or_exit(call, hub, f"rule {rule.key}")["testRule"])
+        result = run_or_exit(call, hub, f"rule {rule.key}")["testRule"]
+        _print_test(rule.key, result)
+        failed |= result["matched"] and result["reason"] is not None
+    if failed:
+        sys.exit(1)
 
 
 def _read(file: Path) -> list[Any]:

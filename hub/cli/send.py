@@ -1,23 +1,23 @@
 """`hub send`: send a notification."""
 
 import json
-import re
+import shlex
 import sys
-from datetime import timedelta
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hub.cli.api_client import execute, read_time, run_or_exit
+from hub.cli.api_client import execute, run_or_exit
 from hub.cli.send_preview import preview
-from hub.cli.send_progress import follow_send, target_options
 from hub.cli.target_hub import DEFAULT_DATA, Data, TargetHub, Tenant, Token, Url, fail, resolve_hub
-from hub.cli.token import parse_duration
+from hub.cli.time_options import LATER, later_time, time_after
+from hub.console_url import console_url
 from hub.model import Channel, DeliveryStatus, Priority, SendStatus
 
-DURATION_START = re.compile("[Pp]|[0-9]+([A-Za-z]|$)")  # a time begins with digits and a hyphen
+WHERE_EXAMPLE = '{"attributes.plan": "pro"}'
 SEND_MUTATION = """mutation ($input: SendInput!) {
   send(input: $input) {
     duplicate send { id recipients total sendAt status counts { channel status reasons { reason count } } }
@@ -50,12 +50,7 @@ Expires = Annotated[
     typer.Option("--expires", help="The time until the notification is removed from inboxes, such as PT1H or P7D."),
 ]
 
-SendAt = Annotated[
-    str | None,
-    typer.Option(
-        "--at", help="Send later: at a time such as 2027-01-15T08:00:00Z, or after a duration such as 1h or PT1H."
-    ),
-]
+SendAt = Annotated[str | None, typer.Option("--at", help=f"Send later: {LATER}.")]
 
 Follow = Annotated[
     bool,
@@ -86,6 +81,16 @@ Link = Annotated[
     str | None,
     typer.Option("--link", help="The URL to open on a click: an http or https URL, or a path such as /a/path."),
 ]
+ActorName = Annotated[
+    str | None, typer.Option("--actor-name", help="The name of the person or system that caused the notification.")
+]
+ActorAvatar = Annotated[
+    str | None, typer.Option("--actor-avatar", help="The URL of the picture of --actor-name, which is required.")
+]
+ThreadKey = Annotated[
+    str | None, typer.Option("--thread-key", help="The key of the thread. Clients can show a thread together.")
+]
+Pin = Annotated[bool, typer.Option("--pin", help="Show the notification above the others until a recipient unpins it.")]
 Everyone = Annotated[bool, typer.Option("--everyone", help="Send to all users of the tenant.")]
 Topic = Annotated[str | None, typer.Option("--topic", help="Send to the subscribers of a topic.")]
 Where = Annotated[
@@ -122,11 +127,15 @@ def send(
     link: Link = None,
     key: Key = None,
     collapse_key: CollapseKey = None,
+    thread_key: ThreadKey = None,
+    actor_name: ActorName = None,
+    actor_avatar: ActorAvatar = None,
     at: SendAt = None,
     expires: Expires = None,
     markdown: Markdown = False,
     template: Template = None,
     template_data: TemplateData = None,
+    pin: Pin = False,
     ack: Annotated[bool, typer.Option("--ack", help="Ask recipients to acknowledge the notification.")] = False,
     no_guard: NoGuard = False,
     dry_run: DryRun = False,
@@ -149,23 +158,49 @@ def send(
         "to": _recipients(to or [], topic, where, everyone=everyone),
         "except": excluded,
         "category": category,
-        **_texts(title, body, link, template, template_data, markdown=markdown),
+        **_texts(title, body, link, template, template_data, _actor(actor_name, actor_avatar), markdown=markdown),
         "data": _parse_json(data_json),
         "tags": tag,
-        "channels": [member.value for member in channel] if channel else None,
-        "priority": priority.value if priority else None,
-        "idempotencyKey": key,
-        "collapseKey": collapse_key,
+        **_overrides(channel, priority),
+        **_keys(key, collapse_key, thread_key),
         "requireAck": ack,
+        "pinned": pin,
         "guard": not no_guard,
         **_times(at, expires, hub, new_token()),
     }
-    if dry_run:
-        preview(hub, new_token(), send_input)
-    sent = run_or_exit(execute(hub.url, new_token(), SEND_MUTATION, input=send_input), hub)["send"]
-    _print_result(sent, scheduled=at is not None)
+    id = _send_or_preview(hub, new_token(), send_input, dry_run=dry_run)
     if follow:
-        follow_send(sent["send"]["id"], hub, new_token, target_options(url, tenant, data))
+        _follow(id, hub, new_token, (url, tenant, data))
+
+
+def _follow(id: str, hub: TargetHub, new_token: Callable[[], str], options: tuple[str, str, Path]) -> None:
+    from hub.cli.send_progress import follow_send, target_options
+
+    follow_send(id, hub, new_token, target_options(*options))
+
+
+def _keys(idempotency: str | None, collapse: str | None, thread: str | None) -> dict[str, str | None]:
+    return {"idempotencyKey": idempotency, "collapseKey": collapse, "threadKey": thread}
+
+
+def _overrides(channels: list[Channel] | None, priority: Priority | None) -> dict[str, Any]:
+    """Return what replaces the values of the category."""
+    return {
+        "channels": [channel.value for channel in channels] if channels else None,
+        "priority": priority.value if priority else None,
+    }
+
+
+def _send_or_preview(hub: TargetHub, token: str, send_input: dict[str, Any], *, dry_run: bool) -> str:
+    """Print what would happen and exit, or send. Return the id of the send."""
+    if dry_run:
+        preview(hub, token, send_input)
+    sent = run_or_exit(execute(hub.url, token, SEND_MUTATION, input=send_input), hub)["send"]
+    _print_result(sent, _audience_text(send_input["to"]), scheduled="sendAt" in send_input)
+    id: str = sent["send"]["id"]
+    if sys.stderr.isatty():
+        print(f"Console: {console_url(hub.url, 'send', id)}", file=sys.stderr)
+    return id
 
 
 def _recipients(users: list[str], topic: str | None, where: str | None, *, everyone: bool) -> dict[str, Any]:
@@ -184,8 +219,21 @@ def _recipients(users: list[str], topic: str | None, where: str | None, *, every
     return {"users": users}
 
 
+def _actor(name: str | None, avatar: str | None) -> dict[str, str | None] | None:
+    if name is None and avatar is not None:
+        fail("--actor-avatar requires --actor-name.", 2)
+    return None if name is None else {"name": name, "avatarUrl": avatar}
+
+
 def _texts(
-    title: str | None, body: str, link: str | None, template: str | None, template_data: Path | None, *, markdown: bool
+    title: str | None,
+    body: str,
+    link: str | None,
+    template: str | None,
+    template_data: Path | None,
+    actor: dict[str, str | None] | None,
+    *,
+    markdown: bool,
 ) -> dict[str, Any]:
     """Return the content, or the template and its data."""
     if template is None:
@@ -193,7 +241,10 @@ def _texts(
             fail("--template-data requires --template.", 2)
         if title is None:
             fail("Pass the title of the notification, or --template.", 2)
-        return {"content": {"title": title, "body": body, "actionUrl": link, "markdown": markdown}}
+        content = {"title": title, "body": body, "actionUrl": link, "markdown": markdown, "actor": actor}
+        return {"content": content}
+    if actor:
+        fail("A send with --template has no actor: leave out --actor-name.", 2)
     if title is not None or link or markdown:
         fail("With --template, the title, the body, --link, and --markdown come from the template: leave them out.", 2)
     if template_data is None:
@@ -210,29 +261,32 @@ def _texts(
 def _times(at: str | None, expires: str | None, hub: TargetHub, token: str) -> dict[str, str]:
     times: dict[str, str] = {}
     if expires:
-        times["expiresAt"] = _time_after(expires, "--expires", hub, token)
+        times["expiresAt"] = time_after(expires, "--expires", hub, token)
     if at:
-        times["sendAt"] = _time_after(at, "--at", hub, token) if DURATION_START.match(at) else at
+        times["sendAt"] = later_time(at, "--at", hub, token)
     return times
 
 
-def _time_after(duration: str, option: str, hub: TargetHub, token: str) -> str:
-    """Return the time of the hub plus a duration."""
-    seconds = parse_duration(duration, option)
-    return (run_or_exit(read_time(hub.url, token), hub) + timedelta(seconds=seconds)).isoformat()
+def _audience_text(to: dict[str, Any]) -> str:
+    """Return the recipients of a send whose number is not known yet."""
+    if "topic" in to:
+        return f"the subscribers of {to['topic']}"
+    return "all users that match the filter" if "where" in to else "all users"
 
 
-def _print_result(sent: dict[str, Any], *, scheduled: bool) -> None:
+def _print_result(sent: dict[str, Any], people: str, *, scheduled: bool) -> None:
+    """`people`: the recipients, if their number is not known."""
     id, status, total = sent["send"]["id"], sent["send"]["status"], sent["send"]["total"]
-    people = "all users"
     if count := sent["send"]["recipients"] if status != SendStatus.EXPANDING else total:
-        people = "1 person" if count == 1 else f"{count} people"
+        people = "1 person" if count == 1 else f"{count:,} people"
     for row in sent["send"]["counts"]:
         if row["status"] == DeliveryStatus.SKIPPED:
             reasons = ", ".join(f"{reason['reason']} ({reason['count']})" for reason in row["reasons"])
             print(f"{row['channel']} skipped: {reasons}.", file=sys.stderr)
     if status == SendStatus.EXPANDING:
         print(f"{id} is being sent to {people}.")
+    elif status == SendStatus.PREPARING:
+        print(f"{id} waits for the enrichment of its category, then it is sent to {people}.")
     elif status == SendStatus.SCHEDULED:
         print(f"{id} is scheduled for {sent['send']['sendAt']} to {people}.")
     elif sent["duplicate"]:
@@ -247,4 +301,5 @@ def _parse_json(text: str | None, option: str = "--json") -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        fail(f"{option} is not JSON: {error}.", 2)
+        example = f" Example: {option} {shlex.quote(WHERE_EXAMPLE)}" if option == "--where" else ""
+        fail(f"{option} is not JSON: {error}.{example}", 2)

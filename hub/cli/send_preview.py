@@ -1,7 +1,7 @@
 """`hub send --dry-run`: how many recipients a send has, and what would happen to the first of them."""
 
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any, NoReturn
 
 from hub.cli.api_client import execute, run_or_exit
@@ -33,8 +33,9 @@ def print_decisions(found: list[dict[str, Any]]) -> None:
     """Print the decisions of a simulation, recipient by recipient."""
     notes: defaultdict[str, list[str]] = defaultdict(list)
     for one in found:
-        texts = [_decision(row) for row in one["decisions"] if row["reason"] != Reason.NOT_REQUESTED]
-        print(f"{one['userId']}: {', '.join(texts)}")
+        texts = Counter(_decision(row) for row in one["decisions"] if row["reason"] != Reason.NOT_REQUESTED)
+        described = [text if count == 1 else f"{text} ({count} devices)" for text, count in texts.items()]
+        print(f"{one['userId']}: {', '.join(described)}")
         for note in {row["note"] for row in one["decisions"]} - {None}:
             notes[note].append(one["userId"])
     for note, users in notes.items():
@@ -47,6 +48,7 @@ def _decision(row: dict[str, Any]) -> str:
         case DeliveryStatus.ACCEPTED:
             return f"{row['channel']}{step}"
         case DeliveryStatus.HELD:
-            return f"{row['channel']}{step} at {row['dueAt']} ({row['reason']})"
+            at = f"at {row['dueAt']}" if row["dueAt"] else "held"
+            return f"{row['channel']}{step} {at} ({row['reason']})"
         case outcome:
             return f"{row['channel']}{step} {outcome.lower()} ({row['reason']})"

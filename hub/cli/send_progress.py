@@ -42,7 +42,7 @@ def target_options(url: str, tenant: str, data: Path) -> str:
 def follow_send(id: str, hub: TargetHub, fresh_token: Callable[[], str], options: str) -> NoReturn:
     """Print the progress of a send until all its deliveries have ended, and exit: with 0, or with 1 if a delivery
     failed or the send was not published or was taken back. `options`: those of the commands that it recommends."""
-    printer = ProgressPrinter(f"--send {id}{options}")
+    printer = ProgressPrinter(id, options)
 
     def interrupted() -> NoReturn:
         printer.interrupted()
@@ -72,21 +72,31 @@ async def _follow(id: str, hub: TargetHub, fresh_token: Callable[[], str], print
 
 
 class ProgressPrinter:
-    def __init__(self, options: str) -> None:
-        self._options = options
+    def __init__(self, id: str, options: str) -> None:
+        self._options = f"--send {id}{options}"
+        self._resume = f"To continue: hub sends resume {id}{options}"
         self._in_place = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
         self._lines = 0  # of the block that the next state replaces
+        self._reason: str | None = None  # that was printed
 
     def state(self, state: State) -> None:
         counts = _by_channel(state)
+        resume = [self._resume] if state["status"] == SendStatus.PAUSED else []
         if not self._in_place:
-            parts = [_heading(state), *(f"{channel}: {_statuses(counts[channel])}" for channel in counts)]
+            reason = _reason(state)
+            is_new, self._reason = reason != self._reason, reason
+            parts = [
+                _heading(state, reason if is_new else None),
+                *(f"{channel}: {_statuses(counts[channel])}" for channel in counts),
+            ]
             self._print(f"{datetime.now().astimezone():%H:%M:%S}  {' · '.join(parts)}")
+            if resume and is_new:
+                self._print(resume[0])
             return
         columns = shutil.get_terminal_size((DEFAULT_COLUMNS, 0)).columns
         expansion = [f"{'Recipients':<11} {_bar(state['recipients'], state['total'])}"] if _expands(state) else []
-        heading = textwrap.wrap(_heading(state), columns - 1)  # a reason may be long
-        rows = [*heading, *expansion, *(f"{channel:<11} {_row(counts[channel])}" for channel in counts)]
+        heading = textwrap.wrap(_heading(state, _reason(state)), columns - 1)  # a reason may be long
+        rows = [*heading, *expansion, *(f"{channel:<11} {_row(counts[channel])}" for channel in counts), *resume]
         erase = f"\x1b[{self._lines}F\x1b[J" if self._lines else ""
         self._print(erase + "\n".join(row[: columns - 1] for row in rows))  # a longer row would take two lines
         self._lines = len(rows)
@@ -123,14 +133,20 @@ def _by_channel(state: State) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _heading(state: State) -> str:
+def _reason(state: State) -> str | None:
+    reason: str | None = state["pausedReason"] or state["reason"]
+    return reason
+
+
+def _heading(state: State, reason: str | None) -> str:
     recipients = "1 recipient" if state["recipients"] == 1 else f"{state['recipients']:,} recipients"
     if _expands(state):
         recipients = f"{state['recipients']:,} of {state['total']:,} recipients"
-    scheduled = f" for {state['sendAt']}" if state["status"] == SendStatus.SCHEDULED else ""
-    reason = state["pausedReason"] or state["reason"]
+    until = f" for {state['sendAt']}" if state["status"] == SendStatus.SCHEDULED else ""
+    if state["status"] == SendStatus.PREPARING:
+        until = " (waits for the enrichment of its category)"
     remaining = f", {state['remaining']:,} still to change" if state["remaining"] else ""
-    return f"{state['status']}{scheduled}{f' ({reason})' if reason else ''}, {recipients}{remaining}"
+    return f"{state['status']}{until}{f' ({reason})' if reason else ''}, {recipients}{remaining}"
 
 
 def _expands(state: State) -> bool:

@@ -56,7 +56,7 @@ def serve(
         context = tls.server_context(settings)
     except tls.CertificateError as error:
         fail(str(error), 2)
-    logging.configure(settings.log_level)
+    logging.configure(settings.log_level, settings.public_url)
     _run_or_exit(run(settings, tls=context), "HUB_PORT")
 
 
@@ -71,7 +71,7 @@ def work() -> None:
     from hub.runtime.work import work as run
 
     settings = load_settings()
-    logging.configure(settings.log_level)
+    logging.configure(settings.log_level, settings.public_url)
     _run_or_exit(run(settings), "HUB_WORK_PORT")
 
 
@@ -85,7 +85,7 @@ def intake() -> None:
     from hub.runtime.intake import intake as run
 
     settings = load_settings()
-    logging.configure(settings.log_level)
+    logging.configure(settings.log_level, settings.public_url)
     _run_or_exit(run(settings), "HUB_WORK_PORT")
 
 

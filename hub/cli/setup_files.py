@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from hub import iso_duration
-from hub.model import Channel, Priority, StepStop
+from hub.model import Channel, EnrichmentFailure, Priority, StepStop
 
 SUFFIXES = (".yaml", ".yml", ".json")
 TIMESTAMP = "tag:yaml.org,2002:timestamp"
@@ -34,7 +34,7 @@ class Entry(Struct, kw_only=True, rename="camel", forbid_unknown_fields=True, om
                 force_setattr(self, name, iso_duration.format(round(iso_duration.parse(value))))
 
 
-DURATIONS = frozenset({"after", "window", "retention", "expires_in"})
+DURATIONS = frozenset({"after", "window", "retention", "expires_in", "ttl", "timeout"})
 """The names of the fields that contain a duration in ISO 8601 format."""
 
 
@@ -51,6 +51,13 @@ class Action(Entry):
     primary: bool = False
 
 
+class Enrichment(Entry):
+    url: str
+    ttl: str = "PT0S"
+    timeout: str = "PT5S"
+    on_failure: EnrichmentFailure = EnrichmentFailure.SEND
+
+
 class Category(Entry):
     """The fields of `CategoryInput`."""
 
@@ -63,6 +70,7 @@ class Category(Entry):
     steps: list[Step] = []
     retention: str | None = None
     digest: str | None = None
+    enrichment: Enrichment | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -168,8 +176,10 @@ def read_text(path: Path) -> str:
     """Return the text of a file. Raise SetupFileError."""
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SetupFileError(f"{path} cannot be read: {error}") from None
+    except OSError as error:
+        raise SetupFileError(f"{path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise SetupFileError(f"{path} cannot be read: {error}.") from None
 
 
 def fields_of(entry: object) -> Any:

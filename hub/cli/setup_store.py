@@ -18,7 +18,8 @@ from hub.unicode_text import is_blank
 STEPS = "steps { channels after unless }"
 ACTIONS = "actions { key label url primary }"
 CATEGORIES = f"""query {{ found: categories {{
-  key name defaultChannels description required priority {STEPS} retention digest }} }}"""
+  key name defaultChannels description required priority {STEPS} retention digest
+  enrichment {{ url ttl timeout onFailure }} }} }}"""
 TOPICS = """query ($after: String) { found: topics(first: 100, after: $after) {
   nodes { key name description visible } pageInfo { hasNextPage endCursor } } }"""
 TEMPLATE_LABELS = "query { found: templates { key locale channel } }"
@@ -30,6 +31,8 @@ RULES = f"""query {{ found: rules {{
   key name enabled type source condition to {{ users topic everyone where }} category template
   content {{ title body actionUrl imageUrl {ACTIONS} markdown }} data priority collapseKey channels {STEPS}
   digest {{ key window }} tags requireAck after expiresIn except }} }}"""
+TEST_RULE = "query ($input: RuleInput!, $event: JSON!) { testRule(input: $input, event: $event) { matched } }"
+NO_EVENT = {"specversion": "1.0", "type": "hub.dry-run", "source": "/hub/apply", "id": "dry-run"}
 JSON_FIELDS = ("where",)
 """The fields whose value may contain null."""
 OPTIONAL_TEXTS = ("subject", "title", "html", "preheader", "action_url", "image_url")
@@ -172,6 +175,14 @@ class Change(Struct, frozen=True):
         old, new = dump(fields_of(self.before)).splitlines(), dump(self._after).splitlines()
         diff = [line for line in unified_diff(old, new, n=1, lineterm="") if not line.startswith(("---", "+++", "@@"))]
         return [f"change {self.title}", *(f"    {line}" for line in diff)]
+
+    async def check(self, calls: Calls) -> None:
+        """Check the expressions of a rule and the texts of a template, which nothing else checks before they are
+        stored. Raise an error of the API, or SetupFileError."""
+        if self.kind is RULE:
+            await calls.execute(TEST_RULE, input=fields_of(self.entry), event=NO_EVENT)
+        elif self.kind is TEMPLATE:
+            self.entry.texts()
 
     async def apply(self, calls: Calls) -> Any:
         """Store the entry. Return the fields that the mutation selects."""

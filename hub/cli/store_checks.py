@@ -1,25 +1,29 @@
 """Checks of `hub doctor` that read MongoDB and Redis: the servers, the indexes, and the queue."""
 
 import contextlib
+import re
 import time
-from collections.abc import Mapping
 from datetime import UTC, timedelta
-from typing import Any
 
 from pymongo.errors import PyMongoError
+from redis.asyncio import Redis as RedisClient
+from redis.exceptions import ClusterDownError, MovedError
 
 from hub.cli.findings import CheckFailed, Findings
+from hub.enrichment import jobs
 from hub.events import event_store
-from hub.ids import id_time
 from hub.model import Channel
+from hub.outbox.due_counts import DueCounts
 from hub.outbox.lanes import Lanes
-from hub.platform import connections
+from hub.outbox.restored_jobs import count_held
+from hub.platform import connections, index_builds
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.connections import Database, first_line
 from hub.platform.hub_clock import read_clocks
+from hub.platform.index_builds import names_of
 from hub.platform.redis_errors import REDIS_ERRORS
 from hub.settings import Settings
-from hub.status import deliveries
+from hub.status import deliveries, restored_sends
 from hub.utc_time import HubTime, RealTime, elapsed
 from hub.webhooks import webhook_calls
 
@@ -27,7 +31,8 @@ MIN_MONGODB_VERSION = (6, 0)
 MIN_REDIS_VERSION = (6, 2)
 MAX_CLOCK_SKEW_S = 2.0  # tokens and cursors contain times
 MAX_TRANSACTION_LIFETIME_S = 6  # see docs/adr/0007-limit-transactions-to-6-seconds.md
-INDEX_OPTIONS = ("unique", "sparse", "partialFilterExpression", "expireAfterSeconds")
+HASH_TAG = re.compile(r"^[^{]*\{[^}]+\}")
+HELD_TENANTS_MAX = 10  # tenants whose work is held since a restore
 OVERDUE_S = 60.0  # a longer delay means that there are too few workers
 
 
@@ -75,35 +80,19 @@ async def _transaction_lifetime_s(database: Database) -> int | None:
 async def _check_indexes(database: Database, settings: Settings) -> str:
     from hub.runtime.indexes import indexes
 
-    missing, different = [], []
-    count = 0
-    for stage in indexes(settings):
-        for collection, models in stage.items():
-            existing = {doc["name"]: doc async for doc in await database[collection].list_indexes()}
-            for model in models:
-                count += 1
-                name = model.document["name"]
-                if name not in existing:
-                    missing.append(f"{collection}.{name}")
-                elif _definition(existing[name]) != _definition(model.document):
-                    different.append(f"{collection}.{name}")
+    state = await index_builds.compare(database, *indexes(settings))
     where = f"in the database {settings.mongo_database} (HUB_MONGO_DATABASE)"
-    if different:
+    if different := state.different + state.other_expiry:
         raise CheckFailed(
-            f"{len(different)} of {count} indexes {where} have other keys or options: {', '.join(different)}. Drop "
-            "them. `hub serve` and `hub work` create them at startup."
+            f"{len(different)} of {state.count} indexes {where} have other keys or options: {names_of(different)}. "
+            "Restart the processes if a setting was changed. Otherwise drop them, and run `hub migrate`."
         )
-    if missing:
+    if state.missing:
         raise CheckFailed(
-            f"{len(missing)} of {count} indexes are missing {where}: {', '.join(missing)}. `hub serve` and `hub work` "
-            "create them at startup."
+            f"{len(state.missing)} of {state.count} indexes are missing {where}: {names_of(state.missing)}. Run "
+            "`hub migrate`."
         )
-    return f"all {count} indexes exist"
-
-
-def _definition(index: Mapping[str, Any]) -> tuple[list[tuple[str, Any]], dict[str, Any]]:
-    """Return the keys in order, and the options that determine what the index contains."""
-    return list(index["key"].items()), {name: index[name] for name in INDEX_OPTIONS if index.get(name) is not None}
+    return f"all {state.count} indexes exist"
 
 
 async def check_redis(settings: Settings, findings: Findings) -> None:
@@ -118,12 +107,33 @@ async def check_redis(settings: Settings, findings: Findings) -> None:
             raise CheckFailed(f"Redis cannot be used (HUB_REDIS_URL): {first_line(error)}") from None
         findings.ok(_check_version("Redis", info["redis_version"], MIN_REDIS_VERSION))
         findings.ok(_check_clock("Redis", seconds + micros / 1e6, (before + after) / 2))
+        if info.get("cluster_enabled"):
+            findings.ok(await _check_cluster(redis, settings.redis_prefix))
         policy = str(info.get("maxmemory_policy", ""))
         if info.get("maxmemory") and policy.startswith("allkeys"):  # other policies keep keys without an expiry
             findings.note(
                 "Redis evicts keys when its memory is full, which delays queued deliveries: "
                 f"set its maxmemory-policy to noeviction (it is {policy})"
             )
+
+
+async def _check_cluster(redis: RedisClient, prefix: str) -> str:
+    """Check that all keys are in one hash slot, because scripts use several keys, and that this node has the slot."""
+    if not HASH_TAG.search(prefix):
+        raise CheckFailed(
+            "Redis runs in cluster mode, in which a script may only use keys of one hash slot: set HUB_REDIS_PREFIX "
+            "to a prefix with a hash tag, such as {hub}:"
+        )
+    try:
+        await redis.get(f"{prefix}doctor")
+    except MovedError:
+        raise CheckFailed(
+            f"Redis runs in cluster mode, and another node has the hash slot of {prefix} (HUB_REDIS_PREFIX). The hub "
+            "calls one node only: use a server without cluster mode, or a cluster with one shard."
+        ) from None
+    except ClusterDownError as error:
+        raise CheckFailed(f"Redis runs in cluster mode, and its hash slots are not assigned: {error}.") from None
+    return f"Redis runs in cluster mode, and all keys are in the hash slot of {prefix}"
 
 
 async def check_queue(settings: Settings, findings: Findings) -> None:
@@ -135,31 +145,27 @@ async def check_queue(settings: Settings, findings: Findings) -> None:
                 (deliveries.COLLECTION, "deliveries"),
                 (webhook_calls.COLLECTION, "webhook calls"),
                 (event_store.COLLECTION, "events"),
+                (jobs.COLLECTION, "preparations of sends"),
             ):
-                await _report_overdue(database, collection, items, hub_clock.now(), findings)
+                counts = DueCounts(database, collection, settings.requeue_after_s)
+                await _report_overdue(counts, items, hub_clock.now(), findings)
                 await _report_expired_leases(database, collection, items, server_clock.now(), findings)
+            await _report_held(database, findings)
             lanes = Lanes(redis, settings.redis_prefix, settings.lane_max_ids)
-            for depth in await lanes.depths([*Channel, webhook_calls.LANE, event_store.LANE]):
-                waited_s = elapsed(id_time(depth.oldest), hub_clock.now()).total_seconds()
-                findings.ok(
-                    f"{depth.waiting} on the lanes of {depth.channel} {depth.priority}, the oldest accepted "
-                    f"{waited_s:.0f} s ago"
-                )
+            for depth in await lanes.depths([*Channel, webhook_calls.LANE, event_store.LANE, jobs.LANE]):
+                findings.ok(f"{depth.waiting} on the lanes of {depth.channel} {depth.priority}")
             for name, wait_s in (await Breakers(redis, settings.redis_prefix, 0).list_open()).items():
                 findings.note(f"{name} fails and is not called for another {wait_s:.0f} s (open circuit breaker)")
 
 
-async def _report_overdue(database: Database, collection: str, items: str, now: HubTime, findings: Findings) -> None:
+async def _report_overdue(counts: DueCounts, items: str, now: HubTime, findings: Findings) -> None:
     """Report the number of entries that are due but not on a lane."""
-    due = {"lane": {"$gt": ""}, "due_at": {"$lte": now}}
-    count = {"$group": {"_id": None, "count": {"$sum": 1}, "first": {"$min": "$due_at"}}}
-    cursor = await database[collection].aggregate([{"$match": due}, count], hint="due")
-    counts = await cursor.to_list()
-    if not counts:
+    due = (await counts.read(now)).values()
+    if not due:
         findings.ok(f"no {items} are overdue")
         return
-    late_s = (now - counts[0]["first"]).total_seconds()
-    text = f"{counts[0]['count']} {items} are due, the first since {late_s:.0f} s"
+    late_s = elapsed(min(group.since for group in due), now).total_seconds()
+    text = f"{sum(group.waiting for group in due)} {items} are due, the first since {late_s:.0f} s"
     if late_s > OVERDUE_S:
         findings.note(f"{text}: start more `hub work` processes")
     else:
@@ -173,6 +179,22 @@ async def _report_expired_leases(
     late = now - timedelta(seconds=OVERDUE_S)
     if expired := await database[collection].count_documents({"leased_until": {"$lte": late}}, hint="leases"):
         findings.note(f"{expired} {items} are claimed by workers that died: start `hub work`, which sends them again")
+
+
+async def _report_held(database: Database, findings: Findings) -> None:
+    """Report what is held since a restore."""
+    held = {
+        "deliveries": await count_held(database[deliveries.COLLECTION], HELD_TENANTS_MAX),
+        "webhook calls": await count_held(database[webhook_calls.COLLECTION], HELD_TENANTS_MAX),
+        "events": await count_held(database[event_store.COLLECTION], HELD_TENANTS_MAX),
+        "sends": await restored_sends.count_paused(database, HELD_TENANTS_MAX),
+    }
+    for tenant in dict.fromkeys(tenant for counts in held.values() for tenant in counts):
+        counts = ", ".join(f"{found[tenant]:,} {items}" for items, found in held.items() if tenant in found)
+        findings.note(
+            f"{counts} of the tenant {tenant} are held since a restore, because they may have been sent before: "
+            f"release them with `hub replay --reason restored --tenant {tenant}`"
+        )
 
 
 def _check_version(name: str, version: str, minimum: tuple[int, int]) -> str:

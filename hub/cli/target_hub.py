@@ -4,17 +4,20 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from msgspec import Struct
-from pydantic import ValidationError
 
 from hub.cli.data_dir import DataDirectory
 from hub.errors import HubError
-from hub.model import Channel, Role
-from hub.settings import Settings
+from hub.model import TENANT, Channel, Role
 from hub.unicode_text import IDENTIFIER_RULE, is_identifier
+
+if TYPE_CHECKING:  # the settings are slow to import, and most commands do not read them
+    from pydantic import ValidationError
+
+    from hub.settings import Settings
 
 DEFAULT_DATA = Path(".hub")
 DAY_S = 86_400.0
@@ -50,8 +53,12 @@ def fail(message: str, status: int = 1) -> NoReturn:
     sys.exit(status)
 
 
-def load_settings(**defaults: Any) -> Settings:
+def load_settings(**defaults: Any) -> "Settings":
     """Return the settings. The environment overrides `defaults`. If settings are invalid, print them and exit."""
+    from pydantic import ValidationError
+
+    from hub.settings import Settings
+
     try:
         return Settings(**{name: value for name, value in defaults.items() if not is_set(name)})
     except ValidationError as error:
@@ -66,7 +73,7 @@ def variable_name(name: str) -> str:
     return f"HUB_{name.upper()}"
 
 
-def describe_faults(error: ValidationError) -> list[str]:
+def describe_faults(error: "ValidationError") -> list[str]:
     """Return one line for each invalid setting, with the name of the setting."""
     lines = []
     for fault in error.errors():
@@ -92,8 +99,7 @@ class SigningKey(Struct, frozen=True):
 
     def sign(self, *, user: str | None, role: Role, tenant: str, expires_in_s: float = TOKEN_LIFETIME_S) -> str:
         """Return a token. Exit if the user or tenant is invalid."""
-        from hub.api.auth import sign_token
-        from hub.settings.value_parsers import TENANT
+        from hub.api.token_signing import sign_token
 
         if user is not None and not is_identifier(user):
             fail(f"--user is {IDENTIFIER_RULE}.", 2)

@@ -18,7 +18,6 @@ from hub.cli.data_dir import DataDirectory, RunningHub
 from hub.cli.target_hub import DEFAULT_DATA, Data, Tenant, Token, Url, fail, resolve_hub
 from hub.errors import Unavailable
 from hub.ids import new_id
-from hub.settings import Settings
 
 if TYPE_CHECKING:  # the libraries for templates are slow to load, and other commands do not need them
     from hub.cli.template_files import TemplateEntry
@@ -206,6 +205,8 @@ def _render(file: Path, data_file: Path | None, locale: str | None) -> "list[Cha
 
 def _warn_of_size(data: dict[str, Any]) -> None:
     """Warn if a hub with the default settings would refuse a send with this data."""
+    from hub.settings import Settings
+
     size, limit = len(msgspec.json.encode(data)), Settings.model_fields["notification_data_max_bytes"].default
     if size > limit:
         print(
@@ -227,6 +228,7 @@ async def _show_in_outbox(running: RunningHub, previews: "Sequence[ChannelPrevie
     """Store the messages for the page `/dev/outbox`. Return the URL of the email, or of the page without an email."""
     from hub.cli.template_preview import TENANT
     from hub.platform import connections
+    from hub.settings import Settings
     from hub.status.captured import CapturedMessage, CapturedMessages
 
     settings = Settings(

@@ -7,8 +7,9 @@ import typer
 
 from hub import iso_duration
 from hub.cli.target_hub import DAY_S, DEFAULT_DATA, Data, Tenant, fail, resolve_key
-from hub.model import Role
+from hub.model import STAFF, Role
 
+ROLES = "|".join([*STAFF, Role.SERVICE, Role.ADMIN])
 MAX_DURATION_S = 3660 * DAY_S
 SHORT_DURATION = re.compile(r"(?=\d)((?:\d+W)?(?:\d+D)?)((?:\d+H)?(?:\d+M)?(?:\d+S)?)", re.ASCII)
 
@@ -19,8 +20,9 @@ def token(
         str | None,
         typer.Option(
             "--role",
-            metavar="service|admin",
-            help="The role of a back end. With --user, the token also gives access to the inbox of that user.",
+            metavar=ROLES,
+            help="The role of a back end (service, admin), or of a person who uses the console (viewer, support, "
+            "operator), whose id is --user. With --user, the roles service and admin also have the inbox of that user.",
         ),
     ] = None,
     tenant: Tenant = "default",
@@ -40,10 +42,17 @@ def token(
         fail("Choose --user ID or --role service.", 2)
     if role == Role.USER:
         fail("A user's token has no role: leave --role out and use --user.", 2)
-    if role not in (None, Role.SERVICE, Role.ADMIN):
-        fail(f"--role {role}: use service or admin.", 2)
-    token_role = Role(role) if role else Role.USER
+    token_role = parse_role(role) if role else Role.USER
+    if token_role in STAFF and user is None:
+        fail(f"--role {role} requires --user, the id of the person, for the audit log.", 2)
     print(resolve_key(data).sign(user=user, role=token_role, tenant=tenant, expires_in_s=parse_duration(expires)))
+
+
+def parse_role(text: str) -> Role:
+    """Return the role of an option. Exit with an error if it is not one of ROLES."""
+    if text not in ROLES.split("|"):
+        fail(f"--role {text}: use {ROLES.replace('|', ', ')}.", 2)
+    return Role(text)
 
 
 def parse_duration(text: str, option: str = "--expires") -> float:

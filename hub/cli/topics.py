@@ -190,7 +190,9 @@ def _read_ids(users: list[str] | None, file: Path | None) -> list[str]:
     if file:
         try:
             text = sys.stdin.read() if file == STDIN else file.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
+            fail(f"{file} cannot be read: {error.strerror}.")
+        except UnicodeDecodeError as error:
             fail(f"{file} cannot be read: {error}.")
         lines = [line.strip() for line in text.split("\n")]
     ids = list(dict.fromkeys(id for id in (*(users or ()), *lines) if id))

@@ -33,10 +33,11 @@ def import_users(
 ) -> None:
     """Create or change the users in a file.
 
-    CSV has the columns id, name, email, phone, locale, timezone, and attributes.NAME; an empty cell keeps the stored
-    value. JSON lines have the fields of `UserInput`. Rejected rows are printed with their line and column, and written
-    to FILE.rejected.csv or .jsonl. Correct them there and import that file. If the import is stopped, run the same
-    command again: it continues after the last row that is done.
+    CSV has the columns id, name, email, phone, locale, timezone, and attributes.NAME. An empty cell keeps the stored
+    value, but a row with any attribute replaces all attributes. JSON lines have the fields of `UserInput`. Rejected
+    rows are printed with their line and column, and written to FILE.rejected.csv or .jsonl. Correct them there and
+    import that file. If the import is stopped, run the same command again: it continues after the last row that is
+    done.
 
     Example: hub users import users.csv
     """

@@ -13,7 +13,7 @@ def vapid() -> None:
     """
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    from hub.api.schema.devices import vapid_public_key
+    from hub.api.vapid import vapid_public_key
 
     secret = ec.generate_private_key(ec.SECP256R1()).private_numbers().private_value
     key = base64url.encode(secret.to_bytes(32))

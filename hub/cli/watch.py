@@ -26,7 +26,10 @@ from hub.model import Role
 
 CATCH_UP_IDLE_S = 0.3  # the catch-up is complete after this time without a change
 
-FIELDS = "id title body markdown category priority createdAt seenAt readAt archivedAt snoozedUntil acknowledgedAt"
+FIELDS = (
+    "id title body markdown category priority createdAt seenAt readAt archivedAt snoozedUntil acknowledgedAt actedAt "
+    "pinned"
+)
 INBOX_QUERY = f"query ($first: Int) {{ inbox(first: $first) {{ unread unseen position nodes {{ {FIELDS} }} }} }}"
 INBOX_SUBSCRIPTION = (
     f"subscription ($after: Cursor) {{ inbox(after: $after) "

@@ -17,6 +17,8 @@ MARK_LABELS = (  # field, label when set, label when cleared
     ("archivedAt", "archived", "unarchived"),
     ("snoozedUntil", "snoozed", "back"),
     ("acknowledgedAt", "acknowledged", "changed"),
+    ("actedAt", "acted", "changed"),
+    ("pinned", "pinned", "unpinned"),
     ("readAt", "read", "unread"),
     ("seenAt", "seen", "unseen"),
 )
@@ -101,8 +103,8 @@ class InboxPrinter:
 def _describe_change(before: Item | None, after: Item) -> str:
     """Return the label of the first mark that changed. Without a previous state, use the current marks."""
     for field, set_label, cleared_label in MARK_LABELS:
-        is_set = after[field] is not None
-        was_set = before is not None and before[field] is not None
+        is_set = bool(after[field])
+        was_set = before is not None and bool(before[field])
         if is_set != was_set:
             return set_label if is_set else cleared_label
     return "changed"

@@ -24,8 +24,8 @@ SENT = (DeliveryStatus.SENT, DeliveryStatus.DELIVERED, DeliveryStatus.READ)
 FAILED = (DeliveryStatus.FAILED, DeliveryStatus.RETRYING)
 WAITING = (DeliveryStatus.ACCEPTED, DeliveryStatus.PROCESSING)
 HELD_BRIEFLY = (Reason.RATE_LIMITED, Reason.PAUSED)
-"""The reasons of HELD deliveries that leave soon. A delivery that is held with PAUSED was not called since its send was
-resumed."""
+"""The reasons of HELD deliveries for which the guard waits. A delivery that is held with PAUSED was not called since
+its send was resumed, or its channel is paused."""
 OWN_REASONS = (Reason.TEMPLATE_ERROR, Reason.POISON)
 """The reasons of FAILED deliveries for which the recipient's address is not responsible."""
 

@@ -31,8 +31,8 @@ def recheck(
 
     The outcome is ACCEPTED, HELD until a later time, or an end. A delivery without a device is for all devices."""
     channel, expires_at = delivery.channel, delivery.expires_at or n.expires_at
-    if n.removed_as is DeliveryStatus.EXPIRED or (expires_at and expires_at <= now):
-        return Decision(channel, DeliveryStatus.EXPIRED)
+    if (expires_at and expires_at <= now) or (n.removed_at and n.removed_as in (DeliveryStatus.EXPIRED, None)):
+        return Decision(channel, DeliveryStatus.EXPIRED)  # without `removed_as`: removed because of its age
     if n.removed_at:
         return Decision(channel, DeliveryStatus.CANCELLED, n.removed_reason or Reason.RECALLED)
     if reason := stop_reason(delivery.unless, n, now):

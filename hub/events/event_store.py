@@ -23,6 +23,7 @@ from hub.model import (
     event_status,
 )
 from hub.outbox.lanes import lane_of
+from hub.outbox.restored_jobs import release_jobs, restored_index
 from hub.outbox.retry_delay import job_indexes
 from hub.platform.connections import DUPLICATE_KEY, Database, Document, Indexes
 from hub.platform.tolerant_decoding import decode, decode_page
@@ -64,6 +65,7 @@ def indexes(settings: Settings) -> Indexes:
                 partialFilterExpression={"subject": {"$exists": True}},
             ),
             *job_indexes(),
+            restored_index(),
             # deletes old events
             IndexModel([("created_at", ASCENDING)], name="expiry", expireAfterSeconds=settings.events_days * DAY_S),
         ]
@@ -203,22 +205,24 @@ class EventStore:
         return await self._events.count_documents(match, hint="status", limit=FAILED_COUNTED_MAX)
 
     async def record_results(self, event: Event, results: Sequence[RuleResult]) -> bool:
-        """Store the results of the rules. Return False if the claim of the worker is no longer valid."""
+        """Store the results of the rules. Return False if another worker has claimed the event since."""
         match = {"_id": event.id, "claim": event.claim}
         update = {"$set": {"results": [document(result) for result in results]}}
         return (await self._events.update_one(match, update)).matched_count == 1
 
     async def replay(self, tenant: str, ids: Collection[str]) -> int:
-        """Make events whose rules have run, or failed, wait again. Return the number of events. Events that are too
-        large are left out, because their data is not stored."""
+        """Make events whose rules have run, or failed, wait again. Return the number of events."""
         now = self._clock()
         match = {"_id": {"$in": list(ids)}, "tenant": tenant, "status": {"$in": REPLAYABLE}}
-        match["reason"] = {"$ne": TOO_LARGE}
         update = {
             "$set": {"status": DeliveryStatus.ACCEPTED, "due_at": now, "updated_at": now},
             "$unset": dict.fromkeys(("tries", "lease_expirations", "reason", "enqueue_count", "claim"), ""),
         }
         return (await self._events.update_many(match, update)).modified_count
+
+    async def release_restored(self, tenant: str) -> int:
+        """Run the rules of events that are held since a restore, at most one slice. Return the number of events."""
+        return await release_jobs(self._events, tenant, self._clock())
 
 
 def event_lane(tenant: str) -> str:

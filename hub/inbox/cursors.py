@@ -2,7 +2,7 @@
 
 from hub import base64url
 from hub.errors import BadUserInput
-from hub.model import Position
+from hub.model import BulkUndo, Position
 
 
 def encode_position(position: Position) -> str:
@@ -26,6 +26,18 @@ def decode_page_cursor(cursor: str, field: str) -> int:
     if mark != "m":
         raise _invalid(field)
     return _number(modseq, field)
+
+
+def encode_undo(undo: BulkUndo) -> str:
+    return _encode(f"u.{undo.first}.{undo.last}.{undo.id}")
+
+
+def decode_undo(token: str, field: str) -> BulkUndo:
+    """Return the "mark all" of a token. Raise BadUserInput for `field` if the hub did not create the token."""
+    mark, first, last, id = _parts(token, 4, field)
+    if mark != "u":
+        raise _invalid(field)
+    return BulkUndo(_number(first, field), _number(last, field), id)
 
 
 def _encode(text: str) -> str:

@@ -12,9 +12,12 @@ from hub.errors import NotFound
 from hub.inbox import idempotency_records, search
 from hub.inbox.mailbox_decoding import decode_mailbox, decode_mailboxes
 from hub.inbox.mailbox_loader import MailboxLoader
+from hub.inbox.notification_lookup import FEED_INDEX, SEND_INDEX
+from hub.inbox.old_notifications import TOMBSTONE_INDEX
 from hub.inbox.state import UNREAD, UNSEEN, VIEWS
 from hub.model import (
     Backlog,
+    BulkUndo,
     InboxEvent,
     InboxEventKind,
     InboxState,
@@ -25,21 +28,22 @@ from hub.model import (
     Priority,
 )
 from hub.platform.connections import Database, Document, Indexes
-from hub.platform.tolerant_decoding import decode, decode_all, decode_by_id
+from hub.platform.tolerant_decoding import decode, decode_all, decode_by_id, decode_page
 from hub.settings import Settings
 from hub.utc_time import Clock
 
-DAY_S = 86_400
 BACKLOG_MAX_BYTES = 4 << 20  # size of texts. A client that missed more receives RESYNC.
 
 
 class InboxQuery(Struct, frozen=True, kw_only=True):
-    """Selects notifications of an inbox. The title or body must contain each of `words`, ignoring case."""
+    """Selects notifications of an inbox. `pinned`: only those that are pinned, or only the others. The title or body
+    must contain each of `words`, ignoring case."""
 
     view: InboxView = InboxView.ACTIVE
     categories: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     priorities: tuple[Priority, ...] = ()
+    pinned: bool | None = None
     words: tuple[str, ...] = ()
 
     @property
@@ -63,13 +67,16 @@ def indexes(settings: Settings) -> Indexes:
         "notifications": [
             # `get_page` for any view, newest first. A view is a set of states.
             _page_index("page"),
-            # `get_page` filtered by category or tag
+            # `get_page` filtered by category or tag, or of the pinned notifications
             _page_index("page_by_category", "category"),
             _page_index("page_by_tag", "tags"),
-            # `backlog`: the change feed after a position; `find_recipients`: notifications of a few mailboxes by id
-            IndexModel([("mailbox", ASCENDING), ("modseq", ASCENDING), ("_id", ASCENDING)], name="feed"),
-            # all notifications of one send, oldest first
-            IndexModel([("send", ASCENDING), ("_id", ASCENDING)], name="send"),
+            _page_index("page_of_pinned", "pinned"),
+            # `backlog`: the change feed after a position; `list_bulk_marked`: the changes of a "mark all";
+            # `find_recipients`: notifications of a few mailboxes by id; `list_hidden`: those without a modseq, by id;
+            # `list_with_status`: the ids of all of them
+            IndexModel([("mailbox", ASCENDING), ("modseq", ASCENDING), ("_id", ASCENDING)], name=FEED_INDEX),
+            # all notifications of one send, oldest first; `list_with_status`: newest first
+            IndexModel([("send", ASCENDING), ("_id", ASCENDING)], name=SEND_INDEX),
             # `list_due`: ended snoozes and expired notifications
             IndexModel(
                 [("wake_at", ASCENDING)], name="wake_at", partialFilterExpression={"wake_at": {"$exists": True}}
@@ -87,11 +94,10 @@ def indexes(settings: Settings) -> Indexes:
                 name="live_key_of_tenant",
                 partialFilterExpression={"live_key": {"$exists": True}},
             ),
-            # tombstones are deleted a day after the last cursor that needs them
+            # `StoredNotifications.list_removed`: tombstones that no client needs, those removed first first
             IndexModel(
                 [("removed_at", ASCENDING)],
-                name="tombstones",
-                expireAfterSeconds=(settings.tombstone_days + 1) * DAY_S,
+                name=TOMBSTONE_INDEX,
                 partialFilterExpression={"removed_at": {"$exists": True}},
             ),
         ],
@@ -139,6 +145,14 @@ class Inboxes:
         docs = self._database.notifications.find({"_id": {"$in": list(ids)}})
         return await decode_by_id(docs, Notification)
 
+    async def list_hidden(self, mailbox: str, first: int, before: str | None) -> list[Notification]:
+        """Return up to `first` notifications that no inbox has shown, with an id below `before`, newest first."""
+        condition: Document = {"mailbox": mailbox, "modseq": None, "hidden": True}
+        if before:
+            condition["_id"] = {"$lt": before}
+        docs = self._database.notifications.find(condition, hint="feed").sort("_id", DESCENDING)
+        return await decode_page(docs, Notification, first)
+
     async def find_stored(self, ids: Collection[str]) -> set[str]:
         """Return the ids in `ids` for which a notification or mailbox is stored, even if it cannot be decoded."""
         match = {"_id": {"$in": list(ids)}}
@@ -174,6 +188,13 @@ class Inboxes:
         condition = {"mailbox": mailbox, "state": {"$in": [state.value for state in states]}}
         docs = self._database.notifications.find(condition, session=session, hint="page").limit(limit)
         return await decode_all(docs, Notification)
+
+    async def list_bulk_marked(self, mailbox: str, undo: BulkUndo, limit: int) -> list[tuple[str, int]]:
+        """Return the id and modseq of the notifications that a "mark all" changed and nothing has changed since, in the
+        order of the changes."""
+        marked: Document = {"modseq": {"$gte": undo.first, "$lte": undo.last}, "bulk_mark.id": undo.id}
+        docs = self._database.notifications.find({"mailbox": mailbox, **marked}, {"modseq": 1}, hint="feed")
+        return [(doc["_id"], doc["modseq"]) async for doc in docs.sort("modseq", ASCENDING).limit(limit)]
 
     async def get_notification(self, id: str, mailbox: str) -> Notification | None:
         doc = await self._database.notifications.find_one({"_id": id, "mailbox": mailbox, "state": {"$exists": True}})
@@ -231,10 +252,10 @@ class Inboxes:
         due: Document = {"_id": {"$in": list(ids)}, "wake_at": {"$lt": until}}
         await self._database.notifications.update_many(due, {"$set": {"wake_at": until}})
 
-    async def sample_mailbox(self) -> str | None:
-        """Return the id of a random mailbox, or None if there are no mailboxes."""
-        cursor = await self._database.mailboxes.aggregate([{"$sample": {"size": 1}}, {"$project": {"_id": 1}}])
-        return next((doc["_id"] for doc in await cursor.to_list()), None)
+    async def sample_mailboxes(self, size: int) -> list[str]:
+        """Return the ids of up to `size` random mailboxes."""
+        cursor = await self._database.mailboxes.aggregate([{"$sample": {"size": size}}, {"$project": {"_id": 1}}])
+        return [doc["_id"] for doc in await cursor.to_list()]
 
     async def recount(self, mailbox: str) -> tuple[Mailbox, int, int] | None:
         """Return the mailbox, and its unread and unseen counts as computed from the index in the same snapshot."""
@@ -287,7 +308,9 @@ class Inboxes:
         match: Document = {"mailbox": mailbox, "state": {"$in": [state.value for state in states]}}
         if query.categories:
             match["category"] = {"$in": list(query.categories)}
-        filters: Document = {}
+        if query.pinned:
+            match["pinned"] = True
+        filters: Document = {"pinned": {"$ne": True}} if query.pinned is False else {}
         if after is not None:
             filters["added_modseq"] = {"$lt": after}
         if query.tags:
@@ -306,6 +329,8 @@ class Inboxes:
 
 
 def _index_for(query: InboxQuery) -> str:
+    if query.pinned:
+        return "page_of_pinned"
     if query.tags and not query.words:
         return "page_by_tag"
     return "page_by_category" if query.categories else "page"

@@ -5,8 +5,19 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
+from hub.errors import BadUserInput, Conflict
 from hub.ids import id_time
-from hub.model import Channel, DeliveryStatus, InboxState, InboxView, Notification, Reason, ReceiptKind, live_keys
+from hub.model import (
+    BulkMark,
+    Channel,
+    DeliveryStatus,
+    InboxState,
+    InboxView,
+    Notification,
+    Reason,
+    ReceiptKind,
+    live_keys,
+)
 
 VIEWS: dict[InboxView, tuple[InboxState, ...]] = {
     InboxView.ACTIVE: (InboxState.NEW, InboxState.UNREAD, InboxState.READ),
@@ -87,8 +98,17 @@ def snoozed(until: datetime) -> Mark:
 
 
 def unsnoozed(n: Notification, _: datetime) -> Notification | None:
-    """Move back to the top of the inbox, with its other marks unchanged."""
-    return replace(n, snoozed_until=None, added_modseq=0) if n.snoozed_until else None
+    """Move back to its place in the inbox. A snooze that ends by itself moves to the top."""
+    return replace(n, snoozed_until=None) if n.snoozed_until else None
+
+
+def pinned(n: Notification, _: datetime) -> Notification | None:
+    """Pin, which changes no other mark: an archived or snoozed notification is pinned when it returns."""
+    return None if n.pinned else replace(n, pinned=True)
+
+
+def unpinned(n: Notification, _: datetime) -> Notification | None:
+    return replace(n, pinned=False) if n.pinned else None
 
 
 def acknowledged(n: Notification, now: datetime) -> Notification | None:
@@ -96,6 +116,53 @@ def acknowledged(n: Notification, now: datetime) -> Notification | None:
     if n.acknowledged_at or not n.require_ack:
         return None
     return replace(n, acknowledged_at=now, read_at=n.read_at or now, seen_at=n.seen_at or now)
+
+
+def in_bulk(mark: Mark, id: str) -> Mark:
+    """Return `mark` as part of the "mark all" with this id, which `undone` reverts."""
+
+    def apply(n: Notification, now: datetime) -> Notification | None:
+        after = mark(n, now)
+        if after is None:
+            return None
+        archived = bool(after.archived_at and not n.archived_at)
+        return replace(after, bulk_mark=BulkMark(id=id, archived=archived, snoozed_until=n.snoozed_until))
+
+    return apply
+
+
+def undone(id: str) -> Mark:
+    """Return the mark that reverts the "mark all" with this id. A notification that was changed since is not changed.
+    One that was marked as read remains seen."""
+
+    def mark(n: Notification, _: datetime) -> Notification | None:
+        bulk = n.bulk_mark
+        if bulk is None or bulk.id != id:
+            return None
+        if bulk.archived:
+            return replace(n, archived_at=None, snoozed_until=bulk.snoozed_until, bulk_mark=None)
+        return replace(n, read_at=None, read_on=None, bulk_mark=None)
+
+    return mark
+
+
+def acted(key: str, where: Channel = Channel.IN_APP) -> Mark:
+    """Return the mark for a notification whose action `key` the recipient took on a channel. The first action counts.
+    This also marks the notification as read. The mark raises BadUserInput if the notification has no such action, and
+    Conflict if the recipient took another one."""
+
+    def mark(n: Notification, now: datetime) -> Notification | None:
+        if n.acted_key == key:
+            return None
+        if n.acted_key is not None:
+            raise Conflict(f"The action {n.acted_key!r} of this notification was already taken. It cannot be changed.")
+        if key not in (keys := [action.key for action in n.actions]):
+            has = f"Its actions are: {', '.join(map(repr, keys))}." if keys else "It has no actions."
+            raise BadUserInput(f"This notification has no action {key!r}. {has}", "key")
+        as_read = read(n, now) if where is Channel.IN_APP else clicked(where)(n, now)
+        return replace(as_read or n, acted_key=key, acted_at=now)
+
+    return mark
 
 
 def apply_clock(n: Notification, now: datetime) -> Notification | None:
@@ -116,6 +183,25 @@ def shown(n: Notification, step: int) -> Notification:
     return replace(n, **marks, in_app_step=step, added_modseq=0)
 
 
+def is_pending(n: Notification, now: datetime) -> bool:
+    """Return True if the recipient may still have to do something with a notification, or if the retention period of
+    its category has not ended."""
+    if (n.require_ack and not n.acknowledged_at) or (n.retained_until and n.retained_until > now):
+        return True
+    return n.state in {*UNREAD, InboxState.SNOOZED} or (n.pinned and n.state is not InboxState.ARCHIVED)
+
+
+def outdated(done_before: datetime, pending_before: datetime) -> Mark:
+    """Return the mark that removes a notification because of its age: one that was created before `pending_before`, or
+    before `done_before` if it is not pending. Its IN_APP delivery keeps its status."""
+
+    def mark(n: Notification, now: datetime) -> Notification | None:
+        before = pending_before if is_pending(n, now) else done_before
+        return None if n.removed_at or id_time(n.id) >= before else replace(n, removed_at=now)
+
+    return mark
+
+
 def removed(why: DeliveryStatus, reason: Reason | None = None) -> Mark:
     """Return the mark that removes a notification from the inbox and keeps a tombstone for the change feed."""
 
@@ -128,7 +214,7 @@ def removed(why: DeliveryStatus, reason: Reason | None = None) -> Mark:
 def recalled(n: Notification, now: datetime) -> Notification | None:
     """Remove a notification and delete its content, also if it was removed earlier for another reason."""
     after = removed(DeliveryStatus.CANCELLED, Reason.RECALLED)(n, now) or n
-    cleared = replace(after, title="", body="", data=None, image_url=None, action_url=None, actions=())
+    cleared = replace(after, title="", body="", data=None, image_url=None, action_url=None, actions=(), actor=None)
     return None if cleared == n else cleared
 
 
@@ -158,6 +244,7 @@ def receipt_kinds(before: Notification, after: Notification) -> list[ReceiptKind
             (ReceiptKind.READ, before.read_at, after.read_at),
             (ReceiptKind.ARCHIVED, before.archived_at, after.archived_at),
             (ReceiptKind.ACKNOWLEDGED, before.acknowledged_at, after.acknowledged_at),
+            (ReceiptKind.ACTED, before.acted_at, after.acted_at),
         )
         if now and not was
     ]

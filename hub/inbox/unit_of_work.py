@@ -127,8 +127,11 @@ class UnitOfWork:
         - `publish=False` adds no event, and `modseq` is a number that was already assigned. Both are for changes to
           whole inboxes.
         - A hidden notification is assigned no modseq. One that is shown now is added to the top of the inbox.
+        - `bulk_mark` is removed unless this change sets it, so the undo of a "mark all" reverts no later change.
         """
         before = self.notifications[after.id]
+        if after.bulk_mark and after.bulk_mark is before.bulk_mark:
+            after = replace(after, bulk_mark=None)
         if after.hidden:
             return self._store(replace(state.with_state(after), updated_at=self.now))
         if not publish and not modseq:

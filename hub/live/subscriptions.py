@@ -9,11 +9,15 @@ RESYNC.
 - Gaps: if the `first` of a message is not the next `modseq` of a feed, the mailbox is marked as behind, and its feeds
   receive the missing changes from the store.
 - Reconciling: every open mailbox is compared with the store every 30 s, after every loss of messages, and every 1.5 s
-  while pub/sub is disconnected.
+  while pub/sub is disconnected. A process compares at most RECONCILE_READS_PER_S mailboxes per second, so a comparison
+  of many mailboxes takes longer and is repeated less often. Processes that lose Redis at the same time begin at
+  different times.
 """
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import structlog
@@ -30,7 +34,9 @@ from hub.platform import metrics
 
 RECONCILE_INTERVAL_S = 30.0
 RECONCILE_INTERVAL_DISCONNECTED_S = 1.5
-MAILBOXES_PER_QUERY = 1000
+RECONCILE_READS_PER_S = 1000  # mailboxes that one process compares with the store
+JITTER = 0.25  # share of an interval, and of the duration of a comparison
+MAILBOXES_PER_QUERY = 250
 CATCH_UP_TASKS = 8
 RETRY_DELAY_S = 0.5
 CONCURRENT_BACKLOGS = 16  # more would delay other queries, because MongoDB connections are limited
@@ -175,13 +181,12 @@ class SubscriptionHub:
 
     async def _run_reconcile(self) -> None:
         while True:
-            try:
-                async with asyncio.timeout(
-                    RECONCILE_INTERVAL_DISCONNECTED_S if self.pubsub.disconnected else RECONCILE_INTERVAL_S
-                ):
+            interval_s = RECONCILE_INTERVAL_DISCONNECTED_S if self.pubsub.disconnected else RECONCILE_INTERVAL_S
+            with suppress(TimeoutError):
+                async with asyncio.timeout(interval_s * (1 + random.uniform(-JITTER, JITTER))):  # noqa: S311 - jitter
                     await self._reconcile_now.wait()
-            except TimeoutError:
-                pass
+            reading_s = self.mailbox_count / RECONCILE_READS_PER_S
+            await asyncio.sleep(random.uniform(0, JITTER) * reading_s)  # noqa: S311 - jitter
             self._reconcile_now.clear()
             await _retry_until_ok(self._reconcile)
 
@@ -190,6 +195,7 @@ class SubscriptionHub:
         for start in range(0, len(mailboxes), MAILBOXES_PER_QUERY):
             batch = mailboxes[start : start + MAILBOXES_PER_QUERY]
             heads = await self._store.get_mailboxes(batch)
+            metrics.mailboxes_reconciled.inc(len(batch))
             for mailbox in batch:
                 head = heads.get(mailbox)  # None: the user was erased, or the mailbox cannot be decoded
                 if any(
@@ -197,6 +203,7 @@ class SubscriptionHub:
                     for feed in self._mailbox_feeds.get(mailbox, ())
                 ):
                     self._mark_behind(mailbox)
+            await asyncio.sleep(len(batch) / RECONCILE_READS_PER_S)
 
     async def _run_catch_up(self) -> None:
         while True:

@@ -2,39 +2,58 @@
 message."""
 
 from hub.model.audit import AuditEntry, AuditQuery
-from hub.model.channels import Channel, DeviceKind, Priority
+from hub.model.channels import Channel, DeviceKind, Priority, Reach
 from hub.model.digests import ITEMS_SHOWN, DigestKind, DigestMode
+from hub.model.enrichment import EnrichmentJob, Preparation
 from hub.model.events import EVENT_JOB_STATUSES, Event, EventStatus, RuleResult, RulesRun, event_status, event_values
-from hub.model.inbox_events import Backlog, InboxEvent, InboxEventKind, MailboxChange, Position
+from hub.model.inbox_events import Backlog, BulkUndo, InboxEvent, InboxEventKind, MailboxChange, Position
 from hub.model.mailboxes import InboxState, InboxView, Interruptions, Mailbox, mailbox_of, tenant_of, user_of
 from hub.model.notifications import (
     BECAUSE_KINDS,
     CONTENT_FIELDS,
     MUTABLE_FIELDS,
     Action,
+    Actor,
     BecauseKind,
+    BulkMark,
     Content,
     Notification,
     live_keys,
     notification_from,
 )
-from hub.model.outbox_jobs import Attempt, Delivery, WebhookCall, delivery_id
+from hub.model.outbox_jobs import Attempt, Delivery, Job, WebhookCall, delivery_id
 from hub.model.preferences import EVERY_DAY, NO_PREFERENCES, CategoryPreference, DigestChoice, Preferences, QuietHours
-from hub.model.principals import CLI_ACTOR_PREFIX, Principal, Role, is_person
-from hub.model.receipts import PendingReceipt, Receipt, ReceiptKind
+from hub.model.principals import ANONYMOUS, CLI_ACTOR_PREFIX, STAFF, Principal, Role, is_person
+from hub.model.receipts import REPORTED_STATUSES, PendingReceipt, Receipt, ReceiptKind
 from hub.model.record import Record, document
 from hub.model.rules import Rule, RuleDigest, RuleRecipients, rule_id
-from hub.model.sends import ERASED_SEND_FIELDS, SEND_CONTENT_FIELDS, Send, SendAudience
+from hub.model.search_results import FoundBy, RecordKind, SearchResult
+from hub.model.sends import ERASED_SEND_FIELDS, SEND_CONTENT_FIELDS, DeletedRecords, Send, SendAudience
 from hub.model.service_keys import KeyRole, Scope, ServiceKey
-from hub.model.statuses import DeliveryStatus, Reason, SendStatus
+from hub.model.statuses import DeliveryBatchAction, DeliveryStatus, Reason, SendStatus
 from hub.model.steps import Step, StepStop
 from hub.model.templates import CURRENT_UNTIL, Template, TemplateTexts
-from hub.model.tenants import DEFAULT_LOCALE, DEFAULT_TIMEZONE, Category, Tenant, WebhookEndpoint
+from hub.model.tenants import (
+    DEFAULT_LOCALE,
+    DEFAULT_TIMEZONE,
+    TENANT,
+    TENANT_RULE,
+    Category,
+    Enrichment,
+    EnrichmentFailure,
+    EnrichmentSecrets,
+    PausedChannel,
+    ResumedChannel,
+    Tenant,
+    WebhookEndpoint,
+    channel_use,
+)
 from hub.model.topics import SubscriptionState, Topic, TopicSubscription, topic_id, topic_key_of
 from hub.model.users import Device, User
 from hub.model.window_counts import WindowCount
 
 __all__ = (
+    "ANONYMOUS",
     "BECAUSE_KINDS",
     "CLI_ACTOR_PREFIX",
     "CONTENT_FIELDS",
@@ -47,45 +66,65 @@ __all__ = (
     "ITEMS_SHOWN",
     "MUTABLE_FIELDS",
     "NO_PREFERENCES",
+    "REPORTED_STATUSES",
     "SEND_CONTENT_FIELDS",
+    "STAFF",
+    "TENANT",
+    "TENANT_RULE",
     "Action",
+    "Actor",
     "Attempt",
     "AuditEntry",
     "AuditQuery",
     "Backlog",
     "BecauseKind",
+    "BulkMark",
+    "BulkUndo",
     "Category",
     "CategoryPreference",
     "Channel",
     "Content",
+    "DeletedRecords",
     "Delivery",
+    "DeliveryBatchAction",
     "DeliveryStatus",
     "Device",
     "DeviceKind",
     "DigestChoice",
     "DigestKind",
     "DigestMode",
+    "Enrichment",
+    "EnrichmentFailure",
+    "EnrichmentJob",
+    "EnrichmentSecrets",
     "Event",
     "EventStatus",
+    "FoundBy",
     "InboxEvent",
     "InboxEventKind",
     "InboxState",
     "InboxView",
     "Interruptions",
+    "Job",
     "KeyRole",
     "Mailbox",
     "MailboxChange",
     "Notification",
+    "PausedChannel",
     "PendingReceipt",
     "Position",
     "Preferences",
+    "Preparation",
     "Principal",
     "Priority",
     "QuietHours",
+    "Reach",
     "Reason",
     "Receipt",
     "ReceiptKind",
     "Record",
+    "RecordKind",
+    "ResumedChannel",
     "Role",
     "Rule",
     "RuleDigest",
@@ -93,6 +132,7 @@ __all__ = (
     "RuleResult",
     "RulesRun",
     "Scope",
+    "SearchResult",
     "Send",
     "SendAudience",
     "SendStatus",
@@ -109,6 +149,7 @@ __all__ = (
     "WebhookCall",
     "WebhookEndpoint",
     "WindowCount",
+    "channel_use",
     "delivery_id",
     "document",
     "event_status",

@@ -25,6 +25,15 @@ class DeviceKind(StrEnum):
     WEBHOOK = "WEBHOOK"
 
 
+class Reach(StrEnum):
+    """Says if a category can arrive on a channel, and if not, why."""
+
+    OK = "OK"
+    NO_ADDRESS = "NO_ADDRESS"
+    NOT_CONFIGURED = "NOT_CONFIGURED"
+    NOT_USED = "NOT_USED"
+
+
 class Priority(StrEnum):
     CRITICAL = "CRITICAL"
     HIGH = "HIGH"

@@ -8,7 +8,7 @@ import orjson
 from msgspec import Struct
 
 from hub.model.channels import Priority
-from hub.model.outbox_jobs import Attempt
+from hub.model.outbox_jobs import Job
 from hub.model.record import Record
 from hub.model.statuses import DeliveryStatus
 
@@ -53,9 +53,8 @@ class RulesRun(Struct, frozen=True):
     retry_after_s: float | None = None
 
 
-class Event(Record, frozen=True, rename={"id": "_id"}):
-    """An event of CloudEvents 1.0. It is a job of the outbox, as a delivery is; the fields of both have the same
-    meaning.
+class Event(Job, frozen=True, kw_only=True):
+    """An event of CloudEvents 1.0.
 
     - `event_id`: the `id` of the event. It is unique together with `source`. `key`: the hash of both.
     - `data`: JSON text. `attributes`: the other attributes of the event, such as extensions.
@@ -63,35 +62,16 @@ class Event(Record, frozen=True, rename={"id": "_id"}):
     - `results`: one for each rule whose type pattern fits, after the rules ran.
     """
 
-    id: str
-    tenant: str
     key: str
     event_id: str
     source: str
     type: str
     time: datetime
-    status: DeliveryStatus
-    created_at: datetime
-    updated_at: datetime
     subject: str | None = None
     data: str | None = None
     attributes: dict[str, str | int | bool] = {}
     results: tuple[RuleResult, ...] = ()
     priority: Priority = Priority.MEDIUM
-    lane: str = ""
-    enqueue_count: int = 0
-    reason: str | None = None
-    attempts: tuple[Attempt, ...] = ()
-    tries: int = 0
-    due_at: datetime | None = None
-    claim: str | None = None
-    leased_until: datetime | None = None
-    lease_expirations: int = 0
-    provider_id: str | None = None
-
-    @property
-    def accepted_at(self) -> datetime:
-        return self.created_at
 
 
 def event_status(event: Event) -> EventStatus:

@@ -58,6 +58,15 @@ class Position(NamedTuple):
     up_to_id: str = ""
 
 
+class BulkUndo(NamedTuple):
+    """A "mark all" that can be undone: its id, and the range of the modseq numbers of the notifications that it
+    changed."""
+
+    first: int
+    last: int
+    id: str
+
+
 class Backlog(Struct, frozen=True):
     """The changes that a client missed, in order, and the mailbox after these changes. `events` is unset if the client
     requires a RESYNC."""

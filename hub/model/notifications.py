@@ -35,6 +35,13 @@ class Action(Record, frozen=True):
     primary: bool = False
 
 
+class Actor(Record, frozen=True):
+    """The person or system that caused a notification."""
+
+    name: str
+    avatar_url: str | None = None
+
+
 class Content(Record, frozen=True):
     """The content of a notification."""
 
@@ -44,6 +51,20 @@ class Content(Record, frozen=True):
     action_url: str | None = None
     actions: tuple[Action, ...] = ()
     markdown: bool = False
+    actor: Actor | None = None
+
+
+class BulkMark(Record, frozen=True):
+    """The "mark all" that changed a notification last.
+
+    - `id`: the id of the call, the same for all notifications that it changed.
+    - `archived`: True if it archived the notification, and False if it marked it as read.
+    - `snoozed_until`: the snooze that it ended.
+    """
+
+    id: str
+    archived: bool = False
+    snoozed_until: datetime | None = None
 
 
 class Notification(Record, frozen=True, rename={"id": "_id"}):
@@ -60,7 +81,11 @@ class Notification(Record, frozen=True, rename={"id": "_id"}):
     - `retained_until`: the end of the category's retention period, when the notification is removed.
     - `wake_at`: the time when the scheduler must change the notification: the end of a snooze or of the retention
       period, or expiry.
+    - `pinned`: True if clients show it above the others while it is in the inbox. The send sets it, and the user may
+      change it.
     - `because`: a BecauseKind, for some kinds followed by `:` and a key.
+    - `acted_key`: the key of the action that the recipient took, at `acted_at`.
+    - `bulk_mark`: the "mark all" that can be undone. None after any other change.
     - `read_on`: the channel of the click that marked it as read. None if it was read in the inbox.
     - `hidden`: True if no inbox shows the notification: IN_APP is not used, or its step is not due.
     - `in_app_step`: the number of the step that showed the notification, or 0.
@@ -86,8 +111,11 @@ class Notification(Record, frozen=True, rename={"id": "_id"}):
     action_url: str | None = None
     actions: tuple[Action, ...] = ()
     markdown: bool = False
+    actor: Actor | None = None
     tags: tuple[str, ...] = ()
     require_ack: bool = False
+    pinned: bool = False
+    thread_key: str | None = None
     collapse_key: str | None = None
     collapsed_count: int = 1
     expires_at: datetime | None = None
@@ -98,6 +126,9 @@ class Notification(Record, frozen=True, rename={"id": "_id"}):
     archived_at: datetime | None = None
     snoozed_until: datetime | None = None
     acknowledged_at: datetime | None = None
+    acted_key: str | None = None
+    acted_at: datetime | None = None
+    bulk_mark: BulkMark | None = None
     removed_at: datetime | None = None
     removed_as: DeliveryStatus | None = None
     removed_reason: Reason | None = None
@@ -141,12 +172,13 @@ class Notification(Record, frozen=True, rename={"id": "_id"}):
 
 MUTABLE_FIELDS = (
     *("seen_at", "read_at", "read_on", "archived_at", "snoozed_until", "acknowledged_at"),
+    *("acted_key", "acted_at", "bulk_mark", "pinned"),
     *("removed_at", "removed_as", "removed_reason", "hidden", "in_app_step"),
     *("state", "wake_at", "live_key", "modseq", "added_modseq", "updated_at"),
 )
 """The fields that may change after a notification was sent."""
 
-CONTENT_FIELDS = ("title", "body", "data", "image_url", "action_url", "actions")
+CONTENT_FIELDS = ("title", "body", "data", "image_url", "action_url", "actions", "actor")
 """The fields that a recall deletes."""
 
 

@@ -1,4 +1,4 @@
-"""Jobs of the outbox: deliveries, and calls to tenants' webhook endpoints."""
+"""Jobs of the outbox, such as deliveries and calls to tenants' webhook endpoints."""
 
 from datetime import datetime
 
@@ -26,14 +26,46 @@ class Attempt(Record, frozen=True):
     ms: int | None = None
 
 
-class Delivery(Record, frozen=True, rename={"id": "_id"}):
+class Job(Record, frozen=True, kw_only=True, rename={"id": "_id"}):
+    """A job of the outbox.
+
+    - `lane`: its queue. `enqueue_count`: the number of times it was enqueued since the last claim.
+    - `due_at`: the time on the hub's clock when the scheduler must enqueue or release it. None when it is claimed or
+      finished.
+    - `claim`: the token of the worker that claimed it. `leased_until`: the real time when the lease of the claim ends.
+      `lease_expirations`: the number of leases that expired before a result was stored.
+    - `tries`: the number of rounds of attempts. A round calls the providers of the channel until one does not return
+      Retry.
+    """
+
+    id: str
+    tenant: str
+    status: DeliveryStatus
+    priority: Priority
+    created_at: datetime
+    updated_at: datetime
+    lane: str = ""
+    enqueue_count: int = 0
+    reason: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    tries: int = 0
+    due_at: datetime | None = None
+    claim: str | None = None
+    leased_until: datetime | None = None
+    lease_expirations: int = 0
+    provider_id: str | None = None
+
+    @property
+    def accepted_at(self) -> datetime:
+        """The time since which a worker may take the job."""
+        return self.created_at
+
+
+class Delivery(Job, frozen=True, kw_only=True):
     """A notification on one channel and, if the channel sends to devices, one device.
 
     A delivery is stored only if it may leave the hub. Other deliveries are computed from the notification.
 
-    - `lane`: the delivery's queue. `enqueue_count`: the number of times it was enqueued since the last claim.
-    - `due_at`: the time on the hub's clock when the scheduler must enqueue or release the delivery. None when it is
-      claimed or finished.
     - `step`: 0 for a delivery that goes with the send, otherwise the number of the step. A step that is not due has no
       device.
     - `unless`: what stops the delivery while it waits.
@@ -50,41 +82,22 @@ class Delivery(Record, frozen=True, rename={"id": "_id"}):
     - `template_version`, `layout_version`: the versions of the templates that a digest recorded when it was closed. 0
       without such a template.
     - `released_at`: the time when the scheduler released a delivery that was HELD.
-    - `claim`: the token of the worker that claimed it. `leased_until`: the real time when the lease of the claim ends.
-      `lease_expirations`: the number of leases that expired before a result was stored.
-    - `tries`: the number of rounds of attempts. A round calls the providers of the channel until one does not return
-      Retry.
     - `traceparent`: the W3C trace context of the send, if the send is traced.
-    - `clicked_at`: the time of the first click.
+    - `delivered_at`: the time when the provider confirmed the delivery. `clicked_at`: the time of the first click.
     - `counted`: True if it counted against the daily limit of the user.
     - `revision`: a revision of the user's preferences that is not newer than the one that decided when it leaves.
     - `expanded`: True if the send named no users, so workers listed its recipients.
     """
 
-    id: str
-    tenant: str
     mailbox: str
     channel: Channel
     category: str
-    status: DeliveryStatus
-    priority: Priority
-    created_at: datetime
-    updated_at: datetime
     notification: str = ""
     send: str = ""
-    lane: str = ""
-    enqueue_count: int = 0
     device: str | None = None
-    reason: str | None = None
-    attempts: tuple[Attempt, ...] = ()
-    tries: int = 0
-    due_at: datetime | None = None
     expires_at: datetime | None = None
-    claim: str | None = None
-    leased_until: datetime | None = None
-    lease_expirations: int = 0
-    provider_id: str | None = None
     traceparent: str | None = None
+    delivered_at: datetime | None = None
     clicked_at: datetime | None = None
     step: int = 0
     unless: StepStop = StepStop.READ
@@ -111,34 +124,12 @@ class Delivery(Record, frozen=True, rename={"id": "_id"}):
 
     @property
     def accepted_at(self) -> datetime:
-        """The time since which a worker may send the delivery."""
         return self.released_at or self.created_at
 
 
-class WebhookCall(Record, frozen=True, rename={"id": "_id"}):
-    """One event for one endpoint of a tenant. `payload`: the JSON text of the body, created when the event occurred.
-    The other fields have the same meaning as those of a delivery."""
+class WebhookCall(Job, frozen=True, kw_only=True):
+    """One event for one endpoint of a tenant. `payload`: the JSON text of the body, created when the event occurred."""
 
-    id: str
-    tenant: str
     endpoint: str
     event: str
     payload: str
-    status: DeliveryStatus
-    priority: Priority
-    created_at: datetime
-    updated_at: datetime
-    lane: str = ""
-    enqueue_count: int = 0
-    reason: str | None = None
-    attempts: tuple[Attempt, ...] = ()
-    tries: int = 0
-    due_at: datetime | None = None
-    claim: str | None = None
-    leased_until: datetime | None = None
-    lease_expirations: int = 0
-    provider_id: str | None = None
-
-    @property
-    def accepted_at(self) -> datetime:
-        return self.created_at

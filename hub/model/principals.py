@@ -9,10 +9,17 @@ from hub.model.record import Record
 
 class Role(StrEnum):
     USER = "user"
+    VIEWER = "viewer"
+    SUPPORT = "support"
+    OPERATOR = "operator"
     SERVICE = "service"
     ADMIN = "admin"
 
 
+STAFF = (Role.VIEWER, Role.SUPPORT, Role.OPERATOR)
+"""The roles of people who use the console. Each may do everything that the roles before it may do."""
+ANONYMOUS = frozenset({Role.SERVICE, Role.ADMIN})
+"""The roles whose tokens need not name a user. The name of the role is then the actor."""
 KEY_ACTOR_PREFIX = "key:"
 CLI_ACTOR_PREFIX = "cli:"
 
@@ -20,7 +27,7 @@ CLI_ACTOR_PREFIX = "cli:"
 def is_person(actor: str) -> bool:
     """Return False if an actor is a role, a service key, or the account that ran a command. An erasure never replaces
     these names, although a user may have such an id."""
-    return actor not in set(Role) and not actor.startswith((KEY_ACTOR_PREFIX, CLI_ACTOR_PREFIX))
+    return actor not in ANONYMOUS and not actor.startswith((KEY_ACTOR_PREFIX, CLI_ACTOR_PREFIX))
 
 
 class Principal(Record, frozen=True):
@@ -37,6 +44,10 @@ class Principal(Record, frozen=True):
     expires_at: float
     key: str = ""
     scopes: Set[str] = frozenset()
+
+    @property
+    def is_staff(self) -> bool:
+        return self.role in STAFF
 
     @property
     def mailbox(self) -> str:

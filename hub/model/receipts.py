@@ -11,6 +11,12 @@ from hub.model.outbox_jobs import Delivery
 from hub.model.record import Record
 from hub.model.statuses import DeliveryStatus
 
+REPORTED_STATUSES = (
+    *(DeliveryStatus.SENT, DeliveryStatus.DELIVERED, DeliveryStatus.SKIPPED),
+    *(DeliveryStatus.FAILED, DeliveryStatus.CANCELLED, DeliveryStatus.EXPIRED),
+)
+"""The delivery statuses for which a receipt is written."""
+
 
 class ReceiptKind(StrEnum):
     DELIVERY = "DELIVERY"
@@ -20,10 +26,12 @@ class ReceiptKind(StrEnum):
     ARCHIVED = "ARCHIVED"
     ACKNOWLEDGED = "ACKNOWLEDGED"
     CLICKED = "CLICKED"
+    ACTED = "ACTED"
 
 
 class Receipt(Record, frozen=True, rename={"id": "_id"}):
-    """An event of a notification, caused by the recipient or a channel, and stored in the transaction of the change."""
+    """An event of a notification, caused by the recipient or a channel, and stored in the transaction of the change.
+    `action_key`: of ACTED, the key of the action."""
 
     id: str
     tenant: str
@@ -35,6 +43,7 @@ class Receipt(Record, frozen=True, rename={"id": "_id"}):
     channel: Channel | None = None
     status: DeliveryStatus | None = None
     reason: str | None = None
+    action_key: str | None = None
 
 
 class PendingReceipt(Struct, frozen=True):
@@ -46,6 +55,7 @@ class PendingReceipt(Struct, frozen=True):
     status: DeliveryStatus | None = None
     reason: str | None = None
     kind: ReceiptKind = ReceiptKind.DELIVERY
+    action_key: str | None = None
 
     @property
     def notification_id(self) -> str:
@@ -64,4 +74,5 @@ class PendingReceipt(Struct, frozen=True):
             channel=self.channel,
             status=self.status,
             reason=self.reason,
+            action_key=self.action_key,
         )

@@ -26,6 +26,19 @@ class SendAudience(Record, frozen=True):
         return BecauseKind.EVERYONE.value if self.where is None else BecauseKind.FILTER.value
 
 
+class DeletedRecords(Record, frozen=True):
+    """The documents of a send that were deleted because of their age.
+
+    - `notifications`: the number of notifications.
+    - `counts`: the number of deliveries by channel, status, and, if there is one, reason, separated by spaces.
+    - `reactions`: the number of notifications that were seen, read, acknowledged, or acted on.
+    """
+
+    notifications: int = 0
+    counts: dict[str, int] = {}
+    reactions: dict[str, int] = {}
+
+
 class Send(Record, frozen=True, rename={"id": "_id"}):
     """One accepted `send`. `recipients`: the number of users.
 
@@ -40,8 +53,10 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     - `content`: of a send without a template.
     - `template`: the key of the template. Its texts and those of the email layout have the recorded versions.
     - `template_title`: the title in the tenant's locale. `template_data`: JSON text that only the template reads.
+      `enriched`: JSON text of the enrichment, which the template reads, too.
     - `send_at`: the time for which the send was scheduled. `reason`: why it is FAILED or CANCELLED. `failing`: True if
-      its expansion fails repeatedly, and is tried again.
+      its expansion fails repeatedly, and is tried again. `enrichment_error`: why the last call of a send that is
+      PREPARING failed.
     - `recipient_ids`: the recipients of a small send that may have no notification when they are erased.
     - `paused_reason`: why it is PAUSED. `paused_by_guard`: True if the failure guard paused it. `paused_from`: the
       status that it had before. `resumed_at`: the real time of the last resumption.
@@ -79,12 +94,14 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     send_at: datetime | None = None
     reason: str | None = None
     failing: bool = False
+    enrichment_error: str | None = None
     content: Content | None = None
     template: str | None = None
     template_version: int | None = None
     layout_version: int | None = None
     template_title: str | None = None
     template_data: str | None = None
+    enriched: str | None = None
     recipient_ids: tuple[str, ...] | None = None
     paused_reason: str | None = None
     paused_by_guard: bool = False
@@ -96,6 +113,12 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
     remaining_is_estimate: bool = False
     recalled_to: str = ""
     from_own_event: bool = False
+    deleted: DeletedRecords | None = None
+
+    @property
+    def deleted_notifications(self) -> int:
+        """The number of notifications that were deleted because of their age."""
+        return self.deleted.notifications if self.deleted else 0
 
     @property
     def expected_recipients(self) -> int:
@@ -108,7 +131,7 @@ class Send(Record, frozen=True, rename={"id": "_id"}):
         return self.content.title if self.content else self.template_title
 
 
-SEND_CONTENT_FIELDS = ("content", "template_title", "template_data")
+SEND_CONTENT_FIELDS = ("content", "template_title", "template_data", "enriched")
 """The fields that a recall deletes."""
 
 ERASED_SEND_FIELDS = (*SEND_CONTENT_FIELDS, "collapse_key", "tags")

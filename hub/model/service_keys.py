@@ -20,6 +20,9 @@ class KeyRole(StrEnum):
 
     SERVICE = "SERVICE"
     ADMIN = "ADMIN"
+    VIEWER = "VIEWER"
+    SUPPORT = "SUPPORT"
+    OPERATOR = "OPERATOR"
 
 
 class ServiceKey(Record, frozen=True, rename={"id": "_id"}):

@@ -3,6 +3,11 @@
 from enum import StrEnum
 
 
+class DeliveryBatchAction(StrEnum):
+    REPLAY = "REPLAY"
+    CANCEL = "CANCEL"
+
+
 class DeliveryStatus(StrEnum):
     ACCEPTED = "ACCEPTED"
     HELD = "HELD"
@@ -19,6 +24,7 @@ class DeliveryStatus(StrEnum):
 
 class SendStatus(StrEnum):
     SCHEDULED = "SCHEDULED"
+    PREPARING = "PREPARING"
     EXPANDING = "EXPANDING"
     ACCEPTED = "ACCEPTED"
     PAUSED = "PAUSED"
@@ -46,7 +52,8 @@ class Reason(StrEnum):
     DIGEST = "DIGEST"  # a digest carries the delivery when its window ends
     EMPTY = "EMPTY"  # a digest whose items ended before it was sent
     STEP = "STEP"  # a later step of the send
-    PAUSED = "PAUSED"  # the send is paused
+    PAUSED = "PAUSED"  # the send or the channel is paused
+    RESTORED = "RESTORED"  # a backup was restored, and the delivery may have left after the backup
     THROTTLED = "THROTTLED"  # enough sends with the same throttle key reached the recipient outside the inbox
     QUIET_HOURS = "QUIET_HOURS"  # the delivery waits for the end of the recipient's quiet hours, or expires before it
     DO_NOT_DISTURB = "DO_NOT_DISTURB"  # the same for the recipient's do-not-disturb

@@ -18,7 +18,7 @@ starts a job before it is due.
 
 import asyncio
 import random
-from collections.abc import AsyncIterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -30,7 +30,7 @@ from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from hub.ids import new_id
-from hub.model import Attempt, DeliveryStatus, Priority, Reason, document
+from hub.model import Attempt, DeliveryStatus, Job, Reason, document
 from hub.outbox.retry_delay import DUE, LEASES
 from hub.outbox.states import WAITING, may_move
 from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document
@@ -43,31 +43,6 @@ TRANSACTION_RETRIES_MAX = 8
 UNQUEUE_ALL_TIMEOUT_S = 120.0  # updates every waiting job
 IN_LANE: Document = {"status": {"$in": WAITING}, "enqueue_count": {"$gte": 1}}
 CLAIM_FIELDS = ("claim", "leased_until", "enqueue_count", "override", "resumed")  # set while a worker has the job
-
-
-class Job(Protocol):
-    """A delivery, or a call to a tenant's webhook endpoint."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def tenant(self) -> str: ...
-    @property
-    def lane(self) -> str: ...
-    @property
-    def status(self) -> DeliveryStatus: ...
-    @property
-    def priority(self) -> Priority: ...
-    @property
-    def accepted_at(self) -> datetime: ...
-    @property
-    def attempts(self) -> tuple[Attempt, ...]: ...
-    @property
-    def tries(self) -> int: ...
-    @property
-    def lease_expirations(self) -> int: ...
-    @property
-    def claim(self) -> str | None: ...
 
 
 J = TypeVar("J", bound=Job)
@@ -107,6 +82,10 @@ class Receipts(Protocol[J_contra]):
         """Return the documents to insert, by collection: the receipts and the webhook calls that they cause."""
         ...
 
+    def on_commit(self, jobs: Iterable[tuple[J_contra, DeliveryStatus]]) -> None:
+        """Handle jobs with their new statuses, which were committed. This must not wait."""
+        ...
+
 
 class NoReceipts:
     """For jobs without receipts."""
@@ -116,6 +95,9 @@ class NoReceipts:
 
     async def build_documents(self, *_: object) -> dict[str, list[Document]]:
         return {}
+
+    def on_commit(self, *_: object) -> None:
+        pass
 
 
 class Claims(Generic[J]):
@@ -221,6 +203,7 @@ class Claims(Generic[J]):
             ]
             for collection, documents in (await self._receipts.build_documents(pending, now)).items():
                 await self._database[collection].insert_many(documents, ordered=False, session=session)
+        self._receipts.on_commit((settlement.job, settlement.status) for settlement in still_claimed)
         return still_claimed
 
     async def due(self, now: datetime, after: str, before: str, limit: int) -> list[DueEntry]:

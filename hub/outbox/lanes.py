@@ -27,173 +27,44 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from hub.model import Priority
+from hub.outbox import lane_scripts
 from hub.platform.redis_errors import REDIS_ERRORS
 from hub.platform.redis_key_repair import INTEGER, with_key_repair
 
-PRIORITY_ORDERS: tuple[tuple[Priority, ...], ...] = (
-    (Priority.CRITICAL, Priority.HIGH, Priority.MEDIUM, Priority.LOW),
-    (Priority.HIGH, Priority.CRITICAL, Priority.MEDIUM, Priority.LOW),
-    (Priority.MEDIUM, Priority.CRITICAL, Priority.HIGH, Priority.LOW),
-    (Priority.LOW, Priority.CRITICAL, Priority.HIGH, Priority.MEDIUM),
-)
+PRIORITY_ORDERS = "[[1,2,3,4],[2,1,3,4],[3,1,2,4],[4,1,2,3]]"
+"""The orders of the priorities, by their numbers in `Priority` from 1, as JSON."""
 ROTATION = "1112111311141113"  # number of the priority order for each of 16 calls to `take`
 T = TypeVar("T")
 LOW_GATHER_MS = 1000
 ANTI_STARVATION_SHARE = 4  # a lower priority that is taken first gets a quarter of the batch
 
-WAIT_SCRIPT = """
-local function wait(prefix, lane)
-    local channel, priority = string.match(lane, '^([^/]+)/([^/]+)/')
-    if not channel then return nil end -- not a lane of the hub
-    local waiting = prefix .. 'waiting:' .. channel .. '/' .. priority
-    local last = redis.call('ZREVRANGE', waiting, 0, 0, 'WITHSCORES')[2]
-    redis.call('ZADD', waiting, 'NX', tonumber(last or 0) + 1, lane)
-    return channel
-end
-"""
-"""Adds a lane after all waiting lanes, unless it is already waiting."""
-PUT_SCRIPT = (
-    WAIT_SCRIPT
-    + """
-local prefix, lane_max = ARGV[1], tonumber(ARGV[2])
-local refused, listed, wakeups = {}, {}, {}
-local gather_ms = tonumber(ARGV[3])
-for i = 4, #ARGV, 2 do
-    local lane, id = ARGV[i], ARGV[i + 1]
-    local key = prefix .. 'lane:' .. lane
-    if redis.call('LLEN', key) >= lane_max then
-        refused[#refused + 1] = id
-    else
-        redis.call('RPUSH', key, id)
-        if not listed[lane] then
-            listed[lane] = true
-            local low = string.match(lane, '^([^/]+)/LOW/')
-            if low and gather_ms > 0 and redis.call('EXISTS', prefix .. 'waiting:' .. low .. '/LOW') == 0 then
-                redis.call('SET', prefix .. 'gathering:' .. low, 1, 'PX', gather_ms)
-            end
-            local channel = wait(prefix, lane)
-            if channel and not low then wakeups[channel] = true end
-        end
-    end
-end
-for channel in pairs(wakeups) do
-    local wakeup = prefix .. 'wakeup:' .. channel
-    if redis.call('LLEN', wakeup) == 0 then
-        redis.call('RPUSH', wakeup, 1)
-    end
-end
-return refused
-"""
-)
-FREE_CAPACITY_SCRIPT = (
-    WAIT_SCRIPT
-    + """
-local prefix, lane_max = ARGV[1], tonumber(ARGV[2])
-local capacities = {}
-for i = 3, #ARGV do
-    local length = redis.call('LLEN', prefix .. 'lane:' .. ARGV[i])
-    if length > 0 then wait(prefix, ARGV[i]) end
-    capacities[#capacities + 1] = math.max(0, lane_max - length)
-end
-return capacities
-"""
-)
-TAKE_SCRIPT = (
-    WAIT_SCRIPT
-    + """
-local prefix, channel, limit, share = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local orders = cjson.decode(ARGV[5])
-local per_tenant_max, held = tonumber(ARGV[7]), {}
-local gather_left, gather_ms = redis.call('PTTL', prefix .. 'gathering:' .. channel), tonumber(ARGV[8])
-local gathered = gather_left > 0 and gather_left <= gather_ms and 'LOW'
-for i = 9, #ARGV, 2 do held[ARGV[i]] = tonumber(ARGV[i + 1]) end
-local turn = (tonumber(redis.call('GET', prefix .. 'rotation:' .. channel) or 0) + 1) % #ARGV[6] + 1
-local order = orders[tonumber(string.sub(ARGV[6], turn, turn))]
-local taken, from, left = {}, {}, false
-
-local function drain(priority, share_max)
-    if priority == gathered then return end
-    local waiting = prefix .. 'waiting:' .. channel .. '/' .. priority
-    local passed = {}
-    local taken_before = #taken
-    while #taken - taken_before < share_max do
-        local lanes, before = redis.call('ZCARD', waiting), #taken
-        for n = lanes, 1, -1 do
-            local remaining = share_max - (#taken - taken_before)
-            if remaining <= 0 then break end
-            local lane = redis.call('ZPOPMIN', waiting)[1]
-            local tenant = string.match(lane, '^[^/]+/[^/]+/(.*)$') or ''
-            local allowed = math.min(math.ceil(remaining / n), per_tenant_max - (held[tenant] or 0))
-            if allowed <= 0 then
-                passed[#passed + 1] = lane
-            else
-                local key = prefix .. 'lane:' .. lane
-                local ids = redis.call('LPOP', key, allowed) or {}
-                for _, id in ipairs(ids) do
-                    taken[#taken + 1] = id
-                    from[#from + 1] = lane
-                end
-                held[tenant] = (held[tenant] or 0) + #ids
-                if redis.call('LLEN', key) > 0 then wait(prefix, lane) end
-            end
-        end
-        if #taken == before then break end
-    end
-    if redis.call('ZCARD', waiting) > 0 then left = true end
-    for _, lane in ipairs(passed) do wait(prefix, lane) end
-end
-
-if order ~= orders[1] then drain(order[1], math.ceil(limit / share)) end
-for _, priority in ipairs(orders[1]) do
-    if #taken >= limit then
-        local waiting = prefix .. 'waiting:' .. channel .. '/' .. priority
-        if priority ~= gathered and redis.call('EXISTS', waiting) > 0 then left = true end
-    else
-        drain(priority, limit - #taken)
-    end
-end
-if #taken > 0 then redis.call('INCR', prefix .. 'rotation:' .. channel) end
-if left and #taken > 0 then
-    local wakeup = prefix .. 'wakeup:' .. channel
-    if redis.call('LLEN', wakeup) == 0 then redis.call('RPUSH', wakeup, 1) end
-end
-return {from, taken}
-"""
-)
-
-
-TICK_SCRIPT = """
-local left = redis.call('PTTL', KEYS[1])
-if left >= 0 and left <= tonumber(ARGV[1]) then return 0 end
-redis.call('SET', KEYS[1], 1, 'PX', ARGV[1])
-return 1
-"""
-"""The lock expires automatically. A key with a longer or no expiry was not written by the hub and is replaced."""
 SCHEDULER_LANES = ("SCHEDULER/", "SCHEDULER0")
 """The bounds of the lanes of the scheduler, because `0` follows the slash. They exist only in the due index."""
 WORKER_LANES = (("", SCHEDULER_LANES[0]), (SCHEDULER_LANES[1], "\U0010ffff"))
 """The bounds of all other lanes."""
+PAUSED_LANES = "PAUSED/"
+"""The prefix of the lanes of deliveries whose channel is paused. They exist only in MongoDB, and none of these
+deliveries is due."""
 KEY_TYPES = {
     "lane": "list",
     "waiting": "zset",
     "wakeup": "list",
     "rotation": INTEGER,
     "gathering": "string",
-    "flush_marker": "string",
-    "tick_lock": "string",
 }
-"""The types of the keys, by the first word of the key."""
-SCAN_BATCH_SIZE = 1000  # keys per round trip
+"""The types of the keys that can be repaired, by the first word of the key."""
+HEADS_MAX = 100  # lanes of one channel and priority whose first id `depths` returns
 
 
 class LaneDepth(Struct, frozen=True):
-    """The number of ids and lanes of one channel and priority, and the smallest id at the heads of the lanes."""
+    """The number of ids and lanes of one channel and priority, and the first ids of up to HEADS_MAX lanes. These are
+    the lanes whose turn is next."""
 
     channel: str
     priority: str
     waiting: int
     lanes: int
-    oldest: str
+    heads: tuple[str, ...]
 
 
 def lane_of(channel: str, priority: str, tenant: str) -> str:
@@ -206,6 +77,11 @@ def scheduler_lane(priority: str, tenant: str) -> str:
     return f"{SCHEDULER_LANES[0]}{priority}/{tenant}"
 
 
+def paused_lane(channel: str, priority: str, tenant: str) -> str:
+    """Return the name of the lane of deliveries that wait until their channel is resumed: `PAUSED/EMAIL/HIGH/acme`."""
+    return f"{PAUSED_LANES}{channel}/{priority}/{tenant}"
+
+
 class Lanes:
     """The lanes of all channels. If Redis is unavailable, every method raises one of REDIS_ERRORS."""
 
@@ -214,17 +90,29 @@ class Lanes:
         self._prefix = prefix
         self._lane_max = lane_max
         self._gather_ms = gather_ms
-        self._put_script = redis.register_script(PUT_SCRIPT)
-        self._free_capacity_script = redis.register_script(FREE_CAPACITY_SCRIPT)
-        self._take_script = redis.register_script(TAKE_SCRIPT)
-        self._tick_script = redis.register_script(TICK_SCRIPT)
-        self._orders = "[" + ",".join('["' + '","'.join(order) + '"]' for order in PRIORITY_ORDERS) + "]"
+        self._put_script = redis.register_script(lane_scripts.PUT)
+        self._free_capacity_script = redis.register_script(lane_scripts.FREE_CAPACITY)
+        self._next_lanes_script = redis.register_script(lane_scripts.NEXT_LANES)
+        self._take_script = redis.register_script(lane_scripts.TAKE)
+        self._tick_script = redis.register_script(lane_scripts.TICK)
 
     async def put(self, entries: Sequence[tuple[str, str]]) -> list[str]:
         """Push ids to lanes, as `(lane, id)`. Return the ids that did not fit."""
-        args = [value for entry in entries for value in entry]
-        limits = [self._lane_max, self._gather_ms]
-        refused: Any = await self._with_repair(lambda: self._put_script(args=[self._prefix, *limits, *args]))
+        numbers = {lane: number for number, lane in enumerate(dict.fromkeys(lane for lane, _ in entries), 1)}
+        groups = {group: number for number, group in enumerate(dict.fromkeys(group_of(lane) for lane in numbers))}
+        keys = [self._lane_key(lane) for lane in numbers]
+        for channel, priority in groups:
+            keys += [
+                self._waiting_key(channel, priority),
+                self._key("gathering", channel),
+                self._key("wakeup", channel),
+            ]
+        args: list[str | int] = [self._lane_max, self._gather_ms, len(numbers)]
+        for lane in numbers:
+            group = group_of(lane)
+            args += [lane, groups[group], int(group[1] == Priority.LOW)]
+        args += [value for lane, id in entries for value in (numbers[lane], id)]
+        refused: Any = await self._with_repair(keys, lambda: self._put_script(keys=keys, args=args))
         return [id.decode() for id in refused]
 
     async def take(
@@ -232,16 +120,31 @@ class Lanes:
     ) -> list[tuple[str, str]]:
         """Pop up to `limit` ids of one channel, as `(lane, id)`. Including the jobs that the caller already has
         (`held`, by tenant), no tenant gets more than `per_tenant_max`."""
+        waiting_keys = [self._waiting_key(channel, priority) for priority in Priority]
+        keys = [*(self._key(word, channel) for word in ("gathering", "rotation", "wakeup")), *waiting_keys]
+        args: list[str | int] = [limit, ANTI_STARVATION_SHARE, PRIORITY_ORDERS, ROTATION, per_tenant_max]
+        args.append(self._gather_ms)
         held_args = [value for pair in held.items() for value in pair]
-        args: list[str | int] = [self._prefix, channel, limit, ANTI_STARVATION_SHARE, self._orders, ROTATION]
-        args += [per_tenant_max, self._gather_ms, *held_args]
-        lanes, ids = await self._with_repair(lambda: self._take_script(args=args))
+
+        async def take() -> Any:
+            """Read the lanes whose turn is next, then take from them. Each lane yields an id, unless the caller holds
+            too many jobs of its tenant."""
+            waiting = await self._next_lanes_script(keys=waiting_keys, args=[limit + len(held) - 1])
+            found = [(_text(lane), number) for number, lanes in enumerate(waiting, 1) for lane in lanes]
+            if not found:
+                return [], []
+            keys[lane_scripts.TAKE_FIXED_KEYS :] = [self._lane_key(lane) for lane, _ in found]
+            lane_args = [value for lane, number in found for value in (lane, lane.split("/", 2)[-1], number)]
+            return await self._take_script(keys=keys, args=[*args, len(found), *lane_args, *held_args])
+
+        lanes, ids = await self._with_repair(keys, take)
         return [(_text(lane), id.decode()) for lane, id in zip(lanes, ids, strict=True)]
 
     async def free_capacity(self, lanes: Sequence[str]) -> list[int]:
         """Return the number of ids that can be added to each lane."""
+        keys = [key for lane in lanes for key in (self._lane_key(lane), self._waiting_key(*group_of(lane)))]
         capacities: list[int] = await self._with_repair(
-            lambda: self._free_capacity_script(args=[self._prefix, self._lane_max, *lanes])
+            keys, lambda: self._free_capacity_script(keys=keys, args=[self._lane_max, *lanes])
         )
         return capacities
 
@@ -279,60 +182,71 @@ class Lanes:
 
     async def wait_for_wakeup(self, channels: Collection[str], timeout_s: float) -> str | None:
         """Return the channel whose wake-up token was popped, or None after `timeout_s`. Blocks its connection."""
-        wakeup_keys = [f"{self._prefix}wakeup:{channel}" for channel in channels]
+        wakeup_keys = [self._key("wakeup", channel) for channel in channels]
         popped: list[bytes] | None = await self._with_repair(
-            lambda: self._redis.execute_command("BLPOP", *wakeup_keys, timeout_s)  # type: ignore[no-untyped-call]
+            wakeup_keys,
+            lambda: self._redis.execute_command("BLPOP", *wakeup_keys, timeout_s),  # type: ignore[no-untyped-call]
         )
         return popped[0].decode().rpartition(":")[2] if popped else None
 
     async def heads(self, lanes: Sequence[str]) -> dict[str, tuple[int, str]]:
         """Return the number of ids on each lane and the first id. Empty lanes are omitted."""
+        keys = [self._lane_key(lane) for lane in lanes]
 
         async def read_heads() -> list[Any]:
             pipeline = self._redis.pipeline(transaction=False)
-            for lane in lanes:
-                pipeline.llen(f"{self._prefix}lane:{lane}")
-                pipeline.lindex(f"{self._prefix}lane:{lane}", 0)
+            for key in keys:
+                pipeline.llen(key)
+                pipeline.lindex(key, 0)
             replies: list[Any] = await pipeline.execute()
             return replies
 
-        replies = await self._with_repair(read_heads)
+        replies = await self._with_repair(keys, read_heads)
         rows = zip(lanes, replies[::2], replies[1::2], strict=True)
         return {lane: (count, _text(head)) for lane, count, head in rows if head}
 
     async def depths(self, channels: Collection[str]) -> list[LaneDepth]:
         """Return the depths of the lanes that are not empty."""
-        return await self._with_repair(lambda: self._depths(channels))
-
-    async def _depths(self, channels: Collection[str]) -> list[LaneDepth]:
         groups = [(channel, priority) for channel in channels for priority in Priority]
-        pipeline = self._redis.pipeline(transaction=False)
-        for channel, priority in groups:
-            pipeline.zrange(f"{self._prefix}waiting:{channel}/{priority}", 0, -1)
-        depths = []
-        for (channel, priority), lanes in zip(groups, await pipeline.execute(), strict=True):
+        keys = [self._waiting_key(*group) for group in groups]
+
+        async def read_waiting() -> list[list[bytes]]:
             pipeline = self._redis.pipeline(transaction=False)
-            for lane in lanes:
-                key = f"{self._prefix}lane:{_text(lane)}"
-                pipeline.llen(key)
-                pipeline.lindex(key, 0)
-            replies = await pipeline.execute() if lanes else []
-            heads = [_text(head) for head in replies[1::2] if head]  # a lane may have become empty in the meantime
-            if heads:
-                depths.append(LaneDepth(channel, priority, sum(replies[::2]), len(heads), min(heads)))
+            for key in keys:
+                pipeline.zrange(key, 0, -1)
+            return await pipeline.execute()
+
+        depths = []
+        for (channel, priority), lanes in zip(groups, await self._with_repair(keys, read_waiting), strict=True):
+            found = await self.heads([_text(lane) for lane in lanes]) if lanes else {}
+            if found:  # a lane may have become empty in the meantime
+                waiting, heads = sum(count for count, _ in found.values()), [head for _, head in found.values()]
+                depths.append(LaneDepth(channel, priority, waiting, len(found), tuple(heads[:HEADS_MAX])))
         return depths
 
-    async def _with_repair(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Run `call`. If a key has a wrong type, delete it and run `call` again. Lost jobs become due in MongoDB."""
-        return await with_key_repair(self._redis, call, self._key_types)
+    async def _with_repair(self, keys: Collection[str], call: Callable[[], Awaitable[T]]) -> T:
+        """Run `call`, which uses `keys`. If a key has a wrong type, delete it and run `call` again. Lost jobs become
+        due in MongoDB."""
 
-    async def _key_types(self) -> dict[str, str]:
-        types: dict[str, str] = {}
-        async for key in self._redis.scan_iter(match=f"{self._prefix}*", count=SCAN_BATCH_SIZE):
-            name = _text(key)
-            if type_ := KEY_TYPES.get(name.removeprefix(self._prefix).partition(":")[0]):
-                types[name] = type_
-        return types
+        async def types() -> dict[str, str]:
+            return {key: KEY_TYPES[key.removeprefix(self._prefix).partition(":")[0]] for key in keys}
+
+        return await with_key_repair(self._redis, call, types)
+
+    def _key(self, word: str, name: str) -> str:
+        return f"{self._prefix}{word}:{name}"
+
+    def _lane_key(self, lane: str) -> str:
+        return self._key("lane", lane)
+
+    def _waiting_key(self, channel: str, priority: str) -> str:
+        return self._key("waiting", f"{channel}/{priority}")
+
+
+def group_of(lane: str) -> tuple[str, str]:
+    """Return the channel and priority of a lane."""
+    channel, _, rest = lane.partition("/")
+    return channel, rest.partition("/")[0]
 
 
 def _text(raw: bytes) -> str:

@@ -2,6 +2,7 @@
 claim, which is possible in any WAITING state, and a replay of a FAILED delivery."""
 
 from hub.model import DeliveryStatus as S
+from hub.model import Reason
 
 MOVES: dict[S, frozenset[S]] = {
     S.ACCEPTED: frozenset({S.HELD, S.PROCESSING, S.SKIPPED, S.CANCELLED, S.EXPIRED, S.DELIVERED}),
@@ -35,6 +36,12 @@ WAITING = [S.ACCEPTED, S.HELD, S.RETRYING]
 
 FINAL = [S.SENT, S.DELIVERED, S.READ, S.FAILED, S.SKIPPED, S.CANCELLED, S.EXPIRED]
 """States after the last call."""
+
+REPLAYABLE = [S.FAILED, S.RETRYING]
+"""The states that a replay includes. HELD is excluded: a replay overrides no limit, circuit breaker, or user."""
+
+WITHOUT_ADDRESS = (Reason.ADDRESS_GONE, Reason.SUPPRESSED)
+"""The reasons that a replay excludes unless the filter names them, because the delivery would fail again."""
 
 ENDS = frozenset(state for state, moves in MOVES.items() if not moves) | {S.FAILED}
 

@@ -188,13 +188,17 @@ class AuditedAction:
 async def record_command(database: Database, tenants: Sequence[str], action: str, changes: Changes) -> None:
     """Write an entry for each tenant, before a command changes the database directly. The actor is the account that
     runs it. There are no log lines, because nothing collects the output of commands."""
-    account = "unknown"
-    with suppress(KeyError, OSError):  # an account without a name
-        account = getpass.getuser()
-    entry = {"actor": f"{CLI_ACTOR_PREFIX}{account}", "action": action, "changes": encoded(changes)}
+    entry = {"actor": f"{CLI_ACTOR_PREFIX}{account_name()}", "action": action, "changes": encoded(changes)}
     for start in range(0, len(tenants), COMMAND_BATCH):
         batch = tenants[start : start + COMMAND_BATCH]
         await AuditLog(database).insert([{"tenant": tenant, **entry} for tenant in batch], None)
+
+
+def account_name() -> str:
+    """Return the name of the account that runs this process."""
+    with suppress(KeyError, OSError):  # an account without a name
+        return getpass.getuser()
+    return "unknown"
 
 
 def _of_user(tenant: str, user: str) -> list[tuple[Document, str]]:

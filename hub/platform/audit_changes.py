@@ -16,6 +16,7 @@ MAX_BYTES = 16 << 10  # of the JSON text
 HIDDEN = "***"
 SECRET_FIELDS = frozenset({"secret", "secrets", "token", "password", "hash"})
 URL_FIELDS = frozenset({"url"})  # of endpoints: their paths and queries often contain a key
+API_NAMES = {"excluded": "except"}  # a keyword of Python
 OMITTED_FIELDS = frozenset(
     {
         *("_id", "id", "tenant", "version", "size", "search_text", "compiled_html", "failing_since", "encrypted_with"),
@@ -70,7 +71,7 @@ def encoded(changes: Changes) -> str:
 
 
 def _api_name(name: str) -> str:
-    name = name.removesuffix("_s")
+    name = API_NAMES.get(name, name).removesuffix("_s")
     return re.sub("_([a-z])", lambda match: match[1].upper(), name)
 
 

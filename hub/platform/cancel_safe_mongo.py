@@ -91,9 +91,12 @@ class Client(AsyncMongoClient[Document]):
             task.exception()  # the caller may have been cancelled
 
     async def close(self) -> None:
-        """Wait at most CLOSE_TIMEOUT_S for running calls, and close all connections."""
+        """Wait at most CLOSE_TIMEOUT_S for running calls, cancel the others, and close all connections."""
         if self._calls:
-            await asyncio.wait(self._calls, timeout=CLOSE_TIMEOUT_S)
+            _, running = await asyncio.wait(self._calls, timeout=CLOSE_TIMEOUT_S)
+            for call in running:
+                call.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
         with pymongo.timeout(CLOSE_TIMEOUT_S):
             await super().close()
 

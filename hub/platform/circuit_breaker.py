@@ -11,16 +11,20 @@ and hosts that failed within `KEY_TTL_S`.
 | open | none for `open_s`, which doubles each time up to `OPEN_MAX_S` | half open after that |
 | half open | one call as a probe | success closes the breaker; failure opens it again |
 
-Results of calls that started before the breaker opened are ignored. If Redis is unavailable, all calls are allowed.
+Results of calls that started before the breaker opened are ignored. A sorted set has the names of the breakers that are
+not closed, with the time at which each is forgotten. If Redis is unavailable, all calls are allowed, and
+`hub_breaker_redis_errors` counts the failed calls to Redis.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from redis.asyncio import Redis
 from yarl import URL
 
+from hub.platform import metrics
 from hub.platform.redis_errors import REDIS_ERRORS
 from hub.platform.redis_key_repair import with_key_repair
 
@@ -31,12 +35,16 @@ PROBE_TIMEOUT_S = 60  # a probe without a result for this long is lost
 PROBE_DUE_S = 0.1  # the wait of a caller that would otherwise get a probe, as in `CHECK_SCRIPT`
 PROBE_RETRY_S = 2  # wait while another worker's probe is in progress
 KEY_TTL_S = 3600
+LISTED_MAX = 1000  # breakers that `list_open` returns
 SEPARATOR = "/"  # in the names of URLs and hosts. Provider names do not contain it.
+
+log = structlog.get_logger(__name__)
 
 CHECK_SCRIPT = """
 local now, waits = redis.call('TIME'), {}
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
-for i, key in ipairs(KEYS) do
+for i = 1, #KEYS / 2 do
+    local key, probe = KEYS[2 * i - 1], KEYS[2 * i]
     local opened = tonumber(redis.call('HGET', key, 'until') or 0) or 0
     if opened == 0 then
         waits[i] = -1
@@ -45,9 +53,9 @@ for i, key in ipairs(KEYS) do
     elseif ARGV[2 + i] == '0' then
         waits[i] = 100
     else
-        local left = redis.call('PTTL', key .. ':probe')
+        local left = redis.call('PTTL', probe)
         if left < 0 then -- no probe, or a foreign key
-            redis.call('SET', key .. ':probe', 1, 'PX', ARGV[1])
+            redis.call('SET', probe, 1, 'PX', ARGV[1])
             waits[i] = 0
         else
             waits[i] = math.max(100, math.min(left, tonumber(ARGV[2])))
@@ -59,35 +67,41 @@ return waits
 RECORD_SCRIPT = """
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
-local window, opens_at, open_ms, open_max_ms, forgotten = unpack(ARGV)
-for i, key in ipairs(KEYS) do
-    local results, sparse = ARGV[5 + i], ARGV[5 + #KEYS + i] == '1'
+local window, opens_at, open_ms, open_max_ms, forgotten = unpack(ARGV, 1, 5)
+local listed = KEYS[1]
+for i = 1, (#KEYS - 1) / 3 do
+    local key, stored, probe = unpack(KEYS, 3 * i - 1, 3 * i + 1)
+    local name, results, sparse = ARGV[3 + 3 * i], ARGV[4 + 3 * i], ARGV[5 + 3 * i] == '1'
     local opened = tonumber(redis.call('HGET', key, 'until') or 0) or 0
     local function open(times)
         local wait = math.min(open_ms * 2 ^ (times - 1), open_max_ms)
         redis.call('HSET', key, 'until', ms + math.floor(wait), 'times', times)
         redis.call('HSETNX', key, 'since', ms)
-        redis.call('DEL', key .. ':results', key .. ':probe')
+        redis.call('DEL', stored, probe)
+        redis.call('ZREMRANGEBYSCORE', listed, '-inf', ms)
+        redis.call('ZADD', listed, ms + forgotten * 1000, name)
+        redis.call('EXPIRE', listed, forgotten)
     end
     if opened > ms then
         -- results of calls that started before it opened
     elseif opened > 0 then
         if string.find(results, '1', 1, true) then
-            redis.call('DEL', key, key .. ':results', key .. ':probe')
+            redis.call('DEL', key, stored, probe)
+            redis.call('ZREM', listed, name)
         else
             open((tonumber(redis.call('HGET', key, 'times') or 0) or 0) + 1)
         end
-    elseif sparse and not string.find(results, '0', 1, true) and redis.call('EXISTS', key .. ':results') == 0 then
+    elseif sparse and not string.find(results, '0', 1, true) and redis.call('EXISTS', stored) == 0 then
         -- successful, and no failure is stored
     else
-        for n = 1, #results do redis.call('LPUSH', key .. ':results', string.sub(results, n, n)) end
-        redis.call('LTRIM', key .. ':results', 0, window - 1)
-        redis.call('EXPIRE', key .. ':results', forgotten)
-        local kept, failed = redis.call('LRANGE', key .. ':results', 0, -1), 0
+        for n = 1, #results do redis.call('LPUSH', stored, string.sub(results, n, n)) end
+        redis.call('LTRIM', stored, 0, window - 1)
+        redis.call('EXPIRE', stored, forgotten)
+        local kept, failed = redis.call('LRANGE', stored, 0, -1), 0
         for _, result in ipairs(kept) do if result == '0' then failed = failed + 1 end end
         if #kept >= tonumber(window) and failed >= tonumber(opens_at) then open(1) end
     end
-    redis.call('EXPIRE', key, forgotten)
+    if opened <= ms then redis.call('EXPIRE', key, forgotten) end
 end
 """
 
@@ -109,6 +123,7 @@ class Breakers:
         self._redis = redis
         self._prefix = prefix
         self._open_s = open_s
+        self._open_key = f"{prefix}open_breakers"
         self._check_script = redis.register_script(CHECK_SCRIPT)
         self._record_script = redis.register_script(RECORD_SCRIPT)
 
@@ -121,11 +136,12 @@ class Breakers:
             waits_ms = await self._with_repair(
                 listed,
                 lambda: self._check_script(
-                    keys=[self._key(name) for name in listed],
+                    keys=[key for name in listed for key in (self._key(name), f"{self._key(name)}:probe")],
                     args=[PROBE_TIMEOUT_S * 1000, PROBE_RETRY_S * 1000, *flags],
                 ),
             )
-        except REDIS_ERRORS:
+        except REDIS_ERRORS as error:
+            _report(error)
             return dict.fromkeys(listed, -1.0)
         return {name: wait / 1000 if wait > 0 else float(wait) for name, wait in zip(listed, waits_ms, strict=True)}
 
@@ -139,17 +155,15 @@ class Breakers:
         recent = {name: "".join("01"[ok] for ok in oks[-WINDOW:]) for name, oks in results.items() if oks}
         if not recent:
             return
-        rules: list[Any] = [WINDOW, FAILURE_THRESHOLD, self._open_s * 1000, OPEN_MAX_S * 1000, KEY_TTL_S]
-        sparse = [int(SEPARATOR in name) for name in recent]
+        args: list[Any] = [WINDOW, FAILURE_THRESHOLD, self._open_s * 1000, OPEN_MAX_S * 1000, KEY_TTL_S]
+        keys = [self._open_key]
+        for name, text in recent.items():
+            args += [name, text, int(SEPARATOR in name)]
+            keys += [self._key(name), f"{self._key(name)}:results", f"{self._key(name)}:probe"]
         try:
-            await self._with_repair(
-                recent,
-                lambda: self._record_script(
-                    keys=[self._key(name) for name in recent], args=[*rules, *recent.values(), *sparse]
-                ),
-            )
-        except REDIS_ERRORS:
-            return
+            await self._with_repair(recent, lambda: self._record_script(keys=keys, args=args))
+        except REDIS_ERRORS as error:
+            _report(error)
 
     async def open_since(self, names: Sequence[str]) -> dict[str, datetime | None]:
         """Return the names of breakers that are not closed, with the time when each opened, or None if unknown."""
@@ -169,13 +183,16 @@ class Breakers:
             return
         try:
             await self._redis.unlink(*(f"{self._key(name)}:probe" for name in names))
-        except REDIS_ERRORS:
-            return
+        except REDIS_ERRORS as error:
+            _report(error)
 
     async def list_open(self) -> dict[str, float]:
-        """Return the names of breakers that are not closed, with the seconds until each allows a probe."""
-        keys = [key async for key in self._redis.scan_iter(match=f"{self._prefix}breaker:*", count=1000, _type="hash")]
-        names = [key.decode(errors="replace").removeprefix(f"{self._prefix}breaker:") for key in keys]
+        """Return the names of breakers that are not closed, with the seconds until each allows a probe. At most
+        LISTED_MAX are returned."""
+        found: list[bytes] = await self._with_repair(
+            (), lambda: self._redis.zrevrange(self._open_key, 0, LISTED_MAX - 1)
+        )
+        names = [name.decode(errors="replace") for name in found]
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.time()
         for name in names:
@@ -187,12 +204,18 @@ class Breakers:
     async def _with_repair(self, names: Collection[str], call: Callable[[], Awaitable[Any]]) -> Any:
         async def types() -> dict[str, str]:
             keys = [self._key(name) for name in names]
-            return dict.fromkeys(keys, "hash") | dict.fromkeys([f"{key}:results" for key in keys], "list")
+            results = dict.fromkeys([f"{key}:results" for key in keys], "list")
+            return {self._open_key: "zset", **dict.fromkeys(keys, "hash"), **results}
 
         return await with_key_repair(self._redis, call, types)
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}breaker:{name}"
+
+
+def _report(error: BaseException) -> None:
+    metrics.breaker_redis_errors.inc()
+    log.warning("breakers_unavailable", error=error, throttled=True)
 
 
 def _is_number(value: object) -> bool:

@@ -1,15 +1,14 @@
-"""Creates the MongoDB and Redis clients and the indexes."""
+"""Creates the MongoDB and Redis clients."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-import pymongo
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import AsyncMongoClient, IndexModel, ReadPreference, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import CollectionInvalid, ConnectionFailure, OperationFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -37,9 +36,8 @@ NODE_STATE_CHANGE_CODES = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436}
 
 DUPLICATE_KEY = 11000
 NAMESPACE_EXISTS = 48
-INDEX_OPTIONS_CONFLICT = 85
-INDEX_BUILD_TIMEOUT_S = 3600.0  # takes minutes for millions of notifications. None means the client's timeoutMS.
 MAX_CALLS = 96  # concurrent calls per client. Its pool has a few more connections.
+REDIS_MAX_CONNECTIONS = 100  # per process; an idle worker blocks one per channel. Above it, calls fail at once.
 REDIS_TIMEOUT_S = 2.0  # detects a suspended server. Waiting messages are sent again.
 
 
@@ -74,15 +72,21 @@ async def mongo(settings: Settings, calls: int = MAX_CALLS) -> AsyncIterator[Dat
         await client.close()
 
 
-async def connect_and_migrate(database: Database, settings: Settings, *indexes: Indexes) -> None:
-    """Check that MongoDB responds and create missing indexes. Raise StoreUnavailable after the commit deadline."""
+@contextmanager
+def explained_errors(settings: Settings) -> Iterator[None]:
+    """Raise StoreUnavailable instead of the errors of MongoDB."""
     try:
-        await database.command("ping")  # make_indexes has a much longer timeout
-        await make_indexes(database, *indexes)
+        yield
     except PyMongoError as error:
         problem = "does not respond at" if is_outage(error) else "rejected the connection at"
         text = f"MongoDB {problem} {redacted_host(settings.mongo_url)} (HUB_MONGO_URL): {first_line(error)}"
         raise StoreUnavailable(text) from None
+
+
+async def check_connection(database: Database, settings: Settings) -> None:
+    """Raise StoreUnavailable if MongoDB does not respond before the commit deadline."""
+    with explained_errors(settings):
+        await database.command("ping")
 
 
 def redacted_host(url: str) -> str:
@@ -92,41 +96,6 @@ def redacted_host(url: str) -> str:
 
 def first_line(error: Exception) -> str:
     return str(error).splitlines()[0].split(", Timeout:")[0] if str(error) else type(error).__name__
-
-
-async def make_indexes(database: Database, *indexes: Indexes) -> None:
-    """Create missing indexes and collections. Several processes may do this at the same time."""
-    with pymongo.timeout(INDEX_BUILD_TIMEOUT_S):
-        for stage in indexes:
-            for collection, models in stage.items():
-                if models:
-                    await _create_indexes(database, collection, models)
-                    continue
-                # Transactions that create a collection conflict with each other, so it is created here.
-                try:
-                    await database.create_collection(collection)
-                except CollectionInvalid:
-                    pass
-                except OperationFailure as error:  # another process created it in the meantime
-                    if error.code != NAMESPACE_EXISTS:
-                        raise
-
-
-async def _create_indexes(database: Database, collection: str, models: list[IndexModel]) -> None:
-    """Create the indexes that do not exist. If a setting changed how long documents are kept, change the index.
-
-    MongoDB refuses to create an index that exists with another TTL. The command `collMod` changes a TTL."""
-    try:
-        await database[collection].create_indexes(models)
-    except OperationFailure as error:
-        if error.code != INDEX_OPTIONS_CONFLICT:
-            raise
-        for index in (model.document for model in models):
-            if (expiry := index.get("expireAfterSeconds")) is not None:
-                change = {"name": index["name"], "expireAfterSeconds": expiry}
-                with suppress(OperationFailure):  # the index does not exist yet
-                    await database.command("collMod", collection, index=change)
-        await database[collection].create_indexes(models)
 
 
 def is_outage(error: PyMongoError) -> bool:
@@ -168,7 +137,7 @@ async def redis(settings: Settings) -> AsyncIterator[Redis]:
             socket_timeout=REDIS_TIMEOUT_S,
             socket_connect_timeout=REDIS_TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
-            max_connections=20,
+            max_connections=REDIS_MAX_CONNECTIONS,
         )
         client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # checks the options, does not connect
     except (ValueError, TypeError):  # the text may quote a password

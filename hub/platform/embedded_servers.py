@@ -45,9 +45,18 @@ class Mongod(ServerProcess):
 
     program = MONGOD
 
-    def __init__(self, data: Path, *, port: int = 0, binary: str | None = None, single_member: bool = True) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        port: int = 0,
+        binary: str | None = None,
+        single_member: bool = True,
+        cache_gb: float = 0.5,
+    ) -> None:
         super().__init__(data, port, binary)
         self._single_member = single_member
+        self._cache_gb = cache_gb
 
     @property
     def url(self) -> str:
@@ -69,7 +78,7 @@ class Mongod(ServerProcess):
 
     def _arguments(self) -> list[str]:
         where = ["--bind_ip", HOST, "--port", str(self.port), "--dbpath", str(self.folder), "--nounixsocket"]
-        size = ["--wiredTigerCacheSizeGB", "0.5", "--oplogSize", "512"]
+        size = ["--wiredTigerCacheSizeGB", f"{self._cache_gb:g}", "--oplogSize", "512"]
         parameters = [
             "shutdownTimeoutMillisForSignaledShutdown=100",  # the default: a primary waits 15 s for a successor
             f"transactionLifetimeLimitSeconds={TRANSACTION_LIFETIME_S}",

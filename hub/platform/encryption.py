@@ -36,18 +36,19 @@ class CredentialUnavailable(Exception):
 
 class StoredCredentials(Struct, frozen=True):
     """The encrypted fields of the items of an array, such as the devices of a user. A field is a text or a list of
-    texts. An item has an `id`. `name` is the plural for messages."""
+    texts. An item has an `id`. `name` is the plural for messages. `index_name`: a collection may have several."""
 
     name: str
     collection: str
     array: str
     fields: tuple[str, ...]
+    index_name: str = ENCRYPTED_WITH
 
     def index(self) -> IndexModel:
         """Return the index that finds items by their key, in slices ordered by the id of the document."""
         return IndexModel(
             [(f"{self.array}.{ENCRYPTED_WITH}", ASCENDING), ("_id", ASCENDING)],
-            name=ENCRYPTED_WITH,
+            name=self.index_name,
             partialFilterExpression=self.has_items(),
         )
 

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from hub.console_url import console_url
+
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 ERROR_MAX_CHARS = 300
 THROTTLE_S = 1.0
@@ -22,8 +24,10 @@ QUOTES = re.compile(r", full error: |,? ?dup key: ")  # MongoDB quotes documents
 QUOTED = re.compile(r"^Command # .*? of pipeline caused error: ", re.DOTALL)  # Redis quotes messages in this text
 
 
-def configure(level: str) -> None:
-    """Send the logs of this process to stderr. Call this function once, before anything is logged."""
+def configure(level: str, public_url: str = "") -> None:
+    """Send the logs of this process to stderr. Call this function once, before anything is logged.
+
+    If `public_url` (HUB_PUBLIC_URL) is set, warnings about a send or a delivery have a link to its page."""
     terminal = sys.stderr.isatty()
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -31,6 +35,8 @@ def configure(level: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso", utc=not terminal),
     ]
+    if public_url:
+        shared.append(_ConsoleLinks(public_url))
     last: list[structlog.typing.Processor] = [_summarize_errors, structlog.processors.ExceptionRenderer(_traceback)]
     last.append(structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer())
     structlog.configure(
@@ -73,6 +79,20 @@ class _Throttle:
             raise structlog.DropEvent
         self._last[name] = (now, 0)
         return {**event, "left_out": left_out} if left_out else event
+
+
+class _ConsoleLinks:
+    """Adds `console_url` to warnings and errors that name a send or a delivery."""
+
+    def __init__(self, public_url: str) -> None:
+        self._public_url = public_url
+
+    def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        if event["level"] in ("warning", "error"):
+            for record in ("delivery", "send"):
+                if isinstance(id := event.get(record), str):
+                    return {**event, "console_url": console_url(self._public_url, record, id)}
+        return event
 
 
 def _summarize_errors(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -51,7 +51,7 @@ mailboxes_open = Gauge("hub_mailboxes_open", "Mailboxes with an open inbox subsc
 receipt_readers = Gauge("hub_receipt_readers", "Open subscriptions to receipts.")
 receipt_streams = Gauge(
     "hub_receipt_streams",
-    "Open change streams of receipts: one for all subscriptions, and one for each that catches up.",
+    "Open change streams of receipts: one for all subscriptions, and one for each position from which some catch up.",
 )
 send_watchers = Gauge("hub_send_watchers", "Open subscriptions to sends.")
 resyncs = Counter("hub_resyncs", "RESYNC events sent to inbox subscriptions.")
@@ -77,6 +77,10 @@ publish_waiting = Gauge("hub_live_waiting", "Live messages waiting to be publish
 published = Counter("hub_live_published", "Live messages published to Redis.")
 publish_lost = Counter(
     "hub_live_lost", "Live messages that could not be published. Subscribers read those changes from MongoDB."
+)
+mailboxes_reconciled = Counter(
+    "hub_mailboxes_reconciled",
+    "Mailboxes of open subscriptions that were compared with MongoDB, at most 1,000 per second and process.",
 )
 gaps = Counter("hub_gaps_healed", "Missed live messages whose changes were read from MongoDB.")
 
@@ -125,10 +129,20 @@ lease_expirations = Counter(
     "hub_lease_expirations", "Leases that expired because the worker died or stalled.", ["channel"]
 )
 lane_waiting = Gauge(
-    "hub_lane_waiting", "Deliveries queued per channel and priority, across all workers.", ["channel", "priority"]
+    "hub_lane_waiting",
+    "Deliveries on the lanes in Redis. Every worker reports the same value, so use the maximum, not the sum.",
+    ["channel", "priority"],
 )
-lane_oldest = Gauge(
-    "hub_lane_oldest_seconds", "Seconds since the oldest queued delivery was accepted.", ["channel", "priority"]
+due_waiting = Gauge(
+    "hub_due_waiting",
+    "Deliveries that are due and not on a lane, up to 100,000. Every worker reports the same value.",
+    ["channel", "priority"],
+)
+due_oldest = Gauge(
+    "hub_due_oldest_seconds",
+    "Seconds since the delivery that waits longest for a worker became due, on a lane or not. Every worker reports the "
+    "same value.",
+    ["channel", "priority"],
 )
 guarded_sends = Counter(
     "hub_guarded_sends",
@@ -136,6 +150,12 @@ guarded_sends = Counter(
     ["result"],
 )
 breakers_open = Gauge("hub_breakers_open", "Circuit breakers that are open, across all workers.", ["provider"])
+breaker_redis_errors = Counter(
+    "hub_breaker_redis_errors", "Calls to Redis by circuit breakers that failed. Provider calls are then allowed."
+)
+activity_lost = Counter(
+    "hub_activity_lost", "Deliveries that the counts of `activity` lack, because MongoDB did not store them in time."
+)
 flushes = Counter("hub_queue_flushes", "Number of times the queue was refilled because Redis had lost its data.")
 
 

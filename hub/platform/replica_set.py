@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+import pymongo
 from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
@@ -13,6 +14,7 @@ from hub.platform.server_programs import ServerError
 
 NAME = "hub"
 COMMAND_TIMEOUT_MS = 2_000  # of a member that is starting
+CONFIGURE_TIMEOUT_S = 30.0  # initiating writes to the disk, which may be busy
 ELECTION_TIMEOUT_MS = 2_000  # MongoDB's default of 10 s would slow down failover tests
 
 NOT_YET_INITIALIZED = 94  # codes of MongoDB's replSet commands
@@ -24,10 +26,11 @@ async def form_replica_set(members: Sequence[ServerProcess]) -> None:
     async with contextlib.AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(_client(member)) for member in members]
         try:
-            await _configure(clients[0], [f"{HOST}:{member.port}" for member in members])
+            with pymongo.timeout(CONFIGURE_TIMEOUT_S):
+                await _configure(clients[0], [f"{HOST}:{member.port}" for member in members])
         except PyMongoError as error:
             members[0].check_running()
-            raise ServerError(f"mongod rejected the configuration of its replica set: {error}") from error
+            raise ServerError(f"mongod did not accept the configuration of its replica set: {error}") from error
         while not any([await _is_primary(client) for client in clients]):
             for member in members:
                 member.check_running()

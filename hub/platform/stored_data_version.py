@@ -20,6 +20,8 @@ MAJOR = 4
 CONVERTED = 3
 COLLECTION = "migrations"
 ID = "schema"
+RESTORE_ID = "restore"
+"""The id of the document that exists while a restore is not complete."""
 
 
 class _SchemaVersion(Struct, frozen=True):
@@ -27,8 +29,10 @@ class _SchemaVersion(Struct, frozen=True):
 
 
 async def check_version(database: Database) -> None:
-    """Store the version if none or CONVERTED is stored. Raise StoreUnavailable if another major version is stored."""
+    """Store the version if none or CONVERTED is stored. Raise StoreUnavailable if another major version is stored, or
+    if a restore is not complete."""
     try:
+        await check_no_restore(database)
         await database[COLLECTION].update_one({"_id": ID, "major": CONVERTED}, {"$set": {"major": MAJOR}})
         doc = await database[COLLECTION].find_one_and_update(
             {"_id": ID}, {"$setOnInsert": {"major": MAJOR}}, upsert=True, return_document=ReturnDocument.AFTER
@@ -49,3 +53,37 @@ async def check_version(database: Database) -> None:
             f"{MAJOR} and cannot convert it. Use an empty database (HUB_MONGO_DATABASE). For `hub dev` or `make run`, "
             "remove the data folder or choose another one (--data, DATA)."
         )
+
+
+async def read_version(database: Database) -> int | None:
+    """Return the stored version, or None if the database contains no data of a hub."""
+    stored = decode(await database[COLLECTION].find_one({"_id": ID}) or {}, _SchemaVersion)
+    return stored.major if stored else None
+
+
+async def check_no_restore(database: Database, *, may_adopt: bool = False) -> None:
+    """Raise StoreUnavailable if a restore is not complete, unless `may_adopt` and only the data has to be prepared."""
+    restore = await database[COLLECTION].find_one({"_id": RESTORE_ID})
+    loaded = bool(restore and restore.get("loaded"))
+    if restore and not (loaded and may_adopt):
+        raise StoreUnavailable(_incomplete_restore(database.name, loaded=loaded))
+
+
+async def begin_restore(database: Database, *, loaded: bool) -> None:
+    """Record that a restore is not complete, so no process of the hub starts. `loaded`: the data is complete, and has
+    to be prepared."""
+    await database[COLLECTION].update_one({"_id": RESTORE_ID}, {"$set": {"loaded": loaded}}, upsert=True)
+
+
+async def end_restore(database: Database) -> None:
+    """Record that a restore is complete."""
+    await database[COLLECTION].delete_one({"_id": RESTORE_ID})
+
+
+def _incomplete_restore(database: str, *, loaded: bool) -> str:
+    if loaded:
+        return f"The restore into the database {database} is not complete. Complete it with `hub restore --adopt`."
+    return (
+        f"The restore into the database {database} was stopped, so its data is incomplete. Drop the database "
+        f"(`use {database}` and `db.dropDatabase()` in mongosh), and restore the backup again."
+    )

@@ -1,7 +1,5 @@
 """The composition root. Every component of a process is built here once and passed to the components that use it."""
 
-import asyncio
-import functools
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -10,10 +8,9 @@ from typing import Any
 from redis.asyncio import Redis
 
 from hub.api.auth import Authenticator
-from hub.api.context import Services
+from hub.api.context import Lookups, Services
 from hub.api.execution.persisted_queries import AutomaticPersistedQueries
 from hub.api.rate_limits import RateLimits
-from hub.audience import user_conversion
 from hub.audience.devices import Devices
 from hub.audience.opt_outs import OptOuts
 from hub.audience.search_fields import SearchFields
@@ -21,7 +18,6 @@ from hub.audience.service_keys import ServiceKeys
 from hub.audience.templates import Templates
 from hub.audience.tenants import Tenants
 from hub.audience.topics import Topics
-from hub.audience.user_conversion import UserConversion
 from hub.audience.users import Users
 from hub.inbox.committer import Committer
 from hub.inbox.inbox_reader import Inboxes
@@ -44,58 +40,56 @@ from hub.platform.outbound_http import OutboundHTTP
 from hub.platform.rate_limiter import RateLimiter
 from hub.platform.server_clock import ServerClock
 from hub.platform.signed_links import SignedLinks
+from hub.runtime.due_sample import DueSampler
+from hub.runtime.enrichment import EnrichmentComponents, build_enrichment_components, build_prepare_sends
 from hub.runtime.events import EventComponents, build_event_components
-from hub.runtime.expansions import (
-    ExpansionComponents,
-    build_expansion_components,
-    build_failure_guard,
-    expansion_tasks,
-)
+from hub.runtime.expansions import ExpansionComponents, build_expansion_components
 from hub.runtime.gauges import register_gauges
 from hub.runtime.health_reader import health_reader
 from hub.runtime.live import LiveComponents, build_live_components
+from hub.runtime.periodic_tasks import periodic_tasks
+from hub.runtime.publishing import build_publish
 from hub.runtime.queue_metrics import QueueMetrics
 from hub.runtime.rules import build_rules
 from hub.runtime.status_streams import build_receipts, build_watched_sends
 from hub.runtime.stores import Stores, connect
 from hub.settings import Settings
+from hub.status.activity import Activity, ActivityCounts
+from hub.status.decided_deliveries import DecidedDeliveries
 from hub.status.deliveries import COLLECTION as DELIVERIES
 from hub.status.deliveries import Deliveries
+from hub.status.delivery_batches import DeliveryBatches
 from hub.status.delivery_ends import DeliveryEnds
 from hub.status.digest_items import DigestItems
 from hub.status.digests import Digests
-from hub.status.held_deliveries import DUE_AT_ONCE, HeldDeliveries
+from hub.status.failure_groups import FailureGroups
+from hub.status.held_deliveries import HeldDeliveries
 from hub.status.obsolete_deliveries import ObsoleteDeliveries
 from hub.status.receipt_builder import ReceiptBuilder
 from hub.status.scheduled_sends import ScheduledSends
 from hub.status.send_changes import SendChanges
-from hub.status.send_counts import SendCounts
+from hub.status.send_counts import SendCounts, SendReactions
 from hub.status.sends import Sends
 from hub.status.workers import CallTally, Heartbeat
 from hub.webhooks.endpoints import Endpoints
 from hub.webhooks.webhook_calls import COLLECTION as WEBHOOK_CALLS
 from hub.webhooks.webhook_calls import WebhookCalls
-from hub.workflows import changed_preferences, snooze_and_expiry
 from hub.workflows.after_commit import AfterCommit
 from hub.workflows.cancel_or_recall import SendCancellation
 from hub.workflows.changed_preferences import ChangedPreferences
 from hub.workflows.count_check import CountCheck
 from hub.workflows.credential_encryption import CredentialEncryption
-from hub.workflows.due_jobs import DueJobs
+from hub.workflows.find import RecordSearch
 from hub.workflows.inbox_actions import InboxActions
-from hub.workflows.old_records import BATCH_SIZE as OLD_RECORDS_BATCH_SIZE
-from hub.workflows.old_records import OldRecords
+from hub.workflows.pause_channels import ChannelPauses
 from hub.workflows.pause_or_resume import SendPause
-from hub.workflows.publish import Publish
+from hub.workflows.prepare_sends import PrepareSends
 from hub.workflows.release import Releases
 from hub.workflows.resolve import Resolve
 from hub.workflows.retention import Retention
-from hub.workflows.scheduler import PeriodicTask, Scheduler
-from hub.workflows.schedules import BATCH_SIZE as DUE_SENDS_BATCH_SIZE
-from hub.workflows.schedules import DueSends
+from hub.workflows.scheduler import Scheduler
 from hub.workflows.send_change_rounds import SendChangeRounds
 from hub.workflows.send_texts import SendTextRenderer
-from hub.workflows.snooze_and_expiry import DueNotifications
 from hub.workflows.template_editing import TemplateEditing
 from hub.workflows.user_data import UserData
 
@@ -108,11 +102,13 @@ class Components:
     services: Services
     auth: Authenticator
     scheduler: Scheduler
+    late_sends: Scheduler
     count_check: CountCheck
     publisher: Publisher
     rate_limiter: RateLimiter
     enqueuer: Enqueuer
     obsolete_deliveries: ObsoleteDeliveries
+    activity_counts: ActivityCounts
     server_clock: ServerClock
     hub_clock: HubClock
     watchdogs: list[PoolWatchdog]
@@ -121,6 +117,8 @@ class Components:
     delivery_claims: Claims[Delivery]
     webhook_claims: Claims[WebhookCall]
     events: EventComponents
+    enrichment: EnrichmentComponents
+    prepare_sends: PrepareSends
     digest_items: DigestItems
     lanes: Lanes
     breakers: Breakers
@@ -138,7 +136,10 @@ class Components:
             self.rate_limiter.run(),
             self.enqueuer.run(),
             self.events.enqueuer.run(),
+            self.enrichment.enqueuer.run(),
             self.obsolete_deliveries.run(),
+            self.activity_counts.run(),
+            self.late_sends.run(),
         ]
 
     def worker_loops(self) -> list[Coroutine[Any, Any, None]]:
@@ -165,7 +166,7 @@ async def build_components(settings: Settings) -> AsyncIterator[Components]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Queue:
+class Queue:
     """The deliveries, webhook calls, and events, and the lanes on which they wait."""
 
     tenants: Tenants
@@ -175,26 +176,30 @@ class _Queue:
     digests: Digests
     digest_items: DigestItems
     deliveries: Deliveries
+    delivery_batches: DeliveryBatches
     delivery_claims: Claims[Delivery]
     webhook_claims: Claims[WebhookCall]
     events: EventComponents
+    enrichment: EnrichmentComponents
     lanes: Lanes
     enqueuer: Enqueuer
     obsolete_deliveries: ObsoleteDeliveries
+    activity_counts: ActivityCounts
 
 
-def _build_queue(settings: Settings, stores: Stores) -> _Queue:
+def _build_queue(settings: Settings, stores: Stores) -> Queue:
     database, now, real_now = stores.database, stores.hub_clock.now, stores.server_clock.now
     requeue_after_s = settings.requeue_after_s
     tenants = Tenants(database, settings.tenant_max_categories, settings.commit_deadline_s)
-    receipt_builder = ReceiptBuilder(tenants)
+    activity_counts = ActivityCounts(database, now)
+    receipt_builder = ReceiptBuilder(tenants, activity_counts)
     notifications = Notifications(database)
     digests = Digests(database[DELIVERIES], now)
     ends = DeliveryEnds(database[DELIVERIES], now, receipt_builder, digests)
-    deliveries = Deliveries(database, now, ends, notifications, digests)
+    deliveries = Deliveries(database, now, ends, digests)
     lanes = Lanes(stores.redis, settings.redis_prefix, settings.lane_max_ids)
     delivery_claims = Claims(database, DELIVERIES, Delivery, now, real_now, requeue_after_s, receipt_builder)
-    return _Queue(
+    return Queue(
         tenants=tenants,
         templates=Templates(database, now, settings.commit_deadline_s),
         opt_outs=OptOuts(database, now, settings.senders),
@@ -202,27 +207,32 @@ def _build_queue(settings: Settings, stores: Stores) -> _Queue:
         digests=digests,
         digest_items=DigestItems(digests, ends, lanes),
         deliveries=deliveries,
+        delivery_batches=DeliveryBatches(database, database[DELIVERIES], now, deliveries, notifications, digests),
         delivery_claims=delivery_claims,
         webhook_claims=Claims(database, WEBHOOK_CALLS, WebhookCall, now, real_now, requeue_after_s, NoReceipts()),
         events=build_event_components(database, settings, lanes, now, real_now),
+        enrichment=build_enrichment_components(settings, stores, lanes),
         lanes=lanes,
         enqueuer=Enqueuer(lanes, delivery_claims),
         obsolete_deliveries=ObsoleteDeliveries(deliveries),
+        activity_counts=activity_counts,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Inbox:
+class Inbox:
     """The components that change inboxes and publish the changes."""
 
     users: Users
     inboxes: Inboxes
     sends: Sends
+    send_counts: SendCounts
     publisher: Publisher
     committer: Committer
     actions: InboxActions
     cancellation: SendCancellation
     pause: SendPause
+    channel_pauses: ChannelPauses
     resolve: Resolve
     retention: Retention
     releases: Releases
@@ -230,51 +240,61 @@ class _Inbox:
     expansion: ExpansionComponents
 
 
-def _build_inbox(settings: Settings, stores: Stores, queue: _Queue) -> _Inbox:
+def _build_inbox(settings: Settings, stores: Stores, queue: Queue) -> Inbox:
     database, now, real_now = stores.database, stores.hub_clock.now, stores.server_clock.now
     users = Users(database, now, settings.commit_deadline_s, SearchFields(settings.indexed_attributes))
     inboxes = Inboxes(database, settings, now)
     sends = Sends(database, queue.notifications)
     publisher = Publisher(stores.redis, settings.redis_prefix)
     held = HeldDeliveries(database)
-    read = users, queue.tenants, queue.opt_outs
-    hooks = AfterCommit(*read, publisher, queue.enqueuer, queue.obsolete_deliveries, held, sends, queue.digests)
+    read, background = (users, queue.tenants, queue.opt_outs), (publisher, queue.enqueuer, queue.obsolete_deliveries)
+    hooks = AfterCommit(*read, *background, held, sends, queue.digests, queue.activity_counts)
     committer = Committer(database, settings, now, hooks)
     actions = InboxActions(committer, inboxes, queue.deliveries, publisher, settings.commit_max_documents)
     topics = Topics(database, users, now, settings)
     expansion = build_expansion_components(stores, settings, queue.tenants, topics, sends)
     rounds, stop = SendChangeRounds(SendChanges(database, queue.tenants, now), real_now), expansion.stop
     cancellation = SendCancellation(sends, rounds, queue.deliveries, queue.notifications, actions, stop, real_now)
-    pause = SendPause(sends, rounds, held, expansion.parts, now, real_now, settings.commit_deadline_s)
+    jobs = queue.enrichment.jobs
+    pause = SendPause(sends, rounds, held, expansion.parts, jobs, now, real_now, settings.commit_deadline_s)
+    channel_pauses = ChannelPauses(queue.tenants, held, queue.lanes, now, real_now, settings.commit_deadline_s)
     resolve = Resolve(committer, Resolutions(database), ScheduledSends(database), stop, now)
     retention = Retention(RetentionSweeps(database), sends, now, settings.commit_deadline_s)
     releases = Releases(held, queue.templates, committer, queue.lanes, settings, now)
     changed = ChangedPreferences(users, queue.tenants, held, queue.digests, now, settings.commit_deadline_s)
-    actors = actions, cancellation, pause, resolve, retention, releases, changed, expansion
-    return _Inbox(users, inboxes, sends, publisher, committer, *actors)
+    actors = actions, cancellation, pause, channel_pauses, resolve, retention, releases, changed, expansion
+    send_counts = SendCounts(sends, queue.deliveries, now, settings.commit_deadline_s)
+    return Inbox(users, inboxes, sends, send_counts, publisher, committer, *actors)
 
 
-def _build_user_data(settings: Settings, stores: Stores, queue: _Queue, inbox: _Inbox, keys: ServiceKeys) -> UserData:
+def _build_user_data(settings: Settings, stores: Stores, queue: Queue, inbox: Inbox, keys: ServiceKeys) -> UserData:
     stored = queue.templates, keys, inbox.expansion.topics, queue.opt_outs, inbox.committer, inbox.publisher
     sends, changes, log = inbox.sends, inbox.pause.rounds.changes, AuditLog(stores.database)
     return UserData(stores.database, *stored, sends, changes, inbox.expansion.parts, log, settings, stores.encryption)
 
 
+def _build_lookups(settings: Settings, database: Database, queue: Queue, inbox: Inbox) -> Lookups:
+    return Lookups(
+        records=RecordSearch(database, inbox.inboxes, inbox.sends, queue.deliveries),
+        decided_deliveries=DecidedDeliveries(queue.deliveries, queue.notifications),
+        failure_groups=FailureGroups(database),
+        send_reactions=SendReactions(inbox.sends, settings.commit_deadline_s),
+        activity=Activity(database),
+    )
+
+
 def _build_services(
-    settings: Settings, stores: Stores, queue: _Queue, inbox: _Inbox, live: LiveComponents, rate_limiter: RateLimiter
+    settings: Settings, stores: Stores, queue: Queue, inbox: Inbox, live: LiveComponents, rate_limiter: RateLimiter
 ) -> Services:
-    database, now, expansion, start = stores.database, stores.hub_clock.now, inbox.expansion, inbox.expansion.start
-    scheduled, texts = ScheduledSends(database), SendTextRenderer(queue.templates, queue.tenants, inbox.users, settings)
-    send_counts = SendCounts(inbox.sends, queue.deliveries, now, settings.commit_deadline_s)
+    database, now, expansion = stores.database, stores.hub_clock.now, inbox.expansion
+    texts = SendTextRenderer(queue.templates, queue.tenants, inbox.users, settings)
     rules, rule_requests = build_rules(settings, stores, queue.tenants)
     return Services(
         settings=settings,
         clock=now,
         real_clock=stores.server_clock.now,
         hub_clock=stores.hub_clock,
-        publish=Publish(
-            inbox.committer, inbox.sends, scheduled, queue.tenants, texts, start, expansion.urgent, settings, now
-        ),
+        publish=build_publish(settings, stores, queue, inbox, texts),
         send_texts=texts,
         inbox_actions=inbox.actions,
         inboxes=inbox.inboxes,
@@ -282,7 +302,7 @@ def _build_services(
         service_keys=live.service_keys,
         key_revocations=live.key_revocations,
         sends=inbox.sends,
-        send_counts=send_counts,
+        send_counts=inbox.send_counts,
         expansion_parts=expansion.parts,
         recipients=expansion.recipients,
         users=inbox.users,
@@ -295,12 +315,18 @@ def _build_services(
         audience_counts=expansion.counts,
         template_editing=TemplateEditing(queue.templates, queue.tenants, inbox.users, settings, now),
         user_data=_build_user_data(settings, stores, queue, inbox, live.service_keys),
+        enrichment_secrets=queue.enrichment.secrets,
+        enrichment_cache=queue.enrichment.cache,
+        enrichment_calls=queue.enrichment.calls,
         rules=rules,
         rule_requests=rule_requests,
         deliveries=queue.deliveries,
+        delivery_batches=queue.delivery_batches,
         digests=queue.digests,
+        lookups=_build_lookups(settings, database, queue, inbox),
         send_cancellation=inbox.cancellation,
         send_pause=inbox.pause,
+        channel_pauses=inbox.channel_pauses,
         resolve=inbox.resolve,
         retention=inbox.retention,
         window_counts=WindowCounts(database),
@@ -309,71 +335,41 @@ def _build_services(
         events=queue.events.store,
         receive_events=queue.events.receive,
         receipts=build_receipts(settings, stores),
-        watched_sends=build_watched_sends(settings, inbox.sends, queue.deliveries, send_counts, expansion.parts),
+        watched_sends=build_watched_sends(settings, inbox.sends, queue.deliveries, inbox.send_counts, expansion.parts),
         outbound_http=stores.outbound_http,
         signed_links=SignedLinks(stores.signing_key, settings.public_url),
         rate_limits=RateLimits(rate_limiter, settings),
         persisted_queries=AutomaticPersistedQueries(stores.redis, settings),
         health=health_reader(database, stores.redis, settings, now, stores.server_clock.now, settings.configured),
         audit_log=AuditLog(database),
-        shutting_down=asyncio.Event(),
     )
-
-
-def _build_scheduler(settings: Settings, stores: Stores, queue: _Queue, inbox: _Inbox, services: Services) -> Scheduler:
-    now = stores.hub_clock.now
-    notifications = DueNotifications(inbox.inboxes, inbox.actions, now)
-    deliveries = DueJobs("deliveries", queue.delivery_claims, queue.lanes, now, settings)
-    webhook_calls = DueJobs("webhook_calls", queue.webhook_claims, queue.lanes, now, settings)
-    due_sends = DueSends(ScheduledSends(stores.database), services.publish.send_due, queue.lanes, now)
-    conversion = UserConversion(stores.database, SearchFields(settings.indexed_attributes))
-    old_records = OldRecords(stores.database, queue.notifications, queue.lanes, settings, stores.server_clock.now)
-    guard = build_failure_guard(inbox.expansion, inbox.pause, queue.deliveries, services.health, now)
-    tasks = [
-        PeriodicTask("due_notifications", notifications.tick, snooze_and_expiry.BATCH_SIZE),
-        PeriodicTask("due_deliveries", deliveries.tick),
-        PeriodicTask("due_webhook_calls", webhook_calls.tick),
-        queue.events.due,
-        PeriodicTask("digest_items", queue.digest_items.tick),
-        PeriodicTask("lost_digests", queue.digest_items.release_lost),
-        PeriodicTask("releases", inbox.releases.tick, DUE_AT_ONCE),
-        PeriodicTask("due_sends", due_sends.tick, DUE_SENDS_BATCH_SIZE),
-        *expansion_tasks(inbox.expansion, inbox.users, inbox.committer, services.send_texts, now),
-        PeriodicTask("failure_guard", guard.tick),
-        PeriodicTask("send_changes", functools.partial(inbox.pause.rounds.tick, inbox.cancellation, inbox.pause)),
-        PeriodicTask("resolutions", inbox.resolve.continue_resolutions),
-        PeriodicTask("retention_sweeps", inbox.retention.continue_sweeps),
-        PeriodicTask("changed_preferences", inbox.changed_preferences.tick, changed_preferences.USERS_MAX),
-        PeriodicTask("user_conversion", conversion.tick, user_conversion.SLICE),
-        PeriodicTask("credential_encryption", services.credential_encryption.tick),
-        PeriodicTask("replays", queue.deliveries.continue_replays),
-        PeriodicTask("old_records", old_records.tick, OLD_RECORDS_BATCH_SIZE),
-    ]
-    return Scheduler(tasks, settings.scheduler_interval_s)
 
 
 def _assemble(
     settings: Settings,
     stores: Stores,
-    queue: _Queue,
-    inbox: _Inbox,
+    queue: Queue,
+    inbox: Inbox,
     live: LiveComponents,
     services: Services,
     rate_limiter: RateLimiter,
 ) -> Components:
-    real_now = stores.server_clock.now
+    real_now, scheduled, start = stores.server_clock.now, ScheduledSends(stores.database), inbox.expansion.start
+    prepare_sends = build_prepare_sends(settings, services, queue.enrichment, scheduled, start, queue.lanes)
     breakers = Breakers(stores.redis, settings.redis_prefix, settings.circuit_breaker_open_s)
-    call_tally = CallTally(real_now)
+    due, call_tally = DueSampler(stores.database, stores.redis, settings, queue.lanes), CallTally(real_now)
     return Components(
         database=stores.database,
         services=services,
         auth=Authenticator(settings, stores.outbound_http, live.key_authenticator),
-        scheduler=_build_scheduler(settings, stores, queue, inbox, services),
+        scheduler=Scheduler(periodic_tasks(settings, stores, queue, inbox, services), settings.scheduler_interval_s),
+        late_sends=Scheduler(prepare_sends.tasks(), settings.scheduler_interval_s),
         count_check=CountCheck(inbox.inboxes),
         publisher=inbox.publisher,
         rate_limiter=rate_limiter,
         enqueuer=queue.enqueuer,
         obsolete_deliveries=queue.obsolete_deliveries,
+        activity_counts=queue.activity_counts,
         server_clock=stores.server_clock,
         hub_clock=stores.hub_clock,
         watchdogs=[PoolWatchdog(one.client, settings.mongo_url) for one in (stores.database, stores.streams)],
@@ -382,19 +378,23 @@ def _assemble(
         delivery_claims=queue.delivery_claims,
         webhook_claims=queue.webhook_claims,
         events=queue.events,
+        enrichment=queue.enrichment,
+        prepare_sends=prepare_sends,
         digest_items=queue.digest_items,
         lanes=queue.lanes,
         breakers=breakers,
-        queue_metrics=QueueMetrics(queue.lanes, breakers, stores.hub_clock.now),
+        queue_metrics=QueueMetrics(queue.lanes, breakers, due, stores.hub_clock.now),
         call_tally=call_tally,
         heartbeat=Heartbeat(stores.database, real_now, call_tally),
     )
 
 
-async def _flush_writers(inbox: _Inbox, queue: _Queue) -> None:
+async def _flush_writers(inbox: Inbox, queue: Queue) -> None:
     """Commit the submitted changes, then write the queued results of the commits."""
     await inbox.committer.close()
     await inbox.publisher.flush()
     await queue.enqueuer.flush()
     await queue.events.enqueuer.flush()
+    await queue.enrichment.enqueuer.flush()
     await queue.obsolete_deliveries.flush()
+    await queue.activity_counts.flush()

@@ -1,10 +1,13 @@
-"""The dispatchers of one process: one for each channel with a provider, one for webhook calls, and one for events."""
+"""The dispatchers of one process: one for each channel with a provider, and one each for webhook calls,
+events, and the enrichment of sends."""
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
 from hub.decide.templates.parts import TextLimits
+from hub.enrichment import jobs
+from hub.enrichment.calls import CRITICAL_TIMEOUT_S, TIMEOUT_MAX_S
 from hub.events import event_store
 from hub.model import Channel, Delivery
 from hub.outbox.claims import Claims
@@ -19,6 +22,7 @@ from hub.send.delivery_rate_limits import DeliveryThrottle
 from hub.send.delivery_texts import TemplateTexts
 from hub.send.digest_content import DigestMessages
 from hub.send.email_layout import EmailLayouts
+from hub.send.enrichment_handler import EnrichmentHandler, EnrichmentProvider
 from hub.send.event_handler import EventHandler, RuleProvider
 from hub.send.job_kind import JobHandler
 from hub.send.message_builder import MessageBuilder
@@ -35,14 +39,15 @@ from hub.webhooks import webhook_calls
 async def build_dispatchers(
     hub: Components, settings: Settings, channels: Sequence[ChannelModule], stack: AsyncExitStack
 ) -> list[Dispatcher[Any]]:
-    """Return a dispatcher for each channel in `channels` that has a provider, one for webhook calls, and one
-    for events.
+    """Return a dispatcher for each channel in `channels` that has a provider, and one each for webhook calls, events,
+    and the enrichment of sends.
 
     In development, messages are captured; on a channel without a provider, they are only captured. Raise
     ConfigurationError if a setting cannot be used."""
     builder = _DispatcherBuilder(hub, settings)
     deliveries = await _delivery_dispatchers(builder, hub, settings, channels, stack)
-    return [*deliveries, _webhook_dispatcher(builder, hub, settings), _event_dispatcher(builder, hub, settings)]
+    others = [build(builder, hub, settings) for build in (_webhook_dispatcher, _event_dispatcher)]
+    return [*deliveries, *others, *_enrichment_dispatchers(builder, hub, settings)]
 
 
 def load_channels() -> list[ChannelModule]:
@@ -142,3 +147,14 @@ def _event_dispatcher(builder: _DispatcherBuilder, hub: Components, settings: Se
     run_rules = build_run_rules(settings, hub.services).run_rules
     provider = RuleProvider(hub.events.store, run_rules, settings.provider_timeout_s)
     return builder.build(event_store.LANE, EventHandler(provider), hub.events.claims, [provider])
+
+
+def _enrichment_dispatchers(builder: _DispatcherBuilder, hub: Components, settings: Settings) -> list[Dispatcher[Any]]:
+    """Return a dispatcher for CRITICAL sends, and one for the others, whose calls may take longer."""
+    dispatchers = []
+    for lane, call_s in ((jobs.CRITICAL_LANE, CRITICAL_TIMEOUT_S), (jobs.LANE, TIMEOUT_MAX_S)):
+        timeout_s = call_s + settings.commit_deadline_s
+        provider = EnrichmentProvider(hub.prepare_sends.prepare, timeout_s, hub.server_clock.now)
+        handler = EnrichmentHandler(provider, hub.services.sends)
+        dispatchers.append(builder.build(lane, handler, hub.enrichment.claims, [provider]))
+    return dispatchers

@@ -3,12 +3,14 @@
 from redis.asyncio import Redis
 
 from hub import utc_time
+from hub.audience.tenants import Tenants
 from hub.events.event_store import EventStore
 from hub.model import Channel
 from hub.outbox.lanes import Lanes
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.connections import Database
 from hub.settings import Settings
+from hub.status.held_deliveries import HeldDeliveries
 from hub.status.undelivered_counts import UndeliveredCounts
 from hub.status.workers import Workers
 from hub.workflows.health import HealthReader
@@ -27,6 +29,8 @@ def health_reader(
     return HealthReader(
         Workers(database, real_now),
         UndeliveredCounts(database, now, settings.requeue_after_s),
+        Tenants(database, settings.tenant_max_categories, settings.commit_deadline_s),
+        HeldDeliveries(database),
         EventStore(database, now, settings.requeue_after_s),
         Lanes(redis, prefix, settings.lane_max_ids),
         Breakers(redis, prefix, settings.circuit_breaker_open_s),

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from botocore.exceptions import ClientError
+from msgspec import Struct
 
 from hub.intake.queue_intake import WAIT_S, QueueIntake
 from hub.intake.store_gate import StoreGate
@@ -19,10 +20,18 @@ from hub.runtime.work import serve_probes, stop_on_signal
 from hub.send import aws
 from hub.settings import ConfigurationError, Settings
 
+WAITING = "ApproximateNumberOfMessages"
 READ_MARGIN_S = 10.0  # by which the timeout of a call exceeds the time of a long poll
 REGION = re.compile(r"https://sqs\.([a-z0-9-]+)\.amazonaws\.com")
 
 log = structlog.get_logger(__name__)
+
+
+class QueueState(Struct, frozen=True):
+    """A queue of SQS. `waiting`: the approximate number of messages that can be received."""
+
+    waiting: int
+    has_dead_letters: bool
 
 
 async def intake(settings: Settings) -> None:
@@ -54,9 +63,23 @@ async def _open_queues(
     hub: Components, settings: Settings, stopping: asyncio.Event, stack: AsyncExitStack
 ) -> list[QueueIntake]:
     gate = StoreGate(hub.database)
-    clients: dict[str | None, Any] = {}
     queues = []
-    for url, tenant in settings.intake.items():
+    for url, client in (await open_clients(settings, stack)).items():
+        queue = QueueIntake(client, url, settings.intake[url], hub.services.receive_events, gate, stopping)
+        try:
+            if not (await read_queue(client, url)).has_dead_letters:
+                log.warning("queue_without_dead_letter_queue", queue=queue.name)
+        except aws.AWS_ERRORS as error:
+            log.warning("queue_not_checked", queue=queue.name, error=error)
+        queues.append(queue)
+    return queues
+
+
+async def open_clients(settings: Settings, stack: AsyncExitStack) -> dict[str, Any]:
+    """Return the client of each queue of HUB_INTAKE, by URL. Raise ConfigurationError."""
+    clients: dict[str | None, Any] = {}
+    by_url = {}
+    for url in settings.intake:
         found = REGION.match(url)
         region = found[1] if found else None
         if region not in clients:
@@ -64,20 +87,17 @@ async def _open_queues(
                 clients[region] = await aws.open_client("sqs", settings, stack, region, WAIT_S + READ_MARGIN_S)
             except ValueError as error:
                 raise ConfigurationError(str(error)) from None
-        await _check_queue(clients[region], url)
-        queues.append(QueueIntake(clients[region], url, tenant, hub.services.receive_events, gate, stopping))
-    return queues
+        by_url[url] = clients[region]
+    return by_url
 
 
-async def _check_queue(client: Any, url: str) -> None:
-    """Raise ConfigurationError if SQS refuses access to the queue. Other errors may be temporary."""
+async def read_queue(client: Any, url: str) -> QueueState:
+    """Return the state of a queue. Raise ConfigurationError if SQS refuses access to the queue. Other errors, which are
+    of AWS_ERRORS, may be temporary."""
     try:
-        result = await client.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
+        result = await client.get_queue_attributes(QueueUrl=url, AttributeNames=[WAITING, "RedrivePolicy"])
     except ClientError as error:
         text = aws.outcome_of_error(error).error
         raise ConfigurationError(f"HUB_INTAKE: the queue {url} cannot be used: {text}") from None
-    except aws.AWS_ERRORS as error:
-        log.warning("queue_not_checked", error=error)
-        return
-    if "RedrivePolicy" not in result.get("Attributes", {}):
-        log.warning("queue_without_dead_letter_queue", queue=url.rpartition("/")[2])
+    attributes = result.get("Attributes", {})
+    return QueueState(int(attributes.get(WAITING, 0)), "RedrivePolicy" in attributes)

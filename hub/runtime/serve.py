@@ -1,10 +1,10 @@
 """The API process.
 
-The process stops in this order: the server stops accepting requests and closes WebSockets with code 1012; submitted
-changes are committed; committed changes are published; connections to the stores are closed.
+After SIGTERM, the process stops in this order: `/readyz` returns 503; WebSockets are closed with code 1012 over
+HUB_DRAIN_S; the server stops accepting requests; submitted changes are committed; committed changes are published;
+connections to the stores are closed.
 """
 
-import asyncio
 import functools
 import gc
 import signal
@@ -21,13 +21,15 @@ import uvicorn
 
 from hub.api.app import make_app
 from hub.api.execution.idempotency import IdempotentResponses
+from hub.api.shutdown import Shutdown
 from hub.api.transport.connections_per_address import ClientAddresses, proxy_headers
 from hub.api.transport.uvicorn_protocols import HubHTTPProtocol, HubWebSocketProtocol
 from hub.platform import metrics
-from hub.runtime import listen
+from hub.runtime import cloudwatch, listen
 from hub.runtime.background import run_background, run_dispatchers
 from hub.runtime.container import Components, build_components
 from hub.runtime.dispatchers import build_dispatchers, load_channels
+from hub.runtime.drain import drain
 from hub.runtime.stop_deadline import StopDeadline
 from hub.settings import Settings
 
@@ -62,8 +64,9 @@ async def serve(
             stack.enter_context(listener)
         hub = await stack.enter_async_context(build_components(settings))
         metrics.pubsub_disconnected.set_function(lambda: hub.services.subscriptions.pubsub.disconnected)
-        deadline = StopDeadline(settings.shutdown_timeout_s)
-        server = _Server(_uvicorn_config(hub, settings, start_again, tls), ready, hub.services.shutting_down, deadline)
+        deadline = StopDeadline(settings.drain_s + settings.shutdown_timeout_s)
+        config = _uvicorn_config(hub, settings, start_again, tls)
+        server = _Server(config, ready, hub.services.shutdown, settings.drain_s, deadline)
         dispatchers = await build_dispatchers(hub, settings, load_channels(), stack) if with_worker else []
         tune_interpreter()
         loops = [
@@ -74,6 +77,8 @@ async def serve(
         ]
         if with_worker:
             loops += hub.worker_loops()
+        if settings.cloudwatch_namespace:
+            loops.append(cloudwatch.write_metrics(settings.cloudwatch_namespace, "serve", cloudwatch.SERVE))
         async with run_background(loops), run_dispatchers(dispatchers, settings.shutdown_timeout_s):
             with _signals(server):
                 await server.serve(listeners)
@@ -121,17 +126,21 @@ def tune_interpreter() -> None:
 
 
 class _Server(uvicorn.Server):
+    _terminated = False  # by SIGTERM, not by Ctrl-C
+
     def __init__(
         self,
         config: uvicorn.Config,
         ready: Callable[[int], None],
-        closing: asyncio.Event,
+        shutdown: Shutdown,
+        drain_s: float,
         deadline: StopDeadline,
     ) -> None:
         super().__init__(config)
         self.deadline = deadline
         self._ready = ready
-        self._closing = closing
+        self._shutdown = shutdown
+        self._drain_s = drain_s
         self.bind_error: listen.PortUnavailable | None = None
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
@@ -148,10 +157,14 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.deadline.start()
+        self._terminated = sig == signal.SIGTERM
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
-        self._closing.set()
+        """Drain after SIGTERM. Ctrl-C ends the process at once, also while it drains."""
+        if self._terminated:
+            await drain(self.server_state.connections, self._shutdown, self._drain_s, lambda: not self._terminated)
+        self._shutdown.close()
         await super().shutdown(sockets)
 
 

@@ -17,7 +17,7 @@ import uvicorn
 from hub.api.public.probes import probe_app
 from hub.api.transport.connections_per_address import ClientAddresses
 from hub.api.transport.uvicorn_protocols import HubHTTPProtocol
-from hub.runtime import listen
+from hub.runtime import cloudwatch, listen
 from hub.runtime.background import run_background, run_dispatchers
 from hub.runtime.container import Components, build_components
 from hub.runtime.dispatchers import build_dispatchers, load_channels
@@ -40,6 +40,8 @@ async def work(settings: Settings, channels: Sequence[ChannelModule] | None = No
         loops = [*hub.common_loops(), *hub.worker_loops()]
         if listeners:
             loops.append(serve_probes(hub, settings, listeners))
+        if settings.cloudwatch_namespace:
+            loops.append(cloudwatch.write_metrics(settings.cloudwatch_namespace, "work", cloudwatch.WORK))
         await stack.enter_async_context(run_background(loops))
         stop = stop_on_signal(StopDeadline(settings.shutdown_timeout_s))
         port = {"port": listeners[0].getsockname()[1]} if listeners else {}

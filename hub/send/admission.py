@@ -8,8 +8,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from hub.model import Channel, DeliveryStatus, Priority, Reason
-from hub.outbox.claims import Job
+from hub.model import Channel, DeliveryStatus, Job, Priority, Reason
 from hub.platform.circuit_breaker import Breakers
 from hub.send.delivery_rate_limits import DeliveryThrottle, chat_webhook
 from hub.send.job_kind import ReadyToSend

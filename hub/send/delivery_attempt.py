@@ -3,20 +3,22 @@
 import asyncio
 import random
 from collections.abc import Sequence
+from datetime import timedelta
 from time import perf_counter
 from typing import Any, Generic, TypeVar
 
 import structlog
 from pymongo.errors import PyMongoError
 
-from hub.model import Attempt
-from hub.outbox.claims import Claims, Job
+from hub.model import Attempt, DeliveryStatus, Job
+from hub.outbox.claims import Claims
+from hub.outbox.retry_delay import wait_s
 from hub.platform import metrics, tracing
 from hub.send.delivery_rate_limits import chat_webhook
 from hub.send.job_kind import JobHandler, ReadyToSend
 from hub.send.outcome import Delivered, Gone, Outcome, Postponed, Retry, Sent, Skipped, breaker_results
 from hub.send.settler import ATTEMPTS_KEPT, Settler
-from hub.send.state_after_outcome import next_state
+from hub.send.state_after_outcome import Transition, next_state
 from hub.send.worker_resources import DispatchPolicy, WorkerResources
 
 CANCEL_GRACE_S = 1.0  # providers enforce their own timeout; a call that exceeds it by this time is cancelled
@@ -50,15 +52,16 @@ class ProviderCalls(Generic[J]):
         """Make one attempt of a job whose first call was recorded with `Claims.start`, and queue its next state.
 
         No call outlasts `ends_at`, the event loop time at which the lease ends. If the attempt is cancelled, the job is
-        retried, although the message may have arrived."""
+        retried, although the message may have arrived. This does not count as a try, nor does the death of a worker."""
         attempts = list(job.attempts)
         try:
             outcome = await self._call_providers(job, ready, ends_at, attempts)
         except asyncio.CancelledError:
-            stopped = Retry("the worker was stopped")
-            at, provider = self._clock(), ready.providers[0].name
-            attempts.append(Attempt(at=at, provider=provider, error=stopped.error, ms=0))
-            self._settle(job, stopped, attempts)
+            now, provider = self._clock(), ready.providers[0].name
+            attempts.append(Attempt(at=now, provider=provider, error="the worker was stopped", ms=0))
+            wait = timedelta(seconds=wait_s(self._policy.schedule, job.tries + 1, random.random))
+            status = DeliveryStatus.RETRYING if job.tries else DeliveryStatus.ACCEPTED
+            self._settler.put(job, Transition(status, None, now + wait), tuple(attempts[-ATTEMPTS_KEPT:]))
             raise
         except Exception:  # the job becomes due again when its lease ends
             log.exception("call_crashed", channel=self._channel, job=job.id)

@@ -16,7 +16,7 @@ from hub.decide.recheck import held_while_paused, recheck
 from hub.decide.templates.errors import TemplateError
 from hub.decide.templates.lookup import TemplateSet
 from hub.model import Channel, Delivery, DeliveryStatus, Reason
-from hub.outbox.lanes import scheduler_lane
+from hub.outbox.lanes import paused_lane, scheduler_lane
 from hub.platform.connections import is_outage
 from hub.platform.encryption import CredentialUnavailable
 from hub.send.delivery_data import DeliveryData, DeliveryStores
@@ -69,8 +69,10 @@ class DeliveryHandler:
         plain = [job for job in jobs if not job.digest_key]
         prepared = await self._prepare_plain(plain, now) if plain else {}
         if len(plain) < len(jobs):
+            digests = [job for job in jobs if job.digest_key]
+            prepared |= await self._find_channel_paused(digests)
             slots = asyncio.Semaphore(GROUPS_AT_ONCE)
-            groups = grouped([job for job in jobs if job.digest_key])
+            groups = grouped([job for job in digests if job.id not in prepared])
             for results in await asyncio.gather(*(self._prepare_group(group, now, slots) for group in groups)):
                 prepared |= results
         return [prepared[job.id] for job in jobs]
@@ -104,6 +106,8 @@ class DeliveryHandler:
             if end.due_at and not job.attempts:  # it is HELD, and the scheduler adds it to a briefing
                 return replace(end, due_at=now)
             return end
+        if data.tenants[job.tenant].is_paused(job.channel):
+            return _channel_paused(job)
         n, user, tenant = data.notifications[job.notification], data.users[job.mailbox], data.tenants[job.tenant]
         rendered = None
         if texts:
@@ -234,17 +238,27 @@ class DeliveryHandler:
         return state_after_crash(error, job.lease_expirations, schedule, expirations_max, now, random.random)
 
     async def find_stopped(self, jobs: Sequence[tuple[Delivery, ReadyToSend]]) -> dict[str, Transition]:
-        """Return the next states of deliveries whose send was cancelled, recalled, or paused, or whose phone number
-        opted out. A digest is not stopped with a send: it has items of several sends."""
+        """Return the next states of deliveries whose send was cancelled, recalled, or paused, whose channel was paused,
+        or whose phone number opted out. A digest is not stopped with a send: it has items of several sends."""
         by_id = {job.id: job for job, _ in jobs if not job.digest_key}
-        stopped = await self._stores.sends.find_stopped({job.send for job in by_id.values()}) if by_id else {}
+        stopped, held = await asyncio.gather(
+            self._stores.sends.find_stopped({job.send for job in by_id.values()}),
+            self._find_channel_paused([job for job, _ in jobs]),
+        )
         phones = {job.id: ready.message.user.phone or "" for job, ready in jobs if job.channel in PHONE_CHANNELS}
         opted_out = await self._stores.opt_outs.opted_out(set(phones.values())) if phones else {}
-        return {
+        skipped = {
             job.id: Transition(DeliveryStatus.SKIPPED, Reason.OPTED_OUT)
             for job, _ in jobs
             if job.channel in opted_out.get(phones.get(job.id, ""), ())
-        } | {id: _stopped(job, stopped[job.send]) for id, job in by_id.items() if job.send in stopped}
+        }
+        ended = {id: _stopped(job, stopped[job.send]) for id, job in by_id.items() if job.send in stopped}
+        return held | skipped | ended
+
+    async def _find_channel_paused(self, jobs: Sequence[Delivery]) -> dict[str, Transition]:
+        """Return the next states of deliveries whose channel is paused."""
+        tenants = await self._stores.tenants.get_many({job.tenant for job in jobs})
+        return {job.id: _channel_paused(job) for job in jobs if tenants[job.tenant].is_paused(job.channel)}
 
     async def on_settled(self, jobs: Sequence[tuple[Delivery, DeliveryStatus]]) -> None:
         """Record the devices that received a message, and give the items of digests their status."""
@@ -263,6 +277,11 @@ def _stopped(job: Delivery, reason: Reason) -> Transition:
     if reason is Reason.PAUSED:
         return Transition(DeliveryStatus.HELD, reason, None, scheduler_lane(job.priority, job.tenant))
     return Transition(DeliveryStatus.CANCELLED, reason)
+
+
+def _channel_paused(job: Delivery) -> Transition:
+    lane = paused_lane(job.channel, job.priority, job.tenant)
+    return Transition(DeliveryStatus.HELD, Reason.PAUSED, None, lane)
 
 
 def _template_error(error: TemplateError) -> Transition:

@@ -11,7 +11,7 @@ from hub.audience.templates import Templates
 from hub.decide.templates.lookup import TemplateSet
 from hub.decide.templates.parts import TextLimits
 from hub.decide.templates.recipient_texts import RecipientTexts
-from hub.decide.templates.render_input import merged_data
+from hub.decide.templates.render_input import merged_data, parsed_enrichment
 from hub.model import Channel, Delivery, Notification, Send
 from hub.send.delivery_data import DeliveryData
 
@@ -48,7 +48,8 @@ class TemplateTexts:
         version = send.template_version or 0
         # `send` found a text for every channel
         template_set, note = await recorded_texts(self._templates, tenant.id, send.template, version, channel)
-        return SendTexts(RecipientTexts(template_set, tenant, merged, n.created_at, self._limits), note)
+        enriched = parsed_enrichment(send.enriched)
+        return SendTexts(RecipientTexts(template_set, tenant, merged, n.created_at, self._limits, enriched), note)
 
 
 async def recorded_texts(

@@ -17,7 +17,7 @@ from hub import markdown
 from hub.decide.templates.digest_texts import item_body, item_title, more_text
 from hub.platform.signed_links import absolute_url, http_url
 from hub.platform.translations import Language, because, direction_of
-from hub.send.buttons import Button, buttons, recipient_language
+from hub.send.buttons import Button, buttons, recipient_language, tracked_action_url
 from hub.send.message import DigestItem, Message
 from hub.send.url_finder import find_addresses
 
@@ -43,7 +43,7 @@ PREHEADER = '<div style="display:none;max-height:0;overflow:hidden">{}</div>'
 def text(message: Message) -> str:
     """Return the plain-text part."""
     notification, reader = message.notification, recipient_language(message)
-    links = [f"{button.label}: {button.url}" for button in buttons(message)]
+    links = [f"{button.label}: {button.url}" for button in buttons(message, confirmable=True)]
     foot = [f"-- \n{because(notification, reader)}"]
     if message.unsubscribe_url:
         foot.append(f"{_unsubscribe_label(message, reader)}: {message.unsubscribe_url}")
@@ -81,7 +81,7 @@ def html(message: Message) -> str:
             items=items,
             more=_more(message, len(items), reader),
             markdown_blocks=_markdown_blocks(message, whole) if notification.markdown else [],
-            buttons=[_html_button(message, button) for button in buttons(message)],
+            buttons=[_html_button(message, button) for button in buttons(message, confirmable=True)],
             because=because(notification, reader),
             unsubscribe_url=message.unsubscribe_url,
             unsubscribe_label=_unsubscribe_label(message, reader),
@@ -172,7 +172,7 @@ def layout_values(message: Message) -> dict[str, object]:
         "body": _body_html(message, _side_for(direction)),
         "actionUrl": title_url and _tracked_url(message, title_url),
         "imageUrl": http_url(n.image_url),
-        "actions": [_html_button(message, button) for button in buttons(message)],
+        "actions": [_html_button(message, button) for button in buttons(message, confirmable=True)],
         "because": because(n, reader),
         "unsubscribeUrl": message.unsubscribe_url or None,
         "unsubscribeLabel": _unsubscribe_label(message, reader),
@@ -286,7 +286,7 @@ def _tracked_url(message: Message, address: str, action_index: int | None = None
     links of this email differ from those in the inbox."""
     if not (message.receipt_url and message.tracked):
         return address
-    return message.receipt_url if action_index is None else f"{message.receipt_url}?to={action_index}"
+    return message.receipt_url if action_index is None else tracked_action_url(message, action_index)
 
 
 def _unsubscribe_label(message: Message, reader: Language) -> str:

@@ -6,8 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
-from hub.model import DeliveryStatus
-from hub.outbox.claims import Job
+from hub.model import DeliveryStatus, Job
 from hub.send.state_after_outcome import Transition
 
 J_contra = TypeVar("J_contra", bound=Job, contravariant=True)

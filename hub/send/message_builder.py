@@ -82,6 +82,7 @@ class MessageBuilder:
             n,
             image_url=absolute_url(n.image_url, self.app_url),
             action_url=absolute_url(n.action_url, self.app_url),
+            actor=n.actor and replace(n.actor, avatar_url=absolute_url(n.actor.avatar_url, self.app_url)),
             actions=tuple(replace(action, url=absolute_url(action.url, self.app_url)) for action in n.actions),
         )
 

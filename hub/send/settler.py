@@ -19,8 +19,8 @@ from typing import Generic, TypeVar
 import structlog
 from pymongo.errors import PyMongoError
 
-from hub.model import Attempt, DeliveryStatus, Reason
-from hub.outbox.claims import Claims, Job, Settlement
+from hub.model import Attempt, DeliveryStatus, Job, Reason
+from hub.outbox.claims import Claims, Settlement
 from hub.platform import metrics
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.connections import is_cancelling, is_outage

@@ -1,31 +1,15 @@
-"""Signed POST requests (Standard Webhooks 1.0) and the outcomes of their responses."""
+"""Signed POST requests and the outcomes of their responses. `hub/platform/webhook_signature.py` signs them."""
 
-import hmac
-from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 
 from hub.platform.outbound_http import AddressNotAllowed, HTTPResponse, OutboundHTTP, OutboundHTTPError
 from hub.send.outcome import Dead, Delivered, Gone, Outcome, Retry
 from hub.send.retry_after import retry_after_s
 
-PREFIX = "whsec_"
 GONE = 410
 PERMANENT_STATUSES = frozenset({405, 413, 414, 415, 431})
 """Statuses of receivers that do not accept POST, JSON, or this size. A retry would fail in the same way."""
-
-
-def sign_headers(id: str, body: bytes, secrets: Sequence[str], at: datetime) -> dict[str, str]:
-    """Return the signature headers of a body, with one signature per secret over the id, the time, and the body."""
-    time = str(int(at.timestamp()))
-    content = b".".join((id.encode(), time.encode(), body))
-    keys = [b64decode(secret.removeprefix(PREFIX)) for secret in secrets]
-    return {
-        "content-type": "application/json",
-        "webhook-id": id,
-        "webhook-timestamp": time,
-        "webhook-signature": " ".join(f"v1,{b64encode(hmac.digest(key, content, 'sha256')).decode()}" for key in keys),
-    }
 
 
 async def post(

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 from cachetools import LRUCache
@@ -13,6 +13,7 @@ from hub.model import DeliveryStatus, Reason, Tenant, WebhookCall, WebhookEndpoi
 from hub.platform import circuit_breaker
 from hub.platform.encryption import CredentialUnavailable
 from hub.platform.outbound_http import OutboundHTTP
+from hub.platform.webhook_signature import sign_headers, signing_secrets
 from hub.send import signed_post
 from hub.send.job_kind import ReadyToSend
 from hub.send.outcome import Outcome
@@ -24,8 +25,6 @@ from hub.webhooks.endpoints import Endpoints
 log = structlog.get_logger(__name__)
 
 ENDPOINT_CACHE_SIZE = 10_000
-SECRET_OVERLAP = timedelta(days=1)
-"""The time after a rotation in which the previous secret is also used to sign."""
 
 
 class WebhookMessage(Struct, frozen=True):
@@ -52,7 +51,7 @@ class WebhookEndpointProvider:
         """Make one attempt. The `webhook-id` header is the same in every attempt."""
         now, body = self._real_clock(), message.call.payload.encode()
         secrets = signing_secrets(message.endpoint, self._clock())
-        headers = signed_post.sign_headers(message.id, body, secrets, now)
+        headers = sign_headers(message.id, body, secrets, now)
         return await signed_post.post(self._outbound_http, message.endpoint.url, body, headers, self.timeout_s, now)
 
 
@@ -105,9 +104,3 @@ class WebhookHandler:
 
 def _find_endpoint(tenant: Tenant, id: str) -> WebhookEndpoint | None:
     return next((endpoint for endpoint in tenant.endpoints if endpoint.id == id), None)
-
-
-def signing_secrets(endpoint: WebhookEndpoint, now: datetime) -> tuple[str, ...]:
-    """Return the secrets that are used to sign, newest first."""
-    rotating = endpoint.rotated_at is not None and now < endpoint.rotated_at + SECRET_OVERLAP
-    return endpoint.secrets[: 2 if rotating else 1]

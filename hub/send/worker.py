@@ -31,7 +31,8 @@ from typing import Any, Generic, TypeVar
 import structlog
 from pymongo.errors import PyMongoError
 
-from hub.outbox.claims import Claims, Job
+from hub.model import Job
+from hub.outbox.claims import Claims
 from hub.platform.connections import is_cancelling, is_outage
 from hub.platform.redis_errors import REDIS_ERRORS
 from hub.send.admission import Admission

@@ -125,8 +125,8 @@ class DeliverySettings(BaseModel):
     )
     delivery_concurrency_by_channel: Concurrencies = Field(
         {},
-        description="Concurrency of single channels, of WEBHOOK_ENDPOINT (tenants' webhooks), or of EVENTS, as a "
-        'JSON object such as `{"EMAIL": 20}`.',
+        description="Concurrency of single channels, of WEBHOOK_ENDPOINT (tenants' webhooks), EVENTS, or ENRICHMENT, "
+        'as a JSON object such as `{"EMAIL": 20}`.',
     )
     provider_timeout_s: PositiveSeconds = Field(
         15, description="Time after which a provider call without a response fails."
@@ -193,5 +193,5 @@ class DeliverySettings(BaseModel):
         description="Percentage of these first deliveries that may fail; if more do, the broadcast is paused.",
     )
     shutdown_timeout_s: PositiveSeconds = Field(
-        10, description="Time in which a process must finish its work after SIGTERM."
+        10, description="Time in which a process must finish its work after SIGTERM, and `hub serve` after HUB_DRAIN_S."
     )

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field, SecretStr
 
 from hub.settings.types import (
     AttributeNames,
+    CloudWatchNamespace,
     Count,
     DatabaseName,
     Days,
@@ -17,6 +18,7 @@ from hub.settings.types import (
     Port,
     PositiveCount,
     PositiveSeconds,
+    Seconds,
     SecretKeys,
     URLToFetch,
 )
@@ -31,9 +33,9 @@ class StoreSettings(BaseModel):
     mongo_database: DatabaseName = Field("hub", description="Name of the MongoDB database.")
     redis_url: str = Field("redis://127.0.0.1:6379", description="Address of the Redis server.")
     redis_prefix: str = Field(
-        "hub:",
+        "{hub}:",
         description="Prefix of every Redis key and channel; hubs that share a Redis server must use different "
-        "prefixes.",
+        "prefixes; in cluster mode, the prefix must contain a hash tag such as `{hub}`.",
     )
     encryption_keys: EncryptionKeys = Field(
         (),
@@ -77,6 +79,16 @@ class ServerSettings(BaseModel):
     )
     work_port: Port | None = Field(
         None, description="Port on which `hub work` and `hub intake` serve `/metrics`, `/healthz`, and `/readyz`."
+    )
+    drain_s: Seconds = Field(
+        5,
+        description="Time over which `hub serve` closes its WebSockets and event streams after SIGTERM, which spreads "
+        "the reconnections of clients.",
+    )
+    cloudwatch_namespace: CloudWatchNamespace = Field(
+        "",
+        description="Namespace of Amazon CloudWatch, such as `NotificationHub`; if set, `hub serve` and `hub work` "
+        "write a line with their metrics to stdout every minute.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Lowest severity level that is logged."
@@ -124,6 +136,15 @@ class StorageSettings(BaseModel):
     audit_days: Days = Field(400, description="Days that entries of the audit log are stored.")
     template_days: Days = Field(
         400, description="Days that a version of a template is stored after it was replaced or deleted."
+    )
+    notifications_days: Days = Field(
+        90,
+        description="Days that notifications are stored after they were sent; later they are removed from the inbox.",
+    )
+    unread_notifications_days: Days = Field(
+        365,
+        description="The same for a notification that is unread, snoozed, pinned, or not acknowledged when its days "
+        "end, whose deliveries wait, or whose category has a longer retention; at least `HUB_NOTIFICATIONS_DAYS`.",
     )
     deliveries_days: Days = Field(
         90,

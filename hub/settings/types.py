@@ -114,9 +114,10 @@ ApnsApplication = Annotated[
     str, _unless_empty(partial(value_parsers.sns_application, kinds=SNS_PLATFORM_KINDS["sns_platform_apns"]))
 ]
 DatabaseName = Annotated[str, AfterValidator(value_parsers.database_name)]
+CloudWatchNamespace = Annotated[str, _unless_empty(value_parsers.cloudwatch_namespace)]
 HeaderToken = Annotated[SecretStr, AfterValidator(_check_visible_ascii)]
 
-Lane = Channel | Literal["WEBHOOK_ENDPOINT", "EVENTS"]
+Lane = Channel | Literal["WEBHOOK_ENDPOINT", "EVENTS", "ENRICHMENT"]
 """A channel, the calls of tenants' webhook endpoints, or the events for which rules run."""
 JSON = BeforeValidator(value_parsers.json_object)
 Concurrencies = Annotated[dict[Lane, PositiveCount], NoDecode, JSON]

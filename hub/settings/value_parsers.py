@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from hub import base64url
 from hub.email_address import InvalidEmailAddress, envelope_address
+from hub.model import TENANT, TENANT_RULE
 from hub.phone_number import E164
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -44,10 +45,9 @@ UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 YEAR_S = 31_536_000.0  # far below the values at which timers and dates overflow
 DATABASE_NAME = re.compile(r'[^\x00-\x20/\\."$*<>:|?]{1,63}')
 FORBIDDEN_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+CLOUDWATCH_NAMESPACE = re.compile(r"[\w.:/#-]{1,255}", re.ASCII)
 KEY_ID = re.compile(r"[\w-]{1,32}", re.ASCII)
 ENCRYPTION_KEY_BYTES = 32
-TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-TENANT_RULE = "1 to 64 letters, digits, dots, dashes or underscores that start with a letter or digit"
 MIN_SECRET_BYTES = 32  # RFC 7518, 3.2: an HS256 key must be at least as long as the hash
 
 
@@ -294,6 +294,12 @@ def mail_server(value: str) -> str:
 def database_name(value: str) -> str:
     if not DATABASE_NAME.fullmatch(value):
         raise ValueError("a MongoDB database name has 1 to 63 letters, digits, dashes or underscores")
+    return value
+
+
+def cloudwatch_namespace(value: str) -> str:
+    if not CLOUDWATCH_NAMESPACE.fullmatch(value) or value.startswith("AWS/"):
+        raise ValueError("write up to 255 letters, digits and . - _ / # : that do not begin with AWS/: NotificationHub")
     return value
 
 

@@ -95,17 +95,18 @@ class DeliveryEnds:
         if not deliveries:
             return finished
 
-        async def finish_all(session: AsyncClientSession) -> int:
+        async def finish_all(session: AsyncClientSession) -> list[Delivery]:
             return await self._finish_all(deliveries, end, choose, session)
 
         with pymongo.timeout(TIMEOUT_S):
             async with self._database.client.start_session(causal_consistency=False) as session:
-                finished += await session.with_transaction(finish_all, read_concern=SNAPSHOT, write_concern=DURABLE)
-        return finished
+                ended = await session.with_transaction(finish_all, read_concern=SNAPSHOT, write_concern=DURABLE)
+        self._receipt_builder.on_commit((one, end.status) for one in ended)
+        return finished + len(ended)
 
     async def _finish_all(
         self, deliveries: Sequence[Delivery], end: _End, choose: Choose, session: AsyncClientSession
-    ) -> int:
+    ) -> list[Delivery]:
         now = self._clock()
         unfinished = {"_id": {"$in": [delivery.id for delivery in deliveries]}, "status": {"$in": end.before}}
         ids = {doc["_id"] async for doc in self._deliveries.find(unfinished, {"_id": 1}, session=session)}
@@ -123,13 +124,14 @@ class DeliveryEnds:
         ]
         for collection, documents in (await self._receipt_builder.build_documents(receipts, now)).items():
             await self._database[collection].insert_many(documents, ordered=False, session=session)
-        return len(current)
+        return current
 
 
 def finish_update(status: DeliveryStatus, reason: Reason | None, now: datetime) -> Document:
     """Return the update that sets a final status."""
+    confirmed = {"delivered_at": now} if status is DeliveryStatus.DELIVERED else {}
     return {
-        "$set": {"status": status, "updated_at": now} | ({"reason": reason} if reason else {}),
+        "$set": {"status": status, "updated_at": now} | confirmed | ({"reason": reason} if reason else {}),
         "$unset": {"due_at": "", "enqueue_count": "", "open": ""} | ({} if reason else {"reason": ""}),
     }
 

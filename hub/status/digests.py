@@ -372,7 +372,7 @@ def _as_shown(delivery: Delivery, digest: Delivery | None) -> Delivery:
     if digest is None or delivery.status is not DeliveryStatus.HELD:
         return delivery
     if digest.status not in FINAL:
-        paused = digest.reason == Reason.PAUSED
+        paused = digest.reason in (Reason.PAUSED, Reason.RESTORED)
         due_at, reason = None if digest.enqueue_count or paused else digest.due_at, delivery.reason
         if paused or digest.digest_kind is DigestKind.BRIEFING:  # do-not-disturb may be followed by quiet hours
             reason = digest.reason or reason

@@ -17,7 +17,7 @@ from hub.model import Reason, Send, SendStatus, document
 from hub.platform.connections import Database, Document
 from hub.platform.tolerant_decoding import decode
 from hub.status.scheduled_sends import Scheduled
-from hub.status.sends import COLLECTION, PAUSE_FIELDS, PROGRESS_FIELDS, UNSCHEDULED
+from hub.status.sends import COLLECTION, PAUSE_FIELDS, PREPARING_INDEX, PROGRESS_FIELDS, STATUS_INDEX, UNSCHEDULED
 
 RESOLVED_MAX = 10_000  # users per send for whom its collapse key is resolved while it is EXPANDING
 EXPANDING = SendStatus.EXPANDING.value
@@ -44,7 +44,12 @@ class ExpandingSends:
     async def count(self, tenant: str, limit: int, session: AsyncClientSession | None = None) -> int:
         """Return the number of a tenant's sends that are EXPANDING, up to `limit`."""
         match = {"tenant": tenant, "status": EXPANDING}
-        return await self._sends.count_documents(match, hint="status", limit=limit, session=session)
+        return await self._sends.count_documents(match, hint=STATUS_INDEX, limit=limit, session=session)
+
+    async def count_preparing(self, tenant: str, limit: int, session: AsyncClientSession) -> int:
+        """Return the number of a tenant's sends that name no users and are PREPARING, up to `limit`."""
+        match = {"tenant": tenant, "status": SendStatus.PREPARING, "audience": {"$exists": True}}
+        return await self._sends.count_documents(match, hint=PREPARING_INDEX, limit=limit, session=session)
 
     async def parts_left(self, id: str, session: AsyncClientSession) -> int | None:
         """Return the number of parts that are not complete, read in a transaction. Return None if the send is not
@@ -101,8 +106,11 @@ def expanding_document(send: Send, request: str) -> Document:
 
 
 def expanding_update(send: Send) -> UpdateOne:
-    """Return the update of a scheduled send that is due. It keeps its request."""
-    return UpdateOne({"_id": send.id}, {"$set": document(send), "$unset": {"due_at": ""}})
+    """Return the update of a send that was SCHEDULED or PREPARING. It keeps its request."""
+    return UpdateOne(
+        {"_id": send.id},
+        {"$set": document(send), "$unset": dict.fromkeys(("due_at", "prepare_by", "prepare_for_ms"), "")},
+    )
 
 
 def part_complete_update(id: str) -> UpdateOne:

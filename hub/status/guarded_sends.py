@@ -14,7 +14,8 @@ from hub.model import DeliveryStatus, Send, SendStatus
 from hub.platform.connections import Database, Document
 from hub.platform.tolerant_decoding import decode_page
 from hub.status.deliveries import COLLECTION as DELIVERIES
-from hub.status.sends import COLLECTION, Counts, counts_by_send
+from hub.status.sends import COLLECTION
+from hub.status.status_counts import Counts, counts_by_send
 
 BATCH_SIZE = 10
 EXAMINED_MAX = 10_000  # deliveries that wait, per look

@@ -1,6 +1,8 @@
 """The deliveries that the scheduler releases: the queries, and the updates for the transaction that releases them.
 
-Such a delivery is HELD, and its lane is a lane of the scheduler, which no worker takes."""
+Such a delivery is HELD, and its lane is a lane of the scheduler, which no worker takes. A delivery whose channel is
+paused is HELD on a lane that nobody takes. When the channel is resumed, it gets a lane of the scheduler.
+"""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -8,11 +10,11 @@ from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
-from pymongo import DeleteOne, UpdateOne
+from pymongo import ASCENDING, DeleteOne, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from hub.model import Delivery, DeliveryStatus, Priority, Reason, Send, document
-from hub.outbox.lanes import SCHEDULER_LANES, lane_of, scheduler_lane
+from hub.model import Channel, Delivery, DeliveryStatus, Priority, Reason, Send, document
+from hub.outbox.lanes import SCHEDULER_LANES, lane_of, paused_lane, scheduler_lane
 from hub.outbox.retry_delay import DUE
 from hub.platform.connections import Database, Document
 from hub.platform.tolerant_decoding import decode_by_id
@@ -111,6 +113,32 @@ class HeldDeliveries:
         bound: dict[str, Any] = {} if limit is None else {"limit": limit}
         return await self._deliveries.count_documents(_match_paused(send), hint="paused", **bound)
 
+    async def keep_running_on(self, tenant: str, channel: Channel) -> None:
+        """Record that the deliveries of a channel that workers process now are not held, because the channel was
+        resumed. Call this before `release_paused`: otherwise one of them could be held in between."""
+        running = {"tenant": tenant, "status": DeliveryStatus.PROCESSING, "channel": channel}
+        await self._deliveries.update_many(running, {"$set": {"resumed": True}}, hint="status")
+
+    async def count_due(self, tenant: str, priority: Priority, now: datetime) -> int:
+        """Return the number of due deliveries on a lane of the scheduler, at most DUE_AT_ONCE."""
+        due = {"lane": scheduler_lane(priority, tenant), "due_at": {"$lte": now}}
+        return await self._deliveries.count_documents(due, hint="due", limit=DUE_AT_ONCE)
+
+    async def release_paused(self, tenant: str, channel: Channel, priority: Priority, limit: int, now: datetime) -> int:
+        """Make up to `limit` deliveries due that are held because the channel was paused, first accepted first. The
+        scheduler decides each of them again. Return their number."""
+        match = _match_channel(tenant, channel, priority)
+        docs = self._deliveries.find(match, {"_id": 1}, hint="paused_channel").sort("_id", ASCENDING).limit(limit)
+        if ids := [doc["_id"] async for doc in docs]:
+            values = {"lane": scheduler_lane(priority, tenant), "due_at": now, "updated_at": now}
+            await self._deliveries.update_many({"_id": {"$in": ids}, **match}, {"$set": values})
+        return len(ids)
+
+    async def count_paused_on(self, tenant: str, channel: Channel, priority: Priority, limit: int) -> int:
+        """Return the number of deliveries that are held because the channel is paused, or `limit` if there are more."""
+        match = {"lane": paused_lane(channel, priority, tenant), "reason": Reason.PAUSED}
+        return await self._deliveries.count_documents(match, hint="paused_channel", limit=limit)
+
     async def postpone(self, ids: Collection[str], until: datetime) -> None:
         """Make deliveries that could not be released due again at `until`."""
         match = {"_id": {"$in": list(ids)}, "status": DeliveryStatus.HELD, "due_at": {"$lt": until}}
@@ -154,6 +182,13 @@ def paused_update(id: str, now: datetime) -> UpdateOne:
     return UpdateOne({"_id": id}, {"$set": values, "$unset": {"due_at": ""}})
 
 
+def channel_paused_update(delivery: Delivery, now: datetime) -> UpdateOne:
+    """Return the update that holds a delivery until its channel is resumed."""
+    lane = paused_lane(delivery.channel, delivery.priority, delivery.tenant)
+    values = {"lane": lane, "reason": Reason.PAUSED, "updated_at": now}
+    return UpdateOne({"_id": delivery.id}, {"$set": values, "$unset": {"due_at": ""}})
+
+
 def item_update(item: Delivery) -> UpdateOne:
     """Return the update that makes a delivery that waits by itself an item of a digest."""
     doc = document(item)
@@ -172,4 +207,10 @@ def shown_update(id: str) -> DeleteOne:
 
 
 def _match_paused(send: str) -> Document:
-    return {"send": send, "reason": Reason.PAUSED, "due_at": None, "status": DeliveryStatus.HELD}
+    lanes = {"$gt": SCHEDULER_LANES[0], "$lt": SCHEDULER_LANES[1]}  # not those that wait for their channel
+    return {"send": send, "reason": Reason.PAUSED, "due_at": None, "status": DeliveryStatus.HELD, "lane": lanes}
+
+
+def _match_channel(tenant: str, channel: Channel, priority: Priority) -> Document:
+    lane = paused_lane(channel, priority, tenant)
+    return {"lane": lane, "reason": Reason.PAUSED, "status": DeliveryStatus.HELD}

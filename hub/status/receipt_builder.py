@@ -1,21 +1,14 @@
 """Receipts and the webhook calls that they cause. The caller writes both in the transaction that causes them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from hub.audience.tenants import Tenants
-from hub.model import Delivery, DeliveryStatus, PendingReceipt, Reason, Tenant
+from hub.model import REPORTED_STATUSES, Delivery, DeliveryStatus, PendingReceipt, Reason, Tenant
 from hub.platform.connections import Document
 from hub.status import receipts
+from hub.status.activity import ActivityCounts
 from hub.webhooks import webhook_calls
-
-REPORTED_STATUSES = frozenset(
-    {
-        *(DeliveryStatus.SENT, DeliveryStatus.DELIVERED, DeliveryStatus.SKIPPED),
-        *(DeliveryStatus.FAILED, DeliveryStatus.CANCELLED, DeliveryStatus.EXPIRED),
-    }
-)
-"""The delivery statuses for which a receipt is written."""
 
 
 def build_documents(
@@ -36,10 +29,11 @@ def build_documents(
 
 
 class ReceiptBuilder:
-    """Builds the receipts of deliveries. Implements `hub.outbox.claims.Receipts`."""
+    """Builds the receipts of deliveries, and counts them. Implements `hub.outbox.claims.Receipts`."""
 
-    def __init__(self, tenants: Tenants) -> None:
+    def __init__(self, tenants: Tenants, activity: ActivityCounts) -> None:
         self._tenants = tenants
+        self._activity = activity
 
     def receipt_for(self, job: Delivery, status: DeliveryStatus, reason: Reason | None) -> PendingReceipt | None:
         """Return the receipt of a delivery's new status, or None if no receipt is written for that status.
@@ -54,3 +48,7 @@ class ReceiptBuilder:
         if not pending:
             return {}
         return build_documents(pending, await self._tenants.get_many({one.about.tenant for one in pending}), now)
+
+    def on_commit(self, jobs: Iterable[tuple[Delivery, DeliveryStatus]]) -> None:
+        """Count deliveries with their new statuses, which were committed."""
+        self._activity.count_deliveries(jobs)

@@ -4,24 +4,27 @@ Guarantees
 - Each receipt is delivered at least once, with a stable id. Readers discard ids that they have already received.
 - A reader that resumes with a cursor misses no receipt if the oplog still contains its position. A cursor is a resume
   token. Up to the last row of a document, it is the token before that document, with the document and the row.
-- One shared change stream per process feeds all readers, because each stream makes MongoDB decode the whole oplog. Its
+- One live change stream per process feeds all readers, because each stream makes MongoDB decode the whole oplog. Its
   newest documents stay in a bounded buffer. A reader whose position is not in the buffer, because it is too old or the
-  reader is too slow, reads a stream of its own until it reaches the buffer.
+  reader is too slow, reads a stream from its position until it reaches the buffer. Readers that start at the same place
+  share that stream.
 - All streams contain the documents of all tenants. A position may be any of these documents, and MongoDB cannot resume
   a stream at a document that the stream does not contain.
 
-How it runs: the first reader starts the shared stream, which ends IDLE_S after the last reader. After an error, all
-readers of the stream fail, and the next reader starts it again. `close` stops it.
+How it runs: the first reader starts the live stream, which ends IDLE_S after the last reader. After an error, all
+readers of the stream fail, and the next reader starts it again. A stream from an earlier position ends with its last
+reader or with the live stream. `close` stops all.
 """
 
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, nullcontext
 from contextvars import Context
 from datetime import datetime, timedelta
 from typing import Any
 
+import pymongo
 from bson import Timestamp
 from msgspec import Struct
 from pymongo.asynchronous.change_stream import AsyncChangeStream
@@ -40,7 +43,8 @@ HISTORY_LOST = 286
 RETRY_AFTER_S = 10.0  # after RateLimited
 WAIT_MS = 1000  # time for which MongoDB blocks a read without results
 BUFFER_MAX_ROWS = 20_000  # receipts in the buffer, about 10 MB
-IDLE_S = 60.0  # time for which the shared stream waits for readers that reconnect
+IDLE_S = 60.0  # time for which the live stream waits for readers that reconnect
+OPLOG_READ_S = 600.0  # maximum time of a read from an earlier position. MongoDB returns after the next receipt.
 
 
 class StreamedReceipt(Struct, frozen=True):
@@ -117,61 +121,64 @@ async def _open(receipts: AsyncCollection[Document], start: _Start) -> AsyncGene
         metrics.receipt_streams.dec()
 
 
-@asynccontextmanager
-async def _open_own(receipts: AsyncCollection[Document], start: _Start) -> AsyncGenerator[_ChangeStream, None]:
-    """Open the stream of one reader. Raise CursorExpired if MongoDB cannot read from its start."""
-    try:
-        async with _open(receipts, start) as stream:
-            yield stream
-    except OperationFailure as error:
-        if is_outage(error):
-            raise
-        raise (_expired() if start.time is None else _send_expired()) from error
-
-
 class _SharedStream:
-    """The shared stream and its buffer, from its start to its end. The buffer contains what follows `oldest`, up to
-    `newest`."""
+    """A change stream that readers share, and its buffer, from its start to its end. The buffer contains what follows
+    `oldest`, up to `newest`.
 
-    def __init__(self, receipts: AsyncCollection[Document]) -> None:
+    A live stream starts at its creation and reads on without readers. Other streams wait for their fastest reader."""
+
+    def __init__(self, receipts: AsyncCollection[Document], start: _Start) -> None:
         self._receipts = receipts
+        self._start = start
+        self._live = start == _Start()
         self._buffer: deque[_Insert] = deque()
         self._first = 0  # the number of documents that were dropped from the buffer
         self._rows = 0
-        self._oldest = self.newest = ""
+        self.oldest = self.newest = ""
         self._opened = asyncio.Event()
         self._changed = asyncio.Event()
+        self._wanted = asyncio.Event()  # a reader has read the whole buffer
         self._error: Exception | None = None
         self._idle_since = asyncio.get_running_loop().time()
         self._readers = 0
         self.ended = False
         self.task = asyncio.create_task(self._run(), context=Context())
 
-    async def join(self) -> None:
-        """Register a reader, and wait until the stream is open or has failed."""
+    @asynccontextmanager
+    async def join(self) -> AsyncGenerator[None, None]:
+        """Register a reader, and wait until the stream is open. Raise the error if it has failed."""
         self._readers += 1
-        await self._opened.wait()
+        try:
+            await self._opened.wait()
+            self.raise_error()
+            yield
+        finally:
+            self._readers -= 1
+            self._idle_since = asyncio.get_running_loop().time()
+            if not self._live and not self._readers:
+                self.task.cancel()
 
-    def leave(self) -> None:
-        self._readers -= 1
-        self._idle_since = asyncio.get_running_loop().time()
+    @property
+    def is_complete(self) -> bool:
+        """Return True if a new reader can read all documents since the start of the stream."""
+        return not self.ended and self._first == 0
 
     def contains(self, position: str) -> bool:
         """Return True if the buffer contains all documents after a position. A later position may be invalid."""
-        return self._oldest <= position <= self.newest
+        return self.oldest <= position <= self.newest
 
     def continues(self, position: str) -> bool:
-        """Return True if a reader that reached this position in its own stream can continue with the buffer."""
-        return self._oldest <= position
+        """Return True if a reader that reached this position in another stream can continue with the buffer."""
+        return self.oldest <= position
 
     def raise_error(self) -> None:
         """Raise the error that ended the stream, if any."""
         if self._error:
             raise self._error
 
-    async def read(self, position: str) -> AsyncGenerator[_Insert, None]:
-        """Yield the documents after a position. Return if the reader is so slow that the buffer dropped documents, or
-        after the stream ended."""
+    async def read(self, position: str) -> AsyncGenerator[_Insert | None, None]:
+        """Yield the documents after a position, and None each time the reader has reached `newest`. Return if the
+        reader is so slow that the buffer dropped documents, or after the stream ended."""
         number = self._first
         while True:
             while self._first <= number < self._first + len(self._buffer):
@@ -181,26 +188,44 @@ class _SharedStream:
                     yield insert
             if number < self._first or self.ended:
                 return
-            await self._changed.wait()
+            yield None
+            if number == self._first + len(self._buffer) and not self.ended:
+                self._wanted.set()
+                await self._changed.wait()
 
     async def _run(self) -> None:
         try:
-            async with _open(self._receipts, _Start()) as stream:
-                self._oldest = self.newest = stream.position
+            async with _open(self._receipts, self._start) as stream:
+                self.oldest = self.newest = stream.position
                 self._opened.set()
                 while stream.alive and not self._is_idle():
-                    insert = await stream.read()
+                    if not self._live:
+                        await self._wanted.wait()
+                        self._wanted.clear()
+                    with self._read_timeout():
+                        insert = await stream.read()
                     if insert:
                         self._add(insert)
                     self.newest = stream.position
-                self.ended = True
+                    self._wake()
         except Exception as error:  # noqa: BLE001 - the readers raise it
-            lost = isinstance(error, OperationFailure) and error.code == HISTORY_LOST
-            self._error = _expired() if lost else error
+            self._error = self._error_for_readers(error)
         finally:
             self.ended = True
             self._opened.set()
             self._wake()
+
+    def _read_timeout(self) -> AbstractContextManager[object]:
+        """A read from an earlier position returns after the next receipt in the oplog, which may be far away. While
+        MongoDB does not respond, the live stream fails, and this one ends with it."""
+        return nullcontext() if self._live else pymongo.timeout(OPLOG_READ_S)
+
+    def _error_for_readers(self, error: Exception) -> Exception:
+        if not isinstance(error, OperationFailure):
+            return error
+        if error.code != HISTORY_LOST and (self._live or is_outage(error)):
+            return error
+        return _expired() if self._start.time is None else _send_expired()
 
     def _add(self, insert: _Insert) -> None:
         self._buffer.append(insert)
@@ -209,8 +234,7 @@ class _SharedStream:
             dropped = self._buffer.popleft()
             self._first += 1
             self._rows -= dropped.rows
-            self._oldest = dropped.after
-        self._wake()
+            self.oldest = dropped.after
 
     def _is_idle(self) -> bool:
         return not self._readers and asyncio.get_running_loop().time() - self._idle_since > IDLE_S
@@ -236,7 +260,8 @@ class ReceiptStreams:
         self._process_max = process_max
         self._to_real_time = to_real_time
         self._open: Counter[str] = Counter()
-        self._shared: _SharedStream | None = None
+        self._live: _SharedStream | None = None
+        self._earlier: dict[_Start, _SharedStream] = {}
 
     async def stream(
         self, tenant: str, send_id: str | None, after: str | None, since: datetime | None
@@ -263,11 +288,11 @@ class ReceiptStreams:
                 del self._open[tenant]
 
     async def close(self) -> None:
-        """Stop the shared stream."""
-        if self._shared:
-            self._shared.task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._shared.task
+        """Stop all streams."""
+        tasks = [stream.task for stream in (self._live, *self._earlier.values()) if stream]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _check_limits(self, tenant: str) -> None:
         if self._open[tenant] >= self._per_tenant_max:
@@ -292,33 +317,48 @@ class ReceiptStreams:
 
     async def _inserts(self, tenant: str, send_id: str | None, start: _Start) -> AsyncGenerator[_Insert, None]:
         """Yield the documents with receipts of a tenant, or of one send."""
-        if self._shared is None or self._shared.ended:
-            self._shared = _SharedStream(self._receipts)
-        shared = self._shared
-        try:
-            await shared.join()
-            position = shared.newest if start == _Start() else start.position
-            joins = position is not None and shared.contains(position)
-            while not shared.ended:
-                if position is not None and joins:
-                    async with aclosing(shared.read(position)) as inserts:
+        live = self._live_stream()
+        async with live.join():
+            position = live.newest if start == _Start() else start.position
+            joins = position is not None and live.contains(position)
+            while not live.ended:
+                stream = live if joins else self._earlier_stream(start)
+                async with stream.join():
+                    position = position or stream.oldest
+                    async with aclosing(stream.read(position)) as inserts:
                         async for insert in inserts:
-                            position = insert.after
-                            if insert.concerns(tenant, send_id):
+                            if insert and insert.concerns(tenant, send_id):
                                 yield insert
-                else:
-                    async with _open_own(self._receipts, start) as stream:
-                        while stream.alive and not shared.ended and not joins:
-                            found = await stream.read()
-                            if found and found.concerns(tenant, send_id):
-                                yield found
-                            joins = shared.continues(stream.position)
-                        position = stream.position
+                            position = insert.after if insert else stream.newest
+                            joins = live.continues(position)
+                            if joins and stream is not live:
+                                break
+                    stream.raise_error()
                 start = _Start(position)
-                joins = shared.continues(position)  # closing a stream takes time
-            shared.raise_error()
-        finally:
-            shared.leave()
+                joins = live.continues(position)  # closing a stream takes time
+            live.raise_error()
+
+    def _live_stream(self) -> _SharedStream:
+        if self._live is None or self._live.ended:
+            self._live = _SharedStream(self._receipts, _Start())
+            self._live.task.add_done_callback(self._end_earlier_streams)
+        return self._live
+
+    def _earlier_stream(self, start: _Start) -> _SharedStream:
+        """Return a stream that contains everything after a start."""
+        found = self._earlier.get(start)
+        if found is None or not found.is_complete:
+            found = self._earlier[start] = _SharedStream(self._receipts, start)
+            found.task.add_done_callback(lambda _: self._forget(start))
+        return found
+
+    def _end_earlier_streams(self, _: asyncio.Task[None]) -> None:
+        for stream in self._earlier.values():
+            stream.task.cancel()
+
+    def _forget(self, start: _Start) -> None:
+        if start in self._earlier and self._earlier[start].ended:
+            del self._earlier[start]
 
 
 def _cursor(insert: _Insert, row: int) -> str:

@@ -3,9 +3,10 @@
     {_id, tenant, at,
      sends: [id of a send],
      events: [{kind, channel, status, reason}],
-     rows: [{u: id of the user, n: id of the notification, e: index in `events`, s: index in `sends`}]}
+     rows: [{u: id of the user, n: id of the notification, e: index in `events`, s: index in `sends`,
+             a: key of the action}]}
 
-- An index of 0 is omitted, so a send to many users stores what they share once.
+- An index of 0 and a missing key are omitted, so a send to many users stores what they share once.
 - The id of a receipt is the id of its document and the index of its row. When a user is erased, the user's rows become
   null, so the other receipts keep their ids.
 - Readers use the change stream (`receipt_change_stream.py`), which returns documents as they were inserted.
@@ -45,6 +46,7 @@ class _Row(Struct, frozen=True):
     n: str
     e: int = 0
     s: int = 0
+    a: str | None = None
 
 
 class _Stored(Struct, frozen=True, rename={"id": "_id"}):
@@ -119,8 +121,10 @@ class _DocumentBuilder:
             row["e"] = index
         if index := self._sends[one.about.send]:
             row["s"] = index
+        if one.action_key is not None:
+            row["a"] = one.action_key
         self._rows.append(row)
-        self._bytes += len(row["u"]) + len(row["n"]) + ROW_BYTES
+        self._bytes += len(row["u"]) + len(row["n"]) + len(row.get("a", "")) + ROW_BYTES
         return _receipt_id(self._id, len(self._rows) - 1)
 
 
@@ -157,6 +161,7 @@ def _receipt(stored: _Stored, events: list[_Event | None], index: int, raw: Docu
         channel=event.channel,
         status=event.status,
         reason=event.reason,
+        action_key=row.a,
     )
 
 

@@ -18,11 +18,21 @@ from hub.ids import new_id
 from hub.model import SEND_CONTENT_FIELDS, Send, SendStatus
 from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document
 from hub.platform.tolerant_decoding import decode, decode_page
-from hub.status.sends import COLLECTION, GUARD_FIELDS, PAUSE_FIELDS, PROGRESS_FIELDS, UNSCHEDULED
+from hub.status.scheduled_sends import prepare_by_from
+from hub.status.sends import (
+    COLLECTION,
+    GUARD_FIELDS,
+    PAUSE_FIELDS,
+    PROGRESS_FIELDS,
+    RESTORED_INDEX,
+    RESTORED_PAUSE,
+    STATUS_INDEX,
+    UNSCHEDULED,
+)
 from hub.utc_time import Clock
 from hub.webhooks import webhook_calls
 
-PAUSABLE = [SendStatus.SCHEDULED, SendStatus.EXPANDING, SendStatus.ACCEPTED]
+PAUSABLE = [SendStatus.SCHEDULED, SendStatus.PREPARING, SendStatus.EXPANDING, SendStatus.ACCEPTED]
 """The statuses in which a send can be paused, and to which it returns."""
 CANCELLABLE = [*PAUSABLE, SendStatus.PAUSED, SendStatus.CANCELLED]
 CLAIM_FIELDS = ("claim", "leased_until", *PROGRESS_FIELDS)
@@ -52,7 +62,7 @@ class SendChanges:
         before."""
         values: Document = {"status": SendStatus.PAUSED, "paused_from": "$status"}
         values |= {"paused_reason": {"$literal": reason}} | ({"paused_by_guard": True} if by_guard else {})
-        unset = ["due_at", *CLAIM_FIELDS, *(GUARD_FIELDS if by_guard else ())]
+        unset = ["due_at", "prepare_by", *CLAIM_FIELDS, *(GUARD_FIELDS if by_guard else ())]
         match: Document = {"_id": id, "tenant": tenant, "status": {"$in": PAUSABLE}}
         match |= {"guarded": True} if by_guard else {}
         endpoints = (await self._tenants.get(tenant)).endpoints
@@ -70,9 +80,11 @@ class SendChanges:
     async def mark_resumed(self, tenant: str, id: str, now: datetime, lease_end: datetime) -> Send | None:
         """Give a paused send the status that it had, and claim the change. Return None if it is not paused."""
         scheduled = {"$eq": ["$paused_from", SendStatus.SCHEDULED]}
+        preparing = {"$eq": ["$paused_from", SendStatus.PREPARING]}
         values = {
             "status": "$paused_from",
             "due_at": {"$cond": [scheduled, "$send_at", "$$REMOVE"]},
+            "prepare_by": {"$cond": [preparing, prepare_by_from(self._clock()), "$$REMOVE"]},
             "resumed_at": now,
             "claim": new_id(),
             "leased_until": lease_end,
@@ -83,6 +95,12 @@ class SendChanges:
         """Return a batch of sends whose change continues now, first due first, except those in `left_out`."""
         due = self._sends.find({"leased_until": {"$lte": now}, "_id": {"$nin": left_out}}, hint="leases")
         return await decode_page(due.sort("leased_until", ASCENDING), Send, BATCH_SIZE)
+
+    async def list_restored(self, tenant: str, limit: int) -> list[str]:
+        """Return the ids of up to `limit` sends of a tenant that are paused since a restore."""
+        match = {"tenant": tenant, "paused_reason": RESTORED_PAUSE, "status": SendStatus.PAUSED}
+        docs = self._sends.find(match, {"_id": 1}, hint=RESTORED_INDEX).limit(limit)
+        return [doc["_id"] async for doc in docs]
 
     async def claim(self, send: Send, lease_end: datetime) -> Send | None:
         """Claim the change of a send for a round. Return None if another process was faster."""
@@ -108,7 +126,7 @@ class SendChanges:
     async def replace_reason(self, tenant: str, reason: str, replacement: str) -> None:
         """Replace the reason of the tenant's paused sends that have this reason."""
         match = {"tenant": tenant, "status": SendStatus.PAUSED, "paused_reason": reason}
-        await self._sends.update_many(match, {"$set": {"paused_reason": replacement}}, hint="status")
+        await self._sends.update_many(match, {"$set": {"paused_reason": replacement}}, hint=STATUS_INDEX)
 
     async def _change(
         self,

@@ -1,4 +1,5 @@
-"""The counts of sends. The readers of one process share the counts of a large send for some seconds.
+"""The counts of sends: their deliveries, and what their recipients did. The readers of one process share the counts of
+a large send for some seconds.
 
 Counting reads every notification and delivery of a send. A send to few recipients is counted for each request. Of the
 others, LARGE_COUNTS_AT_ONCE are counted at the same time. A count that takes longer than its readers wait continues, so
@@ -6,9 +7,11 @@ one of the next readers gets it.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Mapping
 from contextvars import Context
+from typing import Generic, TypeVar
 
 import pymongo
 from msgspec import Struct
@@ -17,6 +20,7 @@ from hub.errors import Unavailable
 from hub.model import Channel, DeliveryStatus, Send
 from hub.status.deliveries import Deliveries
 from hub.status.sends import Sends
+from hub.status.status_counts import Reactions
 from hub.utc_time import Clock, HubTime
 
 SMALL_SEND_MAX_RECIPIENTS = 1000
@@ -42,23 +46,27 @@ def max_age_s(send: Send) -> float:
     return MAX_AGE_S if send.expected_recipients <= LARGE_SEND_MIN_RECIPIENTS else LARGE_MAX_AGE_S
 
 
-class SendCounts:
-    """`wait_s`: how long a reader waits for the count of a large send."""
+T = TypeVar("T")
 
-    def __init__(self, sends: Sends, deliveries: Deliveries, clock: Clock, wait_s: float) -> None:
-        self._sends = sends
-        self._deliveries = deliveries
-        self._clock = clock
+
+class SharedCounts(ABC, Generic[T]):
+    """Counts sends for the readers of this process. `wait_s`: how long a reader waits for the count of a large send."""
+
+    def __init__(self, wait_s: float) -> None:
         self._wait_s = wait_s
         self._counting = asyncio.Semaphore(LARGE_COUNTS_AT_ONCE)
-        self._cached: OrderedDict[str, tuple[float, asyncio.Task[Counted]]] = OrderedDict()
+        self._cached: OrderedDict[str, tuple[float, asyncio.Task[T]]] = OrderedDict()
 
-    async def get_many(self, sends: Collection[Send], since: float = 0.0) -> dict[str, Counted]:
-        """Return the counts of sends by id. Small sends share two queries. Raise Unavailable if a large send cannot be
+    @abstractmethod
+    async def _count(self, sends: Collection[str]) -> Mapping[str, T]:
+        """Count these sends, in a constant number of queries."""
+
+    async def get_many(self, sends: Collection[Send], since: float = 0.0) -> dict[str, T]:
+        """Return the counts of sends by id. Small sends share queries. Raise Unavailable if a large send cannot be
         counted in time. A count that began before `since`, a time of the event loop, is not returned."""
         small = {send.id for send in sends if send.expected_recipients <= SMALL_SEND_MAX_RECIPIENTS}
         tasks = {send.id: self._shared(send, since) for send in sends if send.id not in small}
-        counted = await self._count(small) if small else {}
+        counted = dict(await self._count(small)) if small else {}
         try:
             async with asyncio.timeout(self._wait_s):
                 for id, task in tasks.items():
@@ -67,7 +75,7 @@ class SendCounts:
             raise Unavailable("The deliveries of this send are still being counted. Retry in some seconds.") from None
         return counted
 
-    def _shared(self, send: Send, since: float) -> asyncio.Task[Counted]:
+    def _shared(self, send: Send, since: float) -> asyncio.Task[T]:
         """Return the last count of a send, or a new one if it is too old, began before `since`, or failed."""
         now = asyncio.get_running_loop().time()
         started_at, task = self._cached.get(send.id, (0.0, None))
@@ -80,12 +88,33 @@ class SendCounts:
                 self._cached.popitem(last=False)
         return task
 
-    async def _count_one(self, send: str) -> Counted:
+    async def _count_one(self, send: str) -> T:
         async with self._counting:
             with pymongo.timeout(COUNT_TIMEOUT_S):
                 return (await self._count([send]))[send]
+
+
+class SendCounts(SharedCounts[Counted]):
+    """Counts the deliveries of sends."""
+
+    def __init__(self, sends: Sends, deliveries: Deliveries, clock: Clock, wait_s: float) -> None:
+        super().__init__(wait_s)
+        self._sends = sends
+        self._deliveries = deliveries
+        self._clock = clock
 
     async def _count(self, sends: Collection[str]) -> dict[str, Counted]:
         at = self._clock()
         virtual, stored = await asyncio.gather(self._sends.counts(sends), self._deliveries.counts(sends))
         return {send: Counted(Counter(virtual[send]) + Counter(stored[send]), at) for send in sends}
+
+
+class SendReactions(SharedCounts[Reactions]):
+    """Counts the recipients of sends who saw, read, acknowledged, or acted."""
+
+    def __init__(self, sends: Sends, wait_s: float) -> None:
+        super().__init__(wait_s)
+        self._sends = sends
+
+    async def _count(self, sends: Collection[str]) -> dict[str, Reactions]:
+        return await self._sends.reactions(sends)

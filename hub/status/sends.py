@@ -1,18 +1,17 @@
 """Send records and their counts."""
 
+import asyncio
+from collections import Counter
 from collections.abc import AsyncIterable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from msgspec import Struct
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.ids import first_id_at
 from hub.model import (
     ERASED_SEND_FIELDS,
-    Channel,
-    DeliveryStatus,
     Notification,
     Reason,
     Send,
@@ -21,6 +20,8 @@ from hub.model import (
 from hub.outbox.retry_delay import LEASES
 from hub.platform.connections import Database, Document, Indexes
 from hub.platform.tolerant_decoding import decode, decode_by_id, decode_page
+from hub.status.deleted_counts import DeletedCounts, status_groups
+from hub.status.status_counts import Counts, Reactions, counts_by_send
 
 COLLECTION = "sends"
 STOP_REASONS: Mapping[str, Reason] = {
@@ -31,8 +32,16 @@ STOP_REASONS: Mapping[str, Reason] = {
 """The reasons of deliveries that are not sent because of the status of their send."""
 INDEXED_STATUSES = [status.value for status in SendStatus if status is not SendStatus.ACCEPTED]
 GUARD_FIELDS = ("guarded", "guard_due_at", "guard_until")
-UNSCHEDULED = dict.fromkeys(("due_at", "scheduled", "canary_below", *GUARD_FIELDS), "")
-"""Deletes the fields that only scheduled sends and sends with the status EXPANDING have."""
+PREPARING_FIELDS = ("prepare_by", "prepare_for_ms", "enrichment_error")
+UNSCHEDULED = dict.fromkeys(("due_at", *PREPARING_FIELDS, "scheduled", "canary_below", *GUARD_FIELDS), "")
+"""Deletes the fields that only sends with the status SCHEDULED, PREPARING, or EXPANDING have."""
+TENANT_INDEX = "tenant"
+AUDIENCE_INDEX = "audiences"
+STATUS_INDEX = "statuses"
+PREPARING_INDEX = "preparing_audiences"
+RESTORED_INDEX = "restored"
+RESTORED_PAUSE = "A backup was restored, and this send may have continued after the backup."
+"""The reason of sends that are paused since a restore."""
 PAUSE_FIELDS = ("paused_reason", "paused_by_guard", "paused_from")  # of a paused send
 PROGRESS_FIELDS = ("remaining", "remaining_is_estimate", "recalled_to")
 """The fields of the progress of a change."""
@@ -51,10 +60,6 @@ NAMED_USERS = {
 """The fields that contain ids of users, with their indexes."""
 LEFT_OUT = ("excluded", "scheduled.resolved")  # the fields of users who do not get the send
 EXPORTED_FIELDS = dict.fromkeys(("category", "status", "created_at", "send_at"), 1)
-
-Counts = dict[tuple[Channel, DeliveryStatus, str | None], int]
-"""The number of deliveries by channel, status, and reason."""
-
 
 USER_INDEXES = [
     # the scheduled sends to a user, who is removed when erased
@@ -95,17 +100,35 @@ def indexes() -> Indexes:
     return {
         COLLECTION: [
             # a tenant's sends, newest first, because ids sort by time
-            IndexModel([("tenant", ASCENDING), ("_id", DESCENDING)], name="tenant"),
+            IndexModel([("tenant", ASCENDING), ("_id", DESCENDING)], name=TENANT_INDEX),
+            # `SendSearch`: a tenant's sends that name no users, newest first; there are few
+            IndexModel(
+                [("tenant", ASCENDING), ("_id", DESCENDING)],
+                name=AUDIENCE_INDEX,
+                partialFilterExpression={"audience": {"$exists": True}},
+            ),
             # a tenant's sends in one category, newest first
             IndexModel([("tenant", ASCENDING), ("category", ASCENDING), ("_id", DESCENDING)], name="category"),
             # a tenant's sends with given statuses, newest first; few sends have another status than ACCEPTED
             IndexModel(
                 [("tenant", ASCENDING), ("status", ASCENDING), ("_id", DESCENDING)],
-                name="status",
+                name=STATUS_INDEX,
                 partialFilterExpression={"status": {"$in": INDEXED_STATUSES}},
             ),
             # due sends, longest overdue first
             IndexModel([("due_at", ASCENDING)], name="due", partialFilterExpression={"due_at": {"$exists": True}}),
+            # the sends that must not be PREPARING for longer, by priority and tenant, longest overdue first
+            IndexModel(
+                [("priority", ASCENDING), ("tenant", ASCENDING), ("prepare_by", ASCENDING)],
+                name="late",
+                partialFilterExpression={"status": SendStatus.PREPARING},
+            ),
+            # the sends of a tenant that name no users and are PREPARING, which count toward the limit of expansions
+            IndexModel(
+                [("tenant", ASCENDING)],
+                name=PREPARING_INDEX,
+                partialFilterExpression={"status": SendStatus.PREPARING, "audience": {"$exists": True}},
+            ),
             *USER_INDEXES,
             # the scheduled and expanding sends with a collapse key, which a resolution concerns
             IndexModel(
@@ -118,6 +141,12 @@ def indexes() -> Indexes:
                 [("status", ASCENDING), ("guard_due_at", ASCENDING)],
                 name="guard_due",
                 partialFilterExpression={"guard_due_at": {"$exists": True}},
+            ),
+            # `RestoredSends.list_paused`: the sends that are paused since a restore
+            IndexModel(
+                [("tenant", ASCENDING), ("_id", DESCENDING)],
+                name=RESTORED_INDEX,
+                partialFilterExpression={"paused_reason": RESTORED_PAUSE},
             ),
             # cancellations, recalls, and resumptions that are not complete, first due first
             IndexModel(LEASES, name="leases", partialFilterExpression={"leased_until": {"$exists": True}}),
@@ -135,13 +164,14 @@ class Notifications(Protocol):
     must not import that class."""
 
     async def list_of_send(
-        self, send: str, first: int, after: str | None, *, hidden: bool = False
-    ) -> list[Notification]: ...
+        self, send: str, first: int, after: str | None, *, hidden: bool = False, reactions: Mapping[str, bool] | None
+    ) -> tuple[list[Notification], str | None]: ...
     async def list_users(self, sends: Collection[str]) -> Mapping[str, list[str]]: ...
     async def find_recipients(self, send: str, since: str, mailboxes: Collection[str]) -> set[str]: ...
     async def list_first_users(self, sends: Collection[str], limit: int) -> Mapping[str, list[str]]: ...
     async def list_read(self, ids: Collection[str]) -> list[str]: ...
     async def count_statuses(self, sends: Collection[str]) -> AsyncIterable[Document]: ...
+    async def count_reactions(self, sends: Collection[str]) -> AsyncIterable[Document]: ...
 
 
 def stop_reason(status: str, reason: str | None) -> Reason | None:
@@ -155,6 +185,7 @@ class Sends:
     def __init__(self, database: Database, notifications: Notifications) -> None:
         self._database = database
         self._notifications = notifications
+        self._deleted = DeletedCounts(database[COLLECTION])
 
     async def get(self, tenant: str, id: str) -> Send | None:
         """Return a send, or None if the tenant has no send with this id."""
@@ -168,6 +199,8 @@ class Sends:
 
     async def find_stopped(self, ids: Collection[str]) -> dict[str, Reason]:
         """Return the ids of the sends that are cancelled, recalled, or paused, with the reason."""
+        if not ids:
+            return {}
         match = {"_id": {"$in": list(ids)}, "status": {"$in": list(STOP_REASONS)}}
         docs = self._database[COLLECTION].find(match, {"status": 1, "reason": 1})
         return {doc["_id"]: reason async for doc in docs if (reason := stop_reason(doc["status"], doc.get("reason")))}
@@ -175,7 +208,7 @@ class Sends:
     async def list_paused(self, tenants: Collection[str]) -> list[str]:
         """Return the ids of the paused sends of these tenants, at most PAUSED_MAX."""
         match = {"tenant": {"$in": list(tenants)}, "status": SendStatus.PAUSED}
-        docs = self._database[COLLECTION].find(match, {"_id": 1}, hint="status").limit(PAUSED_MAX)
+        docs = self._database[COLLECTION].find(match, {"_id": 1}, hint=STATUS_INDEX).limit(PAUSED_MAX)
         return [doc["_id"] async for doc in docs]
 
     async def find_for_deliveries(self, ids: Collection[str]) -> tuple[dict[str, Reason], dict[str, Send | None]]:
@@ -307,37 +340,31 @@ class Sends:
         if bounds:
             match["_id"] = bounds
         rare = statuses is not None and SendStatus.ACCEPTED not in statuses
-        docs = self._database[COLLECTION].find(match, hint="status" if rare else None).sort("_id", DESCENDING)
+        docs = self._database[COLLECTION].find(match, hint=STATUS_INDEX if rare else None).sort("_id", DESCENDING)
         return await decode_page(docs, Send, first)
 
     async def notifications(
-        self, send: Send, first: int, after: str | None, *, hidden: bool = False
-    ) -> list[Notification]:
+        self,
+        send: Send,
+        first: int,
+        after: str | None,
+        *,
+        hidden: bool = False,
+        reactions: Mapping[str, bool] | None = None,
+    ) -> tuple[list[Notification], str | None]:
         """Return the notifications of the send after the id `after`, oldest first, including tombstones. With `hidden`,
-        include notifications that no inbox shows."""
-        return await self._notifications.list_of_send(send.id, first, after, hidden=hidden)
+        include notifications that no inbox shows. `reactions` and the second result are those of `list_of_send`."""
+        return await self._notifications.list_of_send(send.id, first, after, hidden=hidden, reactions=reactions)
 
     async def counts(self, sends: Collection[str]) -> dict[str, Counts]:
-        """Count the statuses that are stored in notifications, by send, in one query."""
-        return await counts_by_send(await self._notifications.count_statuses(sends), sends)
+        """Count the statuses that are stored in notifications, by send, and what was deleted, in two queries."""
+        groups, deleted = await asyncio.gather(self._notifications.count_statuses(sends), self._deleted.get_many(sends))
+        return await counts_by_send(groups, sends, status_groups(deleted))
 
-
-async def counts_by_send(groups: AsyncIterable[Document], sends: Collection[str]) -> dict[str, Counts]:
-    """Return the counts of aggregation groups. Unknown statuses are replaced (`ENUM_FALLBACKS`), and unknown channels
-    are omitted."""
-    counts: dict[str, Counts] = {send: {} for send in sends}
-    async for doc in groups:
-        if group := decode(doc["_id"], _Group):
-            key = group.k, group.v, group.r
-            of_send = counts[group.send]
-            of_send[key] = of_send.get(key, 0) + doc["count"]
-    return counts
-
-
-class _Group(Struct, frozen=True):
-    """The send, channel, status, and reason of a count."""
-
-    send: str
-    k: Channel
-    v: DeliveryStatus
-    r: str | None = None
+    async def reactions(self, sends: Collection[str]) -> dict[str, Reactions]:
+        """Count the recipients of each send who saw, read, acknowledged, or acted, in two queries."""
+        docs, deleted = await asyncio.gather(self._notifications.count_reactions(sends), self._deleted.get_many(sends))
+        found = {send: Counter(deleted[send].reactions if send in deleted else {}) for send in sends}
+        async for doc in docs:
+            found[doc["_id"]] += Counter({name: doc[name] for name in Reactions.__struct_fields__})
+        return {send: Reactions(**counts) for send, counts in found.items()}

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from hub.model import DeliveryStatus
-from hub.outbox.claims import DOUBLINGS_MAX
+from hub.outbox.due_counts import DueCounts
+from hub.outbox.states import WITHOUT_ADDRESS
 from hub.platform.connections import Database, Document
 from hub.status.deliveries import COLLECTION
-from hub.status.delivery_query import WITHOUT_ADDRESS
 from hub.utc_time import Clock
 
 COUNTED_MAX = 10_000  # deliveries of one lane, or dead letters
@@ -36,7 +36,7 @@ class UndeliveredCounts:
     def __init__(self, database: Database, clock: Clock, requeue_after_s: float) -> None:
         self._deliveries = database[COLLECTION]
         self._clock = clock
-        self._requeue_after_s = requeue_after_s
+        self._due = DueCounts(database, COLLECTION, requeue_after_s)
 
     async def overdue(self, lanes: Sequence[str]) -> dict[str, Overdue]:
         """Return the due deliveries of each lane that has any. The index `due` serves the query."""
@@ -56,11 +56,7 @@ class UndeliveredCounts:
     async def queued_since(self, ids: Collection[str]) -> dict[str, datetime]:
         """Return the time at which each of these deliveries was put on its lane. Omit deliveries that left their
         lane."""
-        match = {"_id": {"$in": list(ids)}, "enqueue_count": {"$gte": 1}, "due_at": {"$exists": True}}
-        docs = self._deliveries.find(match, {"enqueue_count": 1, "due_at": 1})
-        return {
-            doc["_id"]: doc["due_at"] - queued_for(doc["enqueue_count"], self._requeue_after_s) async for doc in docs
-        }
+        return await self._due.queued_since(ids)
 
     async def dead_letters(self, tenant: str) -> DeadLetters:
         """Count the dead letters of a tenant, newest first. The index `failed` serves the query."""
@@ -87,8 +83,3 @@ class UndeliveredCounts:
         if not groups:
             return DeadLetters()
         return DeadLetters(groups[0]["total"], groups[0]["replayable"], groups[0]["recent"])
-
-
-def queued_for(times: int, requeue_after_s: float) -> timedelta:
-    """Return the time that a delivery has been on its lane at its `due_at` if it was enqueued `times` times."""
-    return timedelta(seconds=sum(requeue_after_s * 2 ** min(turn, DOUBLINGS_MAX) for turn in range(times)))

@@ -37,7 +37,7 @@ INTERVAL_S = 1.0
 IDLE_INTERVAL_MAX_S = 5.0
 CONCURRENT_READS = 4  # more would delay other queries, because MongoDB connections are limited
 RETRY_AFTER_S = 10.0  # after RateLimited
-IN_PROGRESS = frozenset({SendStatus.SCHEDULED, SendStatus.EXPANDING, SendStatus.PAUSED})
+IN_PROGRESS = frozenset({SendStatus.SCHEDULED, SendStatus.PREPARING, SendStatus.EXPANDING, SendStatus.PAUSED})
 
 log = structlog.get_logger(__name__)
 

@@ -29,6 +29,8 @@ USER_EVENTS = {kind: f"notification.{kind.lower()}" for kind in ReceiptKind if k
 
 SEND_EXPANDED = "send.expanded"
 SEND_PAUSED = "send.paused"
+WEBHOOK_TEST = "webhook.test"
+"""The event of `testWebhook`. An endpoint receives it on request only, so EVENTS does not contain it."""
 
 EVENTS = (
     *IN_APP_EVENTS.values(),

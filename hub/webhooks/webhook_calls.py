@@ -27,17 +27,19 @@ from hub.model import (
     tenant_of,
     user_of,
 )
+from hub.outbox.restored_jobs import release_jobs, restored_index
 from hub.outbox.retry_delay import job_indexes
 from hub.platform.connections import Database, Document, Indexes
 from hub.platform.tolerant_decoding import decode_page
 from hub.settings import Settings
 from hub.utc_time import Clock, rfc3339
-from hub.webhooks.events import SEND_EXPANDED, SEND_PAUSED, event_name
+from hub.webhooks.events import SEND_EXPANDED, SEND_PAUSED, WEBHOOK_TEST, event_name
 
 COLLECTION = "webhook_calls"
 LANE = "WEBHOOK_ENDPOINT"
 DAY_S = 86_400
 SEND_EVENT_PRIORITY = Priority.HIGH  # one call per send, and a person may have to act on a pause
+TEST_PRIORITY = Priority.HIGH  # a person waits for the result
 
 
 def indexes(settings: Settings) -> Indexes:
@@ -49,6 +51,7 @@ def indexes(settings: Settings) -> Indexes:
             # an endpoint's calls by status, which finds the few that failed
             IndexModel([("tenant", ASCENDING), ("endpoint", ASCENDING), ("status", ASCENDING), newest], name="status"),
             *job_indexes(),
+            restored_index(),
             # deletes old calls
             IndexModel(
                 [("created_at", ASCENDING)], name="expiry", expireAfterSeconds=settings.webhook_call_days * DAY_S
@@ -70,7 +73,10 @@ def calls_for_receipt(
     if not subscribed:
         return []
     payload = _receipt_payload(event, receipt, about)
-    return [_call(receipt.id, receipt.tenant, event, payload, about.priority, endpoint, now) for endpoint in subscribed]
+    priority = about.priority
+    return [
+        document(_call(receipt.id, receipt.tenant, event, payload, priority, endpoint, now)) for endpoint in subscribed
+    ]
 
 
 def calls_for_expanded(send: Send, endpoints: Iterable[WebhookEndpoint], now: datetime) -> list[Document]:
@@ -89,7 +95,7 @@ def _calls_for_send(
     payload = _payload(event, now, {"sendId": send.id, "category": send.category, "status": send.status, **more})
     id = new_id(now)
     return [
-        _call(id, send.tenant, event, payload, SEND_EVENT_PRIORITY, endpoint, now)
+        document(_call(id, send.tenant, event, payload, SEND_EVENT_PRIORITY, endpoint, now))
         for endpoint in subscribed_endpoints(endpoints, event)
     ]
 
@@ -102,21 +108,19 @@ def _call(
     priority: Priority,
     endpoint: WebhookEndpoint,
     now: datetime,
-) -> Document:
-    return document(
-        WebhookCall(
-            id=f"{event_id}-{endpoint.id}",
-            tenant=tenant,
-            endpoint=endpoint.id,
-            event=event,
-            payload=payload,
-            status=DeliveryStatus.ACCEPTED,
-            priority=priority,
-            lane=f"{LANE}/{priority}/{tenant}",
-            due_at=now,
-            created_at=now,
-            updated_at=now,
-        )
+) -> WebhookCall:
+    return WebhookCall(
+        id=f"{event_id}-{endpoint.id}",
+        tenant=tenant,
+        endpoint=endpoint.id,
+        event=event,
+        payload=payload,
+        status=DeliveryStatus.ACCEPTED,
+        priority=priority,
+        lane=f"{LANE}/{priority}/{tenant}",
+        due_at=now,
+        created_at=now,
+        updated_at=now,
     )
 
 
@@ -137,7 +141,7 @@ def _is_stopped_step(receipt: Receipt, about: Notification | Delivery) -> bool:
 
 
 def _receipt_payload(event: str, receipt: Receipt, about: Notification | Delivery) -> str:
-    data = {
+    data: Document = {
         "receiptId": receipt.id,
         "sendId": receipt.send_id,
         "notificationId": receipt.notification_id,
@@ -148,6 +152,8 @@ def _receipt_payload(event: str, receipt: Receipt, about: Notification | Deliver
         "status": receipt.status,
         "reason": receipt.reason,
     }
+    if receipt.action_key is not None:
+        data["actionKey"] = receipt.action_key
     return _payload(event, receipt.at, data)
 
 
@@ -208,6 +214,14 @@ class WebhookCalls:
         docs = self._calls.find(match, hint=index).sort("_id", DESCENDING)
         return await decode_page(docs, WebhookCall, first)
 
+    async def create_test(self, tenant: str, endpoint: WebhookEndpoint) -> WebhookCall:
+        """Store a call with the event `webhook.test`, and return it."""
+        now = self._clock()
+        payload = _payload(WEBHOOK_TEST, now, {"endpointId": endpoint.id})
+        call = _call(new_id(now), tenant, WEBHOOK_TEST, payload, TEST_PRIORITY, endpoint, now)
+        await self._calls.insert_one(document(call))
+        return call
+
     async def replay(self, tenant: str, ids: Sequence[str], endpoints: Sequence[str]) -> int:
         """Send the FAILED calls in `ids` whose endpoint is in `endpoints` again, with a full retry schedule. Return the
         number of calls."""
@@ -223,3 +237,7 @@ class WebhookCalls:
             "$unset": {"tries": "", "lease_expirations": "", "reason": "", "enqueue_count": "", "claim": ""},
         }
         return (await self._calls.update_many(match, update)).modified_count
+
+    async def release_restored(self, tenant: str) -> int:
+        """Send calls that are held since a restore, at most one slice. Return their number."""
+        return await release_jobs(self._calls, tenant, self._clock())

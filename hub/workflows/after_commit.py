@@ -38,6 +38,7 @@ from hub.model import (
 from hub.outbox.enqueuer import Enqueuer
 from hub.outbox.states import WAITING
 from hub.status import deliveries
+from hub.status.activity import ActivityCounts
 from hub.status.digests import Digests, ItemKind
 from hub.status.held_deliveries import HeldDeliveries
 from hub.status.obsolete_deliveries import ObsoleteDeliveries, ObsoleteGroup
@@ -62,6 +63,7 @@ class AfterCommit:
         held: HeldDeliveries,
         sends: Sends,
         digests: Digests,
+        activity: ActivityCounts,
     ) -> None:
         self._opt_outs = opt_outs
         self._digests = digests
@@ -72,6 +74,7 @@ class AfterCommit:
         self._obsolete_deliveries = obsolete_deliveries
         self._held = held
         self._sends = sends
+        self._activity = activity
 
     async def load_decision_data(
         self, mailboxes: Collection[str], recipients: Collection[str], phone_owners: Collection[str]
@@ -137,8 +140,8 @@ class AfterCommit:
                 unit.inserts.setdefault(collection, []).extend(documents)
 
     def on_commit(self, unit: UnitOfWork, changes: list[MailboxChange]) -> None:
-        """Publish `changes`, enqueue new and released deliveries, and end the deliveries of notifications that were
-        replaced, or that a mark concerns."""
+        """Publish `changes`, enqueue new and released deliveries, end the deliveries of notifications that were
+        replaced, or that a mark concerns, and count the receipts."""
         if changes:
             self._publisher.enqueue(changes)
         if created := unit.inserts.get(deliveries.COLLECTION):
@@ -147,6 +150,8 @@ class AfterCommit:
             self._enqueuer.put(unit.released)
         if unit.deliveries_to_end:
             self._obsolete_deliveries.put([(id, reason, None) for id, reason in unit.deliveries_to_end.items()])
+        if unit.receipts:
+            self._activity.count_receipts(unit.receipts)
         if unit.stopping:
             self._obsolete_deliveries.put([stop for n in unit.stopping for stop in _stops(n, unit.now)])
 

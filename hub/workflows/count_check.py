@@ -26,8 +26,8 @@ class CountCheck:
                 log.warning("recount_failed", error=error)
 
     async def _check(self) -> None:
-        mailbox_id = await self._inboxes.sample_mailbox()
-        recounted = mailbox_id and await self._inboxes.recount(mailbox_id)
+        sample = await self._inboxes.sample_mailboxes(1)
+        recounted = await self._inboxes.recount(sample[0]) if sample else None
         if not recounted:
             return
         mailbox, unread, unseen = recounted

@@ -15,12 +15,12 @@ from msgspec import Struct, field
 from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import PyMongoError
 
-from hub.audience.tenants import ENDPOINT_CREDENTIALS
+from hub.audience.tenants import ENDPOINT_CREDENTIALS, ENRICHMENT_CREDENTIALS
 from hub.audience.users import DEVICE_CREDENTIALS
 from hub.platform.connections import Database, Document
 from hub.platform.encryption import ENCRYPTED_WITH, SETTING, CredentialUnavailable, Encryption, StoredCredentials
 
-STORED = (DEVICE_CREDENTIALS, ENDPOINT_CREDENTIALS)
+STORED = (DEVICE_CREDENTIALS, ENDPOINT_CREDENTIALS, ENRICHMENT_CREDENTIALS)
 """Where credentials are stored."""
 SLICE = 500  # documents
 COUNTED_MAX = 10_000  # documents
@@ -55,7 +55,7 @@ class CredentialEncryption:
         collection = self._database[where.collection]
         names = ("id", ENCRYPTED_WITH, *where.fields)
         match = _encrypted_with(where, key) | ({"_id": {"$gt": after}} if after else {})
-        found = collection.find(match, {f"{where.array}.{name}": 1 for name in names}, hint=ENCRYPTED_WITH)
+        found = collection.find(match, {f"{where.array}.{name}": 1 for name in names}, hint=where.index_name)
         if key is not None:
             found = found.sort("_id", ASCENDING)
         docs = await found.limit(SLICE).to_list()
@@ -75,7 +75,7 @@ class CredentialEncryption:
     async def find_fault(self, where: StoredCredentials, key: str) -> str | None:
         """Decrypt one of the items that a key encrypts. Return the reason if that fails, which shows that the key with
         this id is another one."""
-        doc = await self._database[where.collection].find_one(_encrypted_with(where, key), hint=ENCRYPTED_WITH)
+        doc = await self._database[where.collection].find_one(_encrypted_with(where, key), hint=where.index_name)
         item = next((item for item in (doc or {}).get(where.array, ()) if item.get(ENCRYPTED_WITH) == key), None)
         if item is not None:
             try:
@@ -109,7 +109,7 @@ class CredentialEncryption:
             other = {"$gt": "", "$nin": [*known, *keys]}
             match = where.has_items() | {where.array: {"$elemMatch": {ENCRYPTED_WITH: other}}}
             doc = await self._database[where.collection].find_one(
-                match, {f"{where.array}.{ENCRYPTED_WITH}": 1}, hint=ENCRYPTED_WITH
+                match, {f"{where.array}.{ENCRYPTED_WITH}": 1}, hint=where.index_name
             )
             if doc is None:
                 return keys
@@ -132,7 +132,7 @@ class CredentialEncryption:
             {"$limit": COUNTED_MAX},
             {"$group": {"_id": None, "count": {"$sum": {"$size": items}}}},
         ]
-        cursor = await self._database[where.collection].aggregate(pipeline, hint=ENCRYPTED_WITH)
+        cursor = await self._database[where.collection].aggregate(pipeline, hint=where.index_name)
         counts = await cursor.to_list()
         return counts[0]["count"] if counts else 0
 

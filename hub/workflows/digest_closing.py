@@ -47,8 +47,8 @@ def close_digest(
     """Close a digest, so no item can join, and record the versions of its templates. It becomes ACCEPTED, or ends if it
     has no items or the daily limit is reached. In quiet hours, it stays as it is until they end, and after a change of
     the user's choice until then. `items`: the kinds of the items that may leave, or None if no item waits. If the sends
-    of all items are paused, the digest stays open and is decided again later. If it was tried before, the worker holds
-    it instead.
+    of all items or the channel are paused, the digest stays open and is decided again later. If it was tried before,
+    the worker holds it instead.
 
     The mailbox is written because joins also write it."""
     now, user = unit.now, unit.decision_data.users.get(digest.mailbox)

@@ -14,8 +14,8 @@ from typing import Any
 import structlog
 from msgspec.structs import replace
 
-from hub.model import Attempt, DeliveryStatus, Reason
-from hub.outbox.claims import UNQUEUE_ALL_TIMEOUT_S, Claims, DueEntry, Job, Settlement
+from hub.model import Attempt, DeliveryStatus, Job, Reason
+from hub.outbox.claims import UNQUEUE_ALL_TIMEOUT_S, Claims, DueEntry, Settlement
 from hub.outbox.lanes import WORKER_LANES, Lanes
 from hub.outbox.retry_delay import wait_s
 from hub.platform import metrics

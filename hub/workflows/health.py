@@ -10,12 +10,15 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from hub.audience.tenants import Tenants
+from hub.enrichment import jobs
 from hub.events import event_store
 from hub.events.event_store import FAILED_COUNTED_MAX, EventStore
-from hub.model import Channel, Priority
+from hub.model import Channel, PausedChannel, Priority
 from hub.outbox.lanes import Lanes, lane_of
 from hub.platform.circuit_breaker import Breakers
 from hub.platform.redis_errors import REDIS_ERRORS
+from hub.status.held_deliveries import HeldDeliveries
 from hub.status.undelivered_counts import COUNTED_MAX, DeadLetters, UndeliveredCounts
 from hub.status.workers import WINDOW_MINUTES, ProviderName, Worker, Workers, alive, recent_calls
 from hub.utc_time import Clock, RealClock, RealTime, elapsed
@@ -37,11 +40,12 @@ BREAKERS: Mapping[tuple[str, str], tuple[str, ...]] = {
 reported."""
 PERSONAL_CHANNEL = Channel.WEBHOOK
 """The provider that calls the endpoints of users. Its failure rate is not a problem of the hub."""
-OTHER_LANES = (webhook_calls.LANE, event_store.LANE)
+OTHER_LANES = (webhook_calls.LANE, event_store.LANE, jobs.LANE, jobs.CRITICAL_LANE)
 """Lanes whose calls are not those of the hub's providers."""
 LATE_S = 60.0  # if a delivery is due for longer, there are too few workers
 CALLS_MIN = 5  # with fewer calls, the failure rate is not significant
 FAILURE_RATE_MAX = 0.25
+HELD_COUNTED_MAX = COUNTED_MAX  # deliveries of one paused channel and priority
 
 
 class ProviderState(Struct, frozen=True):
@@ -61,17 +65,19 @@ class ProviderState(Struct, frozen=True):
 
 
 class QueueState(Struct, frozen=True):
-    """The waiting deliveries of one tenant, channel and priority."""
+    """The deliveries of one tenant, channel and priority that are due, and that are `held` because the channel is
+    paused."""
 
     channel: Channel
     priority: Priority
     waiting: int
     oldest_seconds: float
+    held: int = 0
 
 
 class Health(Struct, frozen=True, kw_only=True):
     """The values from which problems are derived. `configured` are the channels that are configured in the API, or None
-    if unknown."""
+    if unknown. `paused` are the paused channels of the tenant."""
 
     providers: list[ProviderState]
     queues: list[QueueState]
@@ -82,6 +88,7 @@ class Health(Struct, frozen=True, kw_only=True):
     failed_events: int
     redis_unavailable: bool
     configured: frozenset[Channel] | None
+    paused: tuple[PausedChannel, ...] = ()
 
     @property
     def failure_rate(self) -> float:
@@ -104,6 +111,8 @@ class HealthReader:
         self,
         workers: Workers,
         undelivered: UndeliveredCounts,
+        tenants: Tenants,
+        held: HeldDeliveries,
         events: EventStore,
         lanes: Lanes,
         breakers: Breakers,
@@ -113,6 +122,8 @@ class HealthReader:
     ) -> None:
         self._workers = workers
         self._undelivered = undelivered
+        self._tenants = tenants
+        self._held = held
         self._events = events
         self._lanes = lanes
         self._breakers = breakers
@@ -125,7 +136,8 @@ class HealthReader:
         workers = await self._workers.recent()
         dead_letters = await self._undelivered.dead_letters(tenant)
         failed_events = await self._events.count_failed(tenant)
-        queues, lanes_unavailable = await self._queues(tenant)
+        paused = (await self._tenants.get(tenant)).paused_channels
+        queues, lanes_unavailable = await self._queues(tenant, paused)
         providers, breakers_unavailable = await self._providers(workers)
         now = self._real_clock()
         calls = [pair for name, pair in recent_calls(workers, now).items() if name.channel not in OTHER_LANES]
@@ -139,6 +151,7 @@ class HealthReader:
             failed=sum(failed for _, failed in calls),
             redis_unavailable=lanes_unavailable or breakers_unavailable,
             configured=self._configured,
+            paused=paused,
         )
 
     async def providers(self) -> list[ProviderState]:
@@ -155,7 +168,7 @@ class HealthReader:
 
     async def queues(self, tenant: str) -> list[QueueState]:
         """Return the queues of a tenant. Without Redis, only overdue deliveries are counted."""
-        return (await self._queues(tenant))[0]
+        return (await self._queues(tenant, (await self._tenants.get(tenant)).paused_channels))[0]
 
     async def _providers(self, workers: Sequence[Worker]) -> tuple[list[ProviderState], bool]:
         now = self._real_clock()
@@ -182,7 +195,7 @@ class HealthReader:
             )
         return providers, unavailable
 
-    async def _queues(self, tenant: str) -> tuple[list[QueueState], bool]:
+    async def _queues(self, tenant: str, paused: Sequence[PausedChannel]) -> tuple[list[QueueState], bool]:
         lanes = {
             lane_of(channel, priority, tenant): (channel, priority)
             for channel in DELIVERY_CHANNELS
@@ -195,16 +208,30 @@ class HealthReader:
             queued, unavailable = {}, True
         overdue = await self._undelivered.overdue(list(lanes))
         since = await self._undelivered.queued_since([head for _, head in queued.values()])
+        held = await self._count_held(tenant, [one.channel for one in paused])
         now, queues = self._clock(), []
         for lane, (channel, priority) in lanes.items():
             on_lane, head = queued.get(lane, (0, ""))
             overdue_here = overdue.get(lane)
             waiting = on_lane + (overdue_here.count if overdue_here else 0)
             times = [at for at in (since.get(head), overdue_here and overdue_here.since) if at]
-            if waiting:
+            held_here = held.get((channel, priority), 0)
+            if waiting or held_here:
                 oldest_s = max([elapsed(at, now).total_seconds() for at in times], default=0.0)
-                queues.append(QueueState(channel, priority, waiting, max(0.0, oldest_s)))
+                queues.append(QueueState(channel, priority, waiting, max(0.0, oldest_s), held_here))
         return queues, unavailable
+
+    async def count_held(self, tenant: str, channel: Channel) -> int:
+        """Return the number of deliveries that are held because a channel is paused, at most HELD_COUNTED_MAX per
+        priority."""
+        return sum((await self._count_held(tenant, [channel])).values())
+
+    async def _count_held(self, tenant: str, channels: Sequence[Channel]) -> dict[tuple[Channel, Priority], int]:
+        return {
+            (channel, priority): await self._held.count_paused_on(tenant, channel, priority, HELD_COUNTED_MAX)
+            for channel in channels
+            for priority in Priority
+        }
 
 
 def _provider_names(workers: Sequence[Worker], now: RealTime) -> set[ProviderName]:
@@ -233,6 +260,12 @@ def _outages(health: Health) -> list[str]:
                 f"{provider.channel} through {provider.provider} is on hold{since}: calls failed, and its circuit "
                 "breaker is open."
             )
+    for paused in health.paused:
+        reason = f" ({paused.reason})" if paused.reason else ""
+        problems.append(
+            f"{paused.channel} has been paused since {paused.since:%Y-%m-%d %H:%M} UTC{reason}: its deliveries wait. "
+            f"Continue with `hub channels resume {paused.channel}`."
+        )
     if health.oldest_due_seconds > LATE_S:
         waiting = sum(queue.waiting for queue in health.queues)
         problems.append(

@@ -12,6 +12,11 @@ from hub.platform.connections import Document
 from hub.workflows.send_request import SendRequest, request_hash
 
 
+def record_id(tenant: str, key: str) -> str:
+    """Return the id of the record of a caller's key. The key is hashed, because it may contain the name of a person."""
+    return f"{tenant}/{sha256(key.encode()).hexdigest()}"
+
+
 class IdempotencyKey(Struct, frozen=True):
     """The id of the record of a key, and the hash of the request. Without a hash, requests are not compared.
     `expires_at`: the time when the record is deleted. None: HUB_IDEMPOTENCY_DAYS later."""
@@ -22,8 +27,7 @@ class IdempotencyKey(Struct, frozen=True):
 
     @classmethod
     def of(cls, tenant: str, key: str, request: SendRequest) -> "IdempotencyKey":
-        """Return the key. It is hashed, because the text may contain the name of a person."""
-        return cls(f"{tenant}/{sha256(key.encode()).hexdigest()}", request_hash(request))
+        return cls(record_id(tenant, key), request_hash(request))
 
     @classmethod
     def of_rule(cls, tenant: str, event: str, rule: str, expires_at: datetime) -> "IdempotencyKey":

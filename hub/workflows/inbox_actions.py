@@ -1,10 +1,14 @@
 """Changes of inboxes: marking notifications, marking all, recalls, clicks, and changes that time causes."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 
 from msgspec import Struct
+from msgspec.structs import replace
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from hub.errors import NotFound
+from hub.ids import new_id
 from hub.inbox import state
 from hub.inbox.committer import Committer
 from hub.inbox.inbox_reader import Inboxes, InboxQuery
@@ -13,6 +17,7 @@ from hub.inbox.unit_of_work import UnitOfWork
 from hub.inbox.works import WorkDefaults
 from hub.live.publisher import Publisher
 from hub.model import (
+    BulkUndo,
     Channel,
     Delivery,
     DeliveryStatus,
@@ -47,11 +52,12 @@ UNAFFECTED_STATES: dict[state.Mark, frozenset[InboxState]] = {
 
 class Marked(Struct, frozen=True):
     """The result of a mark. `notifications` are the changed notifications, at most 100. `changed` is the number of all
-    changed ones. `head` is the mailbox after the change."""
+    changed ones. `head` is the mailbox after the change. `undo` is set if `undo_mark_all` can revert the mark."""
 
     notifications: list[Notification]
     changed: int
     head: Mailbox
+    undo: BulkUndo | None = None
 
 
 class InboxActions:
@@ -70,6 +76,10 @@ class InboxActions:
         """Mark the existing notifications in `ids`. A notification that the mark does not change causes no event."""
         return await self._committer.submit(_MarkWork(mailbox, tuple(dict.fromkeys(ids)), mark))
 
+    async def act(self, mailbox: str, id: str, key: str) -> Marked:
+        """Take an action of a notification. Raise NotFound, BadUserInput, or Conflict as `state.acted` does."""
+        return await self._committer.submit(_MarkWork(mailbox, (id,), state.acted(key), required=True))
+
     async def mark_all(self, mailbox: str, query: InboxQuery, mark: state.Mark) -> Marked:
         """Mark all matching notifications that exist when the method is called.
 
@@ -77,25 +87,57 @@ class InboxActions:
         notifications are marked in chunks, and other devices receive up to 100 UPDATED events or one RESYNC event.
         """
         states = [name for name in state.VIEWS[query.view] if name not in UNAFFECTED_STATES[mark]]
+        id = new_id()
+        undoable = mark if mark is state.seen else state.in_bulk(mark, id)
+        head = await self.get_or_create_mailbox(mailbox)
         if query.is_empty:
-            head = await self.get_or_create_mailbox(mailbox)
             if (mark is state.seen and not head.unseen) or (mark is state.read and not head.unread):
                 return Marked([], 0, head)
-            work = _MarkAllWork(mailbox, mark, states, self._inboxes, self._bulk_max)
+            work = _MarkAllWork(mailbox, undoable, ALL_EVENTS[mark], states, self._inboxes, self._bulk_max)
             if marked := await self._committer.submit(work):
-                return marked
-        head = await self.get_or_create_mailbox(mailbox)
+                return _with_undo(marked, head, mark, id)
+            head = await self.get_or_create_mailbox(mailbox)
         rows = await self._inboxes.list_ids(mailbox, query, states, RESPONSE_MAX + 1, upto=head.modseq)
         if len(rows) <= RESPONSE_MAX:
-            return await self.mark(mailbox, [id for id, _ in rows], mark)
-        first_changed: list[Notification] = []
-        changed, upto = 0, head.modseq
-        try:
+            marked = await self.mark(mailbox, [id for id, _ in rows], undoable)
+            return _with_undo(marked, head, mark, id)
+
+        async def list_batches() -> AsyncIterator[list[str]]:
+            upto = head.modseq
             while rows := await self._inboxes.list_ids(mailbox, query, states, self._bulk_max, upto=upto):
                 upto = rows[-1][1] - 1
-                for start in range(0, len(rows), CHUNK):
-                    ids = tuple(id for id, _ in rows[start : start + CHUNK])
-                    marked = await self._committer.submit(_MarkWork(mailbox, ids, mark, publish=False))
+                yield [id for id, _ in rows]
+
+        marked = await self._mark_in_chunks(mailbox, list_batches(), undoable, head)
+        return _with_undo(marked, head, mark, id)
+
+    async def undo_mark_all(self, mailbox: str, undo: BulkUndo) -> Marked:
+        """Revert a "mark all" for the notifications that were not changed since. The call can be repeated."""
+        mark = state.undone(undo.id)
+        head = await self.get_or_create_mailbox(mailbox)
+        rows = await self._inboxes.list_bulk_marked(mailbox, undo, RESPONSE_MAX + 1)
+        if len(rows) <= RESPONSE_MAX:
+            return await self.mark(mailbox, [id for id, _ in rows], mark)
+
+        async def list_batches() -> AsyncIterator[list[str]]:
+            rest = undo
+            while rows := await self._inboxes.list_bulk_marked(mailbox, rest, self._bulk_max):
+                rest = undo._replace(first=rows[-1][1] + 1)  # a batch contains all with one modseq
+                yield [id for id, _ in rows]
+
+        return await self._mark_in_chunks(mailbox, list_batches(), mark, head)
+
+    async def _mark_in_chunks(
+        self, mailbox: str, batches: AsyncIterator[list[str]], mark: state.Mark, head: Mailbox
+    ) -> Marked:
+        """Mark many notifications in several transactions. Other devices receive one RESYNC event."""
+        first_changed: list[Notification] = []
+        changed = 0
+        try:
+            async for ids in batches:
+                for start in range(0, len(ids), CHUNK):
+                    work = _MarkWork(mailbox, tuple(ids[start : start + CHUNK]), mark, publish=False)
+                    marked = await self._committer.submit(work)
                     first_changed = (first_changed + marked.notifications)[:RESPONSE_MAX]
                     changed += marked.changed
                     head = marked.head
@@ -123,9 +165,12 @@ class InboxActions:
             if readable := [(mailbox, id) for mailbox, id in ids if mailbox not in error.mailboxes]:
                 await self._committer.submit(_RecallWork(readable))
 
-    async def click(self, delivery: Delivery) -> None:
-        """Mark the notification of a clicked delivery as read. For the first click, write a receipt."""
-        await self._committer.submit(_ClickWork(delivery, self._deliveries))
+    async def click(self, delivery: Delivery, action: str | None = None) -> None:
+        """Mark the notification of a clicked delivery as read. For the first click, write a receipt.
+
+        `action`: the key of the action that the recipient takes with the click. Raise NotFound if the notification was
+        removed, and BadUserInput or Conflict as `state.acted` does. Then nothing changes."""
+        await self._committer.submit(_ClickWork(delivery, self._deliveries, action))
 
     async def apply_due(self, mailbox: str, ids: Sequence[str]) -> list[str]:
         """End snoozes and remove expired notifications. Return the ids of the notifications that cannot be processed
@@ -135,12 +180,28 @@ class InboxActions:
         except UnreadableMailbox:
             return list(ids)
 
+    async def remove(self, mailbox: str, ids: Sequence[str], mark: state.Mark) -> None:
+        """Remove notifications with a mark, after other changes, except from a mailbox that cannot be decoded."""
+        with suppress(UnreadableMailbox):
+            await self._committer.submit(_DueWork(mailbox, tuple(ids), mark, low=True))
+
 
 class _MarkWork(WorkDefaults):
-    def __init__(self, mailbox: str, ids: tuple[str, ...], mark: state.Mark, *, publish: bool = True) -> None:
+    """A mark of some notifications of one mailbox. `required`: fail if one of them does not exist."""
+
+    def __init__(
+        self,
+        mailbox: str,
+        ids: tuple[str, ...],
+        mark: state.Mark,
+        *,
+        publish: bool = True,
+        required: bool = False,
+    ) -> None:
         self._mailbox = mailbox
         self._mark = mark
         self._publish = publish
+        self._required = required
         self.mailboxes = (mailbox,)
         self.reads = ids
         self.documents = len(ids)
@@ -149,6 +210,8 @@ class _MarkWork(WorkDefaults):
         changed = []
         for id in self.reads:
             before = unit.get(self._mailbox, id)
+            if before is None and self._required:
+                raise NotFound("This notification does not exist.")
             after = before and self._mark(before, unit.now)
             if before and after:
                 changed.append(unit.change(after, publish=self._publish))
@@ -159,8 +222,11 @@ class _MarkWork(WorkDefaults):
 class _DueWork(WorkDefaults):
     """The notifications of one mailbox whose snooze, lifetime, or retention period has ended."""
 
-    def __init__(self, mailbox: str, ids: tuple[str, ...]) -> None:
-        self._mailbox = mailbox
+    def __init__(
+        self, mailbox: str, ids: tuple[str, ...], mark: state.Mark = state.apply_clock, *, low: bool = False
+    ) -> None:
+        self._mark = mark
+        self.low = low
         self.mailboxes = (mailbox,)
         self.reads = ids
         self.documents = len(ids)
@@ -170,7 +236,7 @@ class _DueWork(WorkDefaults):
         unprocessed = []
         for id in self.reads:
             before = unit.notifications.get(id)
-            after = state.apply_clock(before, unit.now) if before and not before.removed_at else None
+            after = self._mark(before, unit.now) if before and not before.removed_at else None
             if after:
                 unit.change(after)
                 if after.removed_as and not after.hidden:
@@ -181,23 +247,30 @@ class _DueWork(WorkDefaults):
 
 
 class _ClickWork(WorkDefaults):
+    """A click on a link or button outside the inbox. `action`: the key of the action that it takes."""
+
     documents = 2
 
-    def __init__(self, delivery: Delivery, deliveries: Deliveries) -> None:
+    def __init__(self, delivery: Delivery, deliveries: Deliveries, action: str | None) -> None:
         self._delivery = delivery
         self._deliveries = deliveries
+        self._action = action
         self.mailboxes = (delivery.mailbox,)
         self.reads = (delivery.notification,)
 
     async def apply(self, unit: UnitOfWork, session: AsyncClientSession) -> None:
-        n = unit.notifications.get(self._delivery.notification)
+        n, channel = unit.notifications.get(self._delivery.notification), self._delivery.channel
+        exists = n is not None and (n.state or n.hidden) and not n.removed_at
+        if self._action is not None and not exists:
+            raise NotFound("This notification does not exist.")
         if n is None:
             return
+        mark = state.clicked(channel) if self._action is None else state.acted(self._action, channel)
+        after = mark(n, unit.now) if exists else None
         if await self._deliveries.record_click(self._delivery.id, unit.now, session):
-            unit.receipts.append(PendingReceipt(n, self._delivery.channel, kind=ReceiptKind.CLICKED))
-        if (n.state or n.hidden) and (after := state.clicked(self._delivery.channel)(n, unit.now)):
-            where = self._delivery.channel if n.hidden else Channel.IN_APP
-            _add_receipts(unit, n, unit.change(after), where)
+            unit.receipts.append(PendingReceipt(n, channel, kind=ReceiptKind.CLICKED))
+        if after:
+            _add_receipts(unit, n, unit.change(after), channel if n.hidden else Channel.IN_APP, channel)
 
 
 class _RecallWork(WorkDefaults):
@@ -224,10 +297,17 @@ class _MarkAllWork(WorkDefaults):
     exclusive = True
 
     def __init__(
-        self, mailbox: str, mark: state.Mark, states: Sequence[InboxState], inboxes: Inboxes, limit: int
+        self,
+        mailbox: str,
+        mark: state.Mark,
+        kind: InboxEventKind,
+        states: Sequence[InboxState],
+        inboxes: Inboxes,
+        limit: int,
     ) -> None:
         self._mailbox = mailbox
         self._mark = mark
+        self._kind = kind
         self._states = states
         self._inboxes = inboxes
         self._limit = limit
@@ -242,14 +322,32 @@ class _MarkAllWork(WorkDefaults):
         changed: list[Notification] = []
         if pairs:
             unit.load(found)
-            changed = unit.change_all(ALL_EVENTS[self._mark], [after for _, after in pairs])
+            changed = unit.change_all(self._kind, [after for _, after in pairs])
             for before, after in pairs:
                 _add_receipts(unit, before, after)
         return Marked(changed[:RESPONSE_MAX], len(changed), unit.get_mailbox(self._mailbox))
 
 
-def _add_receipts(unit: UnitOfWork, before: Notification, after: Notification, where: Channel = Channel.IN_APP) -> None:
-    unit.receipts += [PendingReceipt(after, where, kind=kind) for kind in state.receipt_kinds(before, after)]
+def _with_undo(marked: Marked, before: Mailbox, mark: state.Mark, id: str) -> Marked:
+    """Return the result of a "mark all" that found the mailbox as in `before`. Marking as seen cannot be undone."""
+    if mark is state.seen or not marked.changed:
+        return marked
+    return replace(marked, undo=BulkUndo(before.modseq + 1, marked.head.modseq, id))
+
+
+def _add_receipts(
+    unit: UnitOfWork,
+    before: Notification,
+    after: Notification,
+    where: Channel = Channel.IN_APP,
+    acted_on: Channel = Channel.IN_APP,
+) -> None:
+    """Add the receipts of a mark. `where`: the channel whose status it changes. `acted_on`: the channel on which the
+    recipient took an action."""
+    for kind in state.receipt_kinds(before, after):
+        acted = kind is ReceiptKind.ACTED
+        key = after.acted_key if acted else None
+        unit.receipts.append(PendingReceipt(after, acted_on if acted else where, kind=kind, action_key=key))
     if after.has_deliveries and _may_stop(before, after):
         unit.stopping.append(after)
 

@@ -1,13 +1,12 @@
 """Deletes old deliveries and sends. Ids sort by time, so the index of `_id` finds them.
 
 - A delivery is deleted `deliveries_days` after its last change, but never while it waits or a worker has it. A digest
-  is deleted after its items.
+  is deleted after its items. The record of the send keeps its counts.
 - A send is deleted `sends_days` after it was created, but never before it ended, or while one of its notifications or
   deliveries is stored.
 
-One worker at a time makes a pass, in batches. The next pass begins EVERY_MS after the start of the last one. A worker
-that dies delays it at most that long. A pass reads up to SENDS_PER_PASS sends, and the next one continues behind them,
-because sends whose notifications are kept are read again and again.
+A pass reads up to SENDS_PER_PASS sends, and the next one continues behind them, because sends whose notifications are
+kept are read again and again.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -22,18 +21,32 @@ from hub.model import SendStatus
 from hub.outbox.lanes import Lanes
 from hub.outbox.states import FINAL
 from hub.platform.connections import Database, Document
-from hub.platform.redis_errors import REDIS_ERRORS
 from hub.settings import Settings
 from hub.status import deliveries, sends
 from hub.utc_time import RealClock
+from hub.workflows.counted_deletion import CountedDeletion
+from hub.workflows.hourly_pass import HourlyPass
 
 BATCH_SIZE = 1000
-EVERY_MS = 3_600_000
 SENDS_PER_PASS = 100_000
-COLLECTION = "old_records"  # the position of the next pass; needs no index
+COLLECTION = "old_records"  # the positions of the next passes; needs no index
 ENDED_SENDS = [
     *(SendStatus.ACCEPTED, SendStatus.CANCELLED, SendStatus.RECALLED, SendStatus.EXPIRED, SendStatus.FAILED),
 ]
+
+
+class Positions:
+    """The ids up to which passes have processed a collection."""
+
+    def __init__(self, database: Database) -> None:
+        self._positions = database[COLLECTION]
+
+    async def load(self, name: str) -> str:
+        position = await self._positions.find_one({"_id": name})
+        return str(position["after"]) if position else ""
+
+    async def store(self, name: str, after: str) -> None:
+        await self._positions.update_one({"_id": name}, {"$set": {"after": after}}, upsert=True)
 
 
 class OldRecords:
@@ -42,27 +55,13 @@ class OldRecords:
     ) -> None:
         self._deliveries = database[deliveries.COLLECTION]
         self._sends = database[sends.COLLECTION]
-        self._positions = database[COLLECTION]
+        self._positions = Positions(database)
+        self._deletion = CountedDeletion(database)
         self._notifications = notifications
-        self._lanes = lanes
         self._deliveries_age = timedelta(days=settings.deliveries_days)
         self._sends_age = timedelta(days=settings.sends_days)
         self._clock = clock
-        self._pass: AsyncGenerator[int, None] | None = None
-
-    async def tick(self) -> int:
-        """Process the next batch of a pass. Return the number of documents that were read."""
-        if self._pass is None:
-            try:
-                if not await self._lanes.acquire_tick_lock("old_records", EVERY_MS):
-                    return 0
-            except REDIS_ERRORS:  # in a later round
-                return 0
-            self._pass = self._batches()
-        size = await anext(self._pass, None)
-        if size is None:
-            self._pass = None
-        return size or 0
+        self.tick = HourlyPass(lanes, lambda: "old_records", self._batches).tick
 
     async def _batches(self) -> AsyncGenerator[int, None]:
         before = self._clock() - self._deliveries_age
@@ -71,8 +70,7 @@ class OldRecords:
             await self._delete_deliveries(docs, unchanged)
             yield len(docs)
         ended = {"status": {"$in": ENDED_SENDS}, "leased_until": {"$exists": False}}  # no change continues
-        position, read = await self._positions.find_one({"_id": sends.COLLECTION}), 0
-        after = position["after"] if position else ""
+        after, read = await self._positions.load(sends.COLLECTION), 0
         async for docs in _read_old(self._sends, self._clock() - self._sends_age, ended, after):
             await self._delete_sends([doc["_id"] for doc in docs])
             read += len(docs)
@@ -82,13 +80,13 @@ class OldRecords:
                 break
         else:
             after = ""
-        await self._positions.update_one({"_id": sends.COLLECTION}, {"$set": {"after": after}}, upsert=True)
+        await self._positions.store(sends.COLLECTION, after)
 
     async def _delete_deliveries(self, docs: Sequence[Document], unchanged: Document) -> None:
         digests = [doc["_id"] for doc in docs if "digest_key" in doc]
         kept = await self._deliveries.distinct("digest_id", {"digest_id": {"$in": digests}}) if digests else []
         ids = {doc["_id"] for doc in docs}.difference(kept)
-        await self._deliveries.delete_many({"_id": {"$in": list(ids)}} | unchanged)
+        await self._deletion.delete_deliveries({"_id": {"$in": list(ids)}} | unchanged)
 
     async def _delete_sends(self, ids: Sequence[str]) -> None:
         kept = await self._notifications.find_sends(ids)

@@ -1,7 +1,7 @@
 """The pause and the resumption of a send.
 
 - A pause only marks the send. From then on, no call for it starts: the check right before each call, and the release of
-  what waits for a time, hold the deliveries with the reason PAUSED and without `due_at`. A scheduled send is not
+  what waits for a time, hold the deliveries with the reason PAUSED and without `due_at`. A send that waits is not
   published, and an expansion reaches no other recipient. Notifications that are in inboxes stay.
 - A release that read the send as running may show its notification: an IN_APP step, or a step over the daily limit.
   Therefore a pause also changes the deliveries that are due, so the release conflicts and reads the send again.
@@ -13,8 +13,9 @@
 
 from datetime import timedelta
 
+from hub.enrichment.jobs import EnrichmentJobs
 from hub.errors import Conflict, NotFound
-from hub.model import Send, SendStatus
+from hub.model import Priority, Send, SendStatus
 from hub.status.expansion_parts import ExpansionParts
 from hub.status.held_deliveries import HeldDeliveries
 from hub.status.sends import Sends
@@ -22,6 +23,7 @@ from hub.utc_time import Clock, RealClock
 from hub.workflows.send_change_rounds import ROUND_SIZE, Round, SendChangeRounds
 
 SLICE = 500  # deliveries per update
+RESTORED_MAX = 100  # sends that are resumed in one call
 ENDED = {
     SendStatus.CANCELLED: "It was canceled.",
     SendStatus.RECALLED: "It was recalled.",
@@ -42,6 +44,7 @@ class SendPause:
         rounds: SendChangeRounds,
         held: HeldDeliveries,
         parts: ExpansionParts,
+        enrichment_jobs: EnrichmentJobs,
         clock: Clock,
         real_clock: RealClock,
         commit_deadline_s: float,
@@ -50,6 +53,7 @@ class SendPause:
         self.rounds = rounds
         self._held = held
         self._parts = parts
+        self._enrichment_jobs = enrichment_jobs
         self._clock = clock
         self._real_clock = real_clock
         self._last_round = timedelta(seconds=2 * commit_deadline_s)
@@ -79,9 +83,18 @@ class SendPause:
         resumed = await self.rounds.changes.mark_resumed(tenant, id, self._real_clock(), self.rounds.lease_end())
         return await self.rounds.begin(resumed, self) if resumed else await self._unchanged(tenant, id, "resumed")
 
+    async def resume_restored(self, tenant: str) -> int:
+        """Continue sends that are paused since a restore, at most RESTORED_MAX. Return their number."""
+        ids = await self.rounds.changes.list_restored(tenant, RESTORED_MAX)
+        for id in ids:
+            await self.resume(tenant, id)
+        return len(ids)
+
     async def prepare(self, send: Send) -> Send:
-        """Continue the expansion of the send."""
-        if send.status is not SendStatus.SCHEDULED:
+        """Continue the preparation or the expansion of the send."""
+        if send.status is SendStatus.PREPARING:
+            await self._enrichment_jobs.reopen(send.id, send.tenant, send.priority or Priority.MEDIUM)
+        elif send.status is not SendStatus.SCHEDULED:
             if send.parts_left is not None:
                 await self._parts.resume(send.id, guarded=send.guarded)
             await self._held.keep_running(send.id)
@@ -89,7 +102,7 @@ class SendPause:
 
     async def run_round(self, send: Send) -> Round:
         """Make deliveries due that are held because the send was paused, up to ROUND_SIZE."""
-        if send.status is SendStatus.SCHEDULED:
+        if send.status in (SendStatus.SCHEDULED, SendStatus.PREPARING):
             return Round(0)
         changed, found = 0, SLICE
         while found == SLICE and changed < ROUND_SIZE:

@@ -1,5 +1,5 @@
 """The publishing of sends. A send that names its users is stored in one transaction, and `after_commit` starts its
-deliveries. Workers expand the other ones."""
+deliveries. Workers expand the other ones. A send of a category with enrichment is PREPARING first."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,20 +8,23 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.audience.tenants import Tenants
+from hub.enrichment.jobs import EnrichmentJobs
 from hub.errors import Conflict, HubError
 from hub.inbox.committer import Committer
-from hub.model import Priority, Send
+from hub.model import Priority, Send, SendStatus
 from hub.platform.urgent_sends import UrgentSends
 from hub.settings import Settings
 from hub.status import sends
 from hub.status.scheduled_sends import ScheduledSend, ScheduledSends
 from hub.utc_time import Clock
+from hub.workflows.channel_use_recorder import ChannelUseRecorder
 from hub.workflows.idempotency import IdempotencyKey
 from hub.workflows.schedules import ScheduleWork
 from hub.workflows.send_request import SendRequest
 from hub.workflows.send_texts import SendIds, SendTextRenderer, SendTexts
 from hub.workflows.send_work import DueSend, SendWork
 from hub.workflows.start_expansion import NewExpansion, StartExpansion
+from hub.workflows.waiting_sends import must_prepare
 
 URGENT = frozenset({Priority.CRITICAL, Priority.HIGH})
 
@@ -43,9 +46,12 @@ class Publish:
         text_renderer: SendTextRenderer,
         start_expansion: StartExpansion,
         urgent: UrgentSends,
+        enrichment_jobs: EnrichmentJobs,
+        channel_use: ChannelUseRecorder,
         settings: Settings,
         clock: Clock,
     ) -> None:
+        self._channel_use = channel_use
         self._clock = clock
         self._committer = committer
         self._records = records
@@ -54,6 +60,7 @@ class Publish:
         self._text_renderer = text_renderer
         self._start_expansion = start_expansion
         self._urgent = urgent
+        self._enrichment_jobs = enrichment_jobs
         self._settings = settings
 
     async def send(
@@ -73,7 +80,7 @@ class Publish:
         texts: SendTexts | HubError | None = None
         if request.template:
             try:
-                texts = await self._text_renderer.render(tenant, request, ids, field)
+                texts = await self._render(tenant, request, ids, field)
             except HubError as error:
                 if key is None:
                     raise
@@ -89,7 +96,9 @@ class Publish:
                 work.check_estimate()
                 result = await self._committer.submit(ScheduleWork(tenant, ids.send, request, idempotency_key, texts))
         assert result is not None  # only a due send has no result
+        self._channel_use.note(tenant, request)
         if isinstance(result, Send):
+            self._enqueue(result)
             return Published(result, duplicate=False)
         first = await self._records.get(tenant, result)
         if first is None:
@@ -102,17 +111,32 @@ class Publish:
             return first
         return await self._committer.submit(await self._start_expansion.work(tenant, new))
 
-    async def send_due(self, scheduled: ScheduledSend, request: SendRequest) -> None:
-        """Publish a scheduled send that is due, unless it was changed in the meantime."""
+    async def send_due(self, scheduled: ScheduledSend, request: SendRequest) -> bool:
+        """Publish a send that waited, or let it wait for its enrichment. Return False if it was changed in the
+        meantime."""
         due = DueSend(scheduled, self._scheduled)
         now, tenant = self._clock(), scheduled.tenant
         ids = replace(SendIds.create(len(request.users), now), send=scheduled.id)
-        texts = await self._text_renderer.render(tenant, request, ids, "input") if request.template else None
+        texts = await self._render(tenant, request, ids, "input") if request.template else None
         if request.audience:
-            await self._expand(tenant, NewExpansion(request, ids, texts, due=due))
-            return
-        await self._tenants.get(tenant)  # the work uses the cached tenant
-        await self._committer.submit(SendWork(tenant, request, None, self._tenants, self._settings, ids, texts, due))
+            result = await self._expand(tenant, NewExpansion(request, ids, texts, due=due))
+        else:
+            await self._tenants.get(tenant)  # the work uses the cached tenant
+            work = SendWork(tenant, request, None, self._tenants, self._settings, ids, texts, due)
+            result = await self._committer.submit(work)
+        if isinstance(result, Send):
+            self._enqueue(result)
+        return result is not None
+
+    async def _render(self, tenant: str, request: SendRequest, ids: SendIds, field: str) -> SendTexts:
+        """Return the texts of a send, before any is rendered for a recipient if the send has to be enriched first."""
+        if must_prepare(self._tenants.cached(tenant).category(request.category), request):
+            return await self._text_renderer.load(tenant, request, ids.created_at, field)
+        return await self._text_renderer.render(tenant, request, ids, field)
+
+    def _enqueue(self, send: Send) -> None:
+        if send.status is SendStatus.PREPARING and send.priority:
+            self._enrichment_jobs.enqueue(send.id, send.tenant, send.priority)
 
     async def send_many(
         self, tenant: str, requests: Sequence[tuple[SendRequest, str | None, str]]

@@ -78,7 +78,7 @@ class RecipientsWork(WorkDefaults):
         )
         self.counts = self._throttle_ids + self._digests.mark_ids
         self._content_bytes = len(msgspec.json.encode((request.content, request.tags, request.data)))
-        self._texts_bytes = texts.bytes if texts else 0
+        self._texts_bytes = (texts.bytes if texts else 0) + len(request.enriched or "")
         requested = request.requested
         steps = requested.steps_in(category)
         channels = (*requested.channels_in(category), *(channel for step in steps for channel in step.channels))

@@ -8,7 +8,8 @@ Guarantees
 - A step without a device becomes one delivery for each device that the user has now.
 - A digest is closed before it is sent. A digest without items ends.
 - What quiet hours or do-not-disturb hold joins a briefing, except what was tried before.
-- What a paused send would deliver is held until the send is resumed.
+- What a paused send would deliver is held until the send is resumed, and what would leave on a paused channel until the
+  channel is resumed. An open digest of such a channel stays open.
 - A user who was erased is not created again.
 
 The works have the rank LOW, and each changes one mailbox. A worker sends what this version cannot decode to its end.
@@ -36,6 +37,7 @@ from hub.inbox.committer import Committer
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.inbox.works import WorkDefaults
 from hub.model import (
+    REPORTED_STATUSES,
     Category,
     Channel,
     Delivery,
@@ -53,7 +55,6 @@ from hub.settings import Settings
 from hub.status import deliveries, held_deliveries
 from hub.status.digests import ItemKind
 from hub.status.held_deliveries import DUE_AT_ONCE, HeldDeliveries, HeldEntry
-from hub.status.receipt_builder import REPORTED_STATUSES
 from hub.utc_time import Clock
 from hub.workflows.digest_closing import TemplateSets, close_digest, read_templates
 
@@ -182,11 +183,18 @@ class _ReleaseWork(WorkDefaults):
                 continue
             if not delivery.due_at or delivery.due_at > unit.now:
                 continue
+            is_channel_paused = unit.decision_data.tenants[delivery.tenant].is_paused(delivery.channel)
             if delivery.digest_key:
                 items = waiting.item_kinds.get(id)
+                if is_channel_paused and items:
+                    items = ()
                 close_digest(unit, delivery, items, self._templates, self._requeue_after)
                 continue
             decision = self._decide(unit, delivery, waiting.stopped.get(delivery.send))
+            if decision.outcome is DeliveryStatus.ACCEPTED and is_channel_paused:
+                update = held_deliveries.channel_paused_update(delivery, unit.now)
+                unit.update(deliveries.COLLECTION, delivery.id, update)
+                continue
             if decision.outcome is DeliveryStatus.ACCEPTED:
                 delivery, decision = _counted(unit, delivery, decision, waiting.interruptions)
             if decision.outcome is DeliveryStatus.ACCEPTED:

@@ -1,4 +1,4 @@
-"""The periodic tasks of every worker. `hub/runtime/container.py` contains their list.
+"""The periodic tasks of every worker. `hub/runtime/periodic_tasks.py` contains their list.
 
 If two workers find the same work, it is done once, because each change is checked again in its transaction. Failed work
 remains due, and a later round finds it. A task that fails does not stop the others.

@@ -10,27 +10,23 @@ Guarantees
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-import msgspec
 import structlog
-from msgspec.structs import replace
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from hub.errors import HubError, RateLimited, Unavailable
-from hub.ids import id_time
-from hub.inbox.mailbox_decoding import UnreadableMailbox
 from hub.inbox.unit_of_work import UnitOfWork
 from hub.inbox.works import WorkDefaults
 from hub.model import Send, SendStatus
 from hub.outbox.lanes import Lanes
 from hub.status import sends
-from hub.status.scheduled_sends import ScheduledSend, ScheduledSends, scheduled_document
+from hub.status.scheduled_sends import ScheduledSends, scheduled_document
 from hub.utc_time import Clock
 from hub.workflows.idempotency import IdempotencyKey
 from hub.workflows.send_request import SendRequest, request_text
 from hub.workflows.send_texts import SendTexts
+from hub.workflows.waiting_sends import Publication, publish_waiting, waiting_record
 
 BATCH_SIZE = 20  # sends per query
 LOCK_MS = 10_000
@@ -73,29 +69,8 @@ class ScheduleWork(WorkDefaults):
             raise self._texts
         if self._key:
             self._key.record(unit, self._id)
-        send = Send(
-            id=self._id,
-            tenant=self._tenant,
-            category=request.category,
-            status=SendStatus.SCHEDULED,
-            created_at=id_time(self._id),
-            recipients=len(request.users),
-            created_by=request.created_by,
-            tags=request.tags,
-            priority=request.priority,
-            channels=request.channels,
-            expires_at=request.expires_at,
-            audience=request.recorded_audience,
-            excluded=request.excluded,
-            content=request.content,
-            collapse_key=request.collapse_key,
-            steps=request.requested.own_steps,
-            send_at=request.send_at,
-            from_own_event=request.from_own_event,
-            template=request.template.key if request.template else None,
-            template_title=self._texts.title if self._texts else None,
-            recipient_ids=None if request.audience else sends.recorded(request.users),
-        )
+        status, priority = SendStatus.SCHEDULED, request.priority
+        send = waiting_record(self._tenant, self._id, request, self._texts, status, priority)
         doc = scheduled_document(send, request.users, self._text)
         unit.insert(sends.COLLECTION, doc)
         return send
@@ -108,7 +83,7 @@ class DueSends:
     def __init__(
         self,
         scheduled: ScheduledSends,
-        publish: Callable[[ScheduledSend, SendRequest], Awaitable[None]],
+        publish: Publication,
         lanes: Lanes,
         clock: Clock,
     ) -> None:
@@ -125,7 +100,9 @@ class DueSends:
     async def _publish_due(self) -> int:
         now = self._clock()
         due, postponed = await self._scheduled.list_due(now, BATCH_SIZE)
-        results = await asyncio.gather(*(self._process(send, now) for send in due), return_exceptions=True)
+        results = await asyncio.gather(
+            *(publish_waiting(send, self._publish, self._scheduled, now) for send in due), return_exceptions=True
+        )
         unavailable: list[str] = []
         for send, result in zip(due, results, strict=True):
             if isinstance(result, (Unavailable, RateLimited)):
@@ -137,16 +114,3 @@ class DueSends:
             if ids:
                 await self._scheduled.postpone(ids, self._clock() + pause)
         return len(due) + len(postponed)
-
-    async def _process(self, send: ScheduledSend, now: datetime) -> None:
-        if send.expires_at and send.expires_at <= now:
-            await self._scheduled.end(send.id, SendStatus.EXPIRED)
-            return
-        request = msgspec.json.decode(send.scheduled.request, type=SendRequest)
-        try:
-            await self._publish(send, replace(request, users=send.scheduled.users, excluded=send.excluded))
-        except (Unavailable, RateLimited, UnreadableMailbox):
-            raise
-        except HubError as error:
-            log.warning("scheduled_send_rejected", send=send.id, code=error.code)
-            await self._scheduled.end(send.id, SendStatus.FAILED, str(error))

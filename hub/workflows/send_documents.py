@@ -10,6 +10,7 @@ from hub.decide.digest import CHOSEN, Digest, digest_key
 from hub.decide.plan import Decision
 from hub.decide.plan_times import TimedPlan, interrupts
 from hub.decide.timing import interruption_of
+from hub.enrichment.calls import NO_ANSWER
 from hub.ids import id_time
 from hub.inbox import state
 from hub.inbox.unit_of_work import UnitOfWork
@@ -83,6 +84,7 @@ class SendDocuments(Struct, frozen=True):
             template_version=self.texts.version,
             layout_version=self.texts.layout_version,
             template_data=request.template.data,
+            enriched=None if request.enriched == NO_ANSWER else request.enriched,
             template_title=self.texts.title,
         )
 
@@ -108,11 +110,14 @@ class SendDocuments(Struct, frozen=True):
                 action_url=content.action_url,
                 actions=content.actions,
                 markdown=content.markdown,
+                actor=content.actor,
                 data=request.data,
                 tags=request.tags,
                 priority=plan.priority,
                 because=request.because,
                 require_ack=request.require_ack,
+                pinned=request.pinned,
+                thread_key=request.thread_key,
                 collapse_key=request.collapse_key,
                 expires_at=request.expires_at,
                 retained_until=now + timedelta(seconds=category.retention_s) if category.retention_s else None,

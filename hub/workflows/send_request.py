@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from hub.audience.filters import redacted
 from hub.decide.digest import Digest
 from hub.decide.plan import NO_CHANNELS, Requested
+from hub.decide.templates.render_input import merged_data
 from hub.decide.throttle import Throttle
 from hub.model import (
     BecauseKind,
@@ -52,9 +53,9 @@ class DecisionData(Struct, frozen=True):
 class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A validated send request, with either `content` or `template`. `users` contains no duplicates and none of the
     users in `excluded`. It is empty if the request has an `audience`. A field named `data` is JSON text, and the names
-    of durations end in `_s`. `from_own_event`: a rule makes the send for one of the hub's own events. Default values
-    are not part of the hash that is compared for idempotency, so a new field does not change the hash of earlier
-    requests."""
+    of durations end in `_s`. `from_own_event`: a rule makes the send for one of the hub's own events. `enriched`: JSON
+    text of the enrichment, set when a send that was PREPARING is published. Default values are not part of the hash
+    that is compared for idempotency, so a new field does not change the hash of earlier requests."""
 
     users: tuple[str, ...]
     category: str
@@ -70,12 +71,15 @@ class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     send_at: datetime | None = None
     expires_at: datetime | None = None
     require_ack: bool = False
+    pinned: bool = False
     collapse_key: str | None = None
+    thread_key: str | None = None
     throttle: Throttle | None = None
     digest: Digest | None = None
     guard: bool = True
     from_own_event: bool = False
     created_by: str | None = None
+    enriched: str | None = None
 
     @property
     def requested(self) -> Requested:
@@ -98,6 +102,12 @@ class SendRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def is_removable(self) -> bool:
         """True if something other than the retention period may remove the notifications."""
         return bool(self.expires_at or self.collapse_key)
+
+
+def enrichment_data(request: SendRequest) -> bytes:
+    """Return the data of a send as templates read it, as JSON: the body of the call that enriches it."""
+    data = merged_data(request.data, request.template.data if request.template else None)
+    return orjson.dumps(data, option=orjson.OPT_SORT_KEYS)
 
 
 def request_text(request: SendRequest) -> str:

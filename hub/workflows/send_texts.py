@@ -29,7 +29,7 @@ from hub.decide.templates.errors import RenderStopped, TemplateError
 from hub.decide.templates.lookup import TemplateSet
 from hub.decide.templates.parts import Rendered, TextLimits
 from hub.decide.templates.recipient_texts import RecipientTexts
-from hub.decide.templates.render_input import merged_data
+from hub.decide.templates.render_input import merged_data, parsed_enrichment
 from hub.errors import BadUserInput, NotFound, TooLarge
 from hub.ids import id_time, new_id
 from hub.model import Channel, Content, Send, Tenant, User, mailbox_of
@@ -182,7 +182,8 @@ class SendTextRenderer:
             suggestion = f" Did you mean {similar!r}?" if similar else ""
             raise NotFound(f"The template {reference.key!r} does not exist.{suggestion}", field=f"{field}.template.key")
         data = merged_data(request.data, reference.data)
-        texts = RecipientTexts(current.texts, current.tenant, data, created_at, self._limits)
+        enriched = parsed_enrichment(request.enriched)
+        texts = RecipientTexts(current.texts, current.tenant, data, created_at, self._limits, enriched)
         main = self._main_channel(texts, current.tenant, request, field)
         self._stopped.check((tenant_id, reference.key, current.texts.version), f"{field}.template.key")
         try:
@@ -203,7 +204,8 @@ class SendTextRenderer:
         if not found:
             found = (await self._current.get((send.tenant, request.template.key))).texts
         data = merged_data(request.data, request.template.data)
-        recipient_texts = RecipientTexts(found, tenant, data, created_at, self._limits)
+        enriched = parsed_enrichment(send.enriched)
+        recipient_texts = RecipientTexts(found, tenant, data, created_at, self._limits, enriched)
         return SendTexts(found.version, send.layout_version, send.template_title, created_at, recipient_texts)
 
     async def render_first(

@@ -1,5 +1,7 @@
 """The start of an expansion: the record of a send that names no users, and the parts that workers expand."""
 
+from datetime import timedelta
+
 from msgspec import Struct
 from msgspec.structs import replace
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -23,13 +25,14 @@ from hub.workflows.send_documents import SendDocuments
 from hub.workflows.send_request import SendRequest, request_text
 from hub.workflows.send_texts import SendIds, SendTexts
 from hub.workflows.send_work import DueSend
+from hub.workflows.waiting_sends import add_preparing, must_prepare, waiting_record
 
 EXPANSIONS_MAX = 50  # of a tenant at once
 RETRY_AFTER_S = 60.0
 
 
 class NewExpansion(Struct, frozen=True):
-    """What an expansion is started with. `due` is set if the send was scheduled."""
+    """What an expansion is started with. `due` is set if the send waited."""
 
     request: SendRequest
     ids: SendIds
@@ -65,11 +68,67 @@ class StartExpansion:
         Raise Conflict if its request was different. The transaction also checks the key."""
         return key.send_of(await self._idempotency_records.find_one({"_id": key.id}))
 
-    async def work(self, tenant: str, new: NewExpansion) -> "StartExpansionWork":
-        """Return the work that stores a send with an audience."""
+    async def check_limit(self, tenant: str) -> None:
+        """Raise RateLimited if too many sends of a tenant are being expanded."""
+        _check_limit(await self.expanding.count(tenant, EXPANSIONS_MAX))
+
+    async def count_in(self, unit: UnitOfWork, session: AsyncClientSession, tenant: str, due: DueSend | None) -> None:
+        """Raise RateLimited if too many sends of a tenant are being expanded or are PREPARING for it. A send that was
+        PREPARING has been counted already, so only those that are being expanded count for it."""
+        count = await self.expanding.count(tenant, EXPANSIONS_MAX, session)
+        if due is None or due.send.status is not SendStatus.PREPARING:
+            count += await self.expanding.count_preparing(tenant, EXPANSIONS_MAX, session)
+        _check_limit(count)
+        unit.update(TENANTS, tenant, self.tenants.lock_update(tenant))  # other processes count, too
+
+    async def work(self, tenant: str, new: NewExpansion) -> "StartExpansionWork | PrepareWork":
+        """Return the work that stores a send with an audience, or that lets it wait for its enrichment."""
         assert new.request.audience
-        await self.tenants.get(tenant)  # the work uses the cached tenant
+        category = (await self.tenants.get(tenant)).category(new.request.category)  # the work uses the cached tenant
+        if category and must_prepare(category, new.request):
+            return PrepareWork(self, tenant, new, category)
         return StartExpansionWork(self, tenant, new, await self.recipients.divide(tenant, new.request.audience))
+
+
+def _check_limit(count: int) -> None:
+    if count >= EXPANSIONS_MAX:
+        raise RateLimited(
+            f"{EXPANSIONS_MAX} sends of this tenant are being expanded. Wait until one is complete.", RETRY_AFTER_S
+        )
+
+
+class PrepareWork(WorkDefaults):
+    """Stores the record of a send that is PREPARING."""
+
+    exclusive = True  # as below
+    mailboxes = ()
+    documents = 2
+
+    def __init__(self, start: StartExpansion, tenant: str, new: NewExpansion, category: Category) -> None:
+        self._start = start
+        self._tenant = tenant
+        self._new = new
+        self._category = category
+        self.keys = (new.key.id,) if new.key else ()
+        self.size = len(request_text(new.request))
+
+    async def apply(self, unit: UnitOfWork, session: AsyncClientSession) -> Send | str | None:
+        """Return what `StartExpansionWork.apply` returns."""
+        new, request = self._new, self._new.request
+        if new.key and (first := new.key.first_send(unit)):
+            return first
+        if isinstance(new.texts, HubError):
+            raise new.texts
+        if new.due and not await new.due.store.is_unchanged(new.due.send, session):
+            return None
+        await self._start.count_in(unit, session, self._tenant, new.due)
+        if new.key:
+            new.key.record(unit, new.ids.send)
+        priority = request.priority or self._category.priority
+        send = waiting_record(self._tenant, new.ids.send, request, new.texts, SendStatus.PREPARING, priority)
+        queued = timedelta(seconds=self._start.settings.requeue_after_s)
+        add_preparing(unit, send, request, self._category, queued, was_scheduled=new.due is not None)
+        return send
 
 
 class StartExpansionWork(WorkDefaults):
@@ -84,14 +143,14 @@ class StartExpansionWork(WorkDefaults):
         self._new = new
         self._parts = parts
         self._text = request_text(new.request)
-        self.low = new.due is not None
+        self.low = new.due is not None and new.due.send.status is SendStatus.SCHEDULED
         self.keys = (new.key.id,) if new.key else ()
         self.documents = len(parts.boundaries)
         self.size = len(self._text)
 
     async def apply(self, unit: UnitOfWork, session: AsyncClientSession) -> Send | str | None:
-        """Return the new send, or the id of the send that was created earlier with this key. Return None if a scheduled
-        send was changed in the meantime."""
+        """Return the new send, or the id of the send that was created earlier with this key. Return None if a send that
+        waited was changed in the meantime."""
         new, start = self._new, self._start
         if new.key and (first := new.key.first_send(unit)):
             return first
@@ -99,11 +158,7 @@ class StartExpansionWork(WorkDefaults):
             raise new.texts
         if new.due and not await new.due.store.is_unchanged(new.due.send, session):
             return None
-        if await start.expanding.count(self._tenant, EXPANSIONS_MAX, session) >= EXPANSIONS_MAX:
-            raise RateLimited(
-                f"{EXPANSIONS_MAX} sends of this tenant are being expanded. Wait until one is complete.", RETRY_AFTER_S
-            )
-        unit.update(TENANTS, self._tenant, start.tenants.lock_update(self._tenant))  # other processes count, too
+        await start.count_in(unit, session, self._tenant, new.due)
         tenant = start.tenants.cached(self._tenant)
         category = tenant.category(new.request.category)
         if category is None:

@@ -26,6 +26,7 @@ from hub.audience.opt_outs import OptOuts
 from hub.audience.service_keys import ServiceKeys
 from hub.audience.templates import ERASED_AUTHOR, Templates
 from hub.audience.topics import Topics
+from hub.enrichment import cache as enrichment_cache
 from hub.events import event_store
 from hub.inbox import idempotency_records, window_counts
 from hub.inbox.committer import Committer
@@ -51,6 +52,7 @@ from hub.workflows.pause_or_resume import paused_by
 EXPORTED_LISTS = (
     *("subscriptions", "notifications", "deliveries", "receipts", "webhook_calls", "sends", "throttles"),
     *("stored_responses", "templates", "service_keys", "captured_messages", "audit_log", "events"),
+    "enrichment_answers",
 )
 EXPORTED: Changes = {"exported": True}  # the changes of an audit entry
 ERASED: Changes = {"erased": True}
@@ -179,6 +181,7 @@ class UserData:
         records = self._database[idempotency_records.COLLECTION]
         await records.update_many({"mailboxes": mailbox}, idempotency_records.DELETE_RESPONSE)
         await self._database[window_counts.COLLECTION].delete_many(window_counts.match_mailbox(mailbox))
+        await self._database[enrichment_cache.COLLECTION].delete_many({"tenant": tenant})  # any may be about the user
         user_match = {"tenant": tenant, "user": user}
         await self._database[captured.COLLECTION].delete_many(user_match)
 
@@ -196,16 +199,22 @@ class UserData:
         return devices, complete
 
     async def _named_elsewhere(self, mailbox: str) -> Document:
-        """Return the lists of what names the user and is not about the user alone. Of stored responses, which may also
-        contain the data of others, only the times are returned."""
+        """Return the lists of what names the user and is not about the user alone. Of stored responses and answers of
+        enrichments, which may also contain the data of others, only the times are returned."""
         tenant, user, limit = tenant_of(mailbox), user_of(mailbox), self._export_max + 1
         responses = self._database[idempotency_records.COLLECTION]
         times = responses.find({"mailboxes": mailbox}, {"_id": 0, "at": 1}, hint="mailboxes").limit(limit)
+        answers = self._database[enrichment_cache.COLLECTION].find(
+            enrichment_cache.match_named(mailbox), {"_id": 0, "category": 1, "expires_at": 1}, hint="category"
+        )
+        with pymongo.timeout(SCAN_TIMEOUT_S):
+            enrichment_answers = await answers.limit(limit).to_list()
         throttles = self._database[window_counts.COLLECTION].find(window_counts.match_mailbox(mailbox), {"_id": 0})
         return {
             "sends": await self._sends.export(tenant, user, limit),
             "throttles": await throttles.limit(limit).to_list(),
             "stored_responses": await times.to_list(),
+            "enrichment_answers": enrichment_answers,
             "templates": await self._templates.export_of_author(tenant, user, limit),
             "service_keys": await self._service_keys.export_of_author(tenant, user, limit),
             "captured_messages": await self._newest(captured.COLLECTION, {"tenant": tenant, "user": user}, "_id"),

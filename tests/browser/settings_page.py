@@ -57,7 +57,6 @@ class SettingsPage(FakeHTTPServer):
         if name == "own.js":
             headers = {"content-security-policy": "default-src 'self' http: https:"}
             return web.Response(text=APP_WORKER, content_type="text/javascript", headers=headers)
-        if name in {"preferences.js", "inbox.js", "sw.js"}:  # with the headers of the hub
-            file = self._front.files[f"/{name}"]
+        if file := self._front.files.get(request.path):  # with the headers of the hub
             return web.Response(body=file.body, headers=file.headers)
         return web.Response(text="<title>Elsewhere</title>", content_type="text/html")

@@ -1,11 +1,14 @@
 """Every state of the inbox on phone and desktop, light and dark, left-to-right and right-to-left: axe finds no
 violation, and nothing overflows. HUB_PICTURES names a folder for screenshots."""
 
+import json
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.async_api import WebSocketRoute
 
 from tests.browser.conftest import Browsers, Tab
 from tests.client import Tenant, eventually
@@ -17,10 +20,15 @@ LOOKS: dict[str, tuple[dict[str, Any], str, str]] = {
     "desktop-light": (DESKTOP, "light", "en"),
     "desktop-dark": (DESKTOP, "dark", "en"),
     "desktop-arabic": (DESKTOP, "light", "ar"),
+    "desktop-forced-colors": ({**DESKTOP, "forced_colors": "active"}, "light", "en"),
     "phone-light": (PHONE, "light", "en"),
     "phone-dark-german": (PHONE, "dark", "de"),
     "phone-arabic-dark": (PHONE, "dark", "ar"),
 }
+FACTS_MAX_PX = 30  # less than two lines
+READ_FACTS_HEIGHTS = """(items) => items.map(({ shadowRoot }) => {
+  const facts = [...shadowRoot.querySelector(".facts").children].map((fact) => fact.getBoundingClientRect());
+  return Math.max(...facts.map(({ bottom }) => bottom)) - Math.min(...facts.map(({ top }) => top)); })"""
 SAMPLES: list[dict[str, object]] = [
     {"title": "Your report is ready", "body": "The numbers of October, as a spreadsheet.", "category": "reports"},
     {
@@ -84,6 +92,18 @@ async def test_every_state_is_accessible_and_fits(look: str, tenant: Tenant, bro
     await tab.wait_until_live()
     await tab.items.nth(5).wait_for()
     await check_state(tab, look, "open")
+    await tab.page.locator("hub-inbox-menu [data-tool=menu]").click()
+    await tab.page.locator("hub-inbox-menu [role=menu]").wait_for()
+    await check_state(tab, look, "menu")
+    await tab.page.locator("hub-inbox-menu [data-tool=shortcuts]").click()
+    await tab.page.locator("hub-inbox-panel dialog[open]").wait_for()
+    await check_state(tab, look, "shortcuts")
+    await tab.page.keyboard.press("Escape")
+    await tab.choose("select")
+    await tab.page.locator(".check").nth(1).click()
+    await tab.page.locator(".bar [data-tool=snooze]").click()
+    await check_state(tab, look, "selection")
+    await tab.page.locator(".bar [data-tool=clear]").click()
     await tab.item("Build failed").hover()
     await tab.press("Build failed", "snooze")
     await tab.item("Build failed").locator(".choices").wait_for()
@@ -96,6 +116,19 @@ async def test_every_state_is_accessible_and_fits(look: str, tenant: Tenant, bro
         await tab.tab(view).click()
         await tab.items.first.wait_for()
         await check_state(tab, look, view.lower())
+
+
+@pytest.mark.parametrize("look", ["desktop-light", "desktop-arabic", "phone-dark-german"])
+async def test_facts_of_a_row_are_on_one_line(look: str, tenant: Tenant, browsers: Browsers) -> None:
+    device, scheme, language = LOOKS[look]
+    page = {"lang": language, "dir": "rtl" if language == "ar" else "ltr"}
+    await send_samples(tenant)
+    alice = await browsers.person("alice", page=page, color_scheme=scheme, **device)
+    tab = await (await alice.tab()).open()
+    await tab.items.nth(5).wait_for()
+    for title in ("Build failed", "New sign-in"):
+        await tab.item(title).hover()  # the tools are next to the facts
+        assert max(await tab.items.evaluate_all(READ_FACTS_HEIGHTS)) < FACTS_MAX_PX
 
 
 @pytest.mark.parametrize("look", ["desktop-light", "phone-dark-german"])
@@ -141,25 +174,33 @@ async def test_dark_panel_on_a_light_page_keeps_the_bell_in_the_page_color(brows
     assert await tab.panel.evaluate(colour) == "rgb(236, 238, 242)"
 
 
-@pytest.mark.parametrize("language", ["en", "de", "ar"])
-async def test_tabs_fit_on_the_narrowest_phone(language: str, tenant: Tenant, browsers: Browsers) -> None:
-    for n in range(10):
-        await tenant.send("alice", title=f"Number {n}")
-    page = {"lang": language, "dir": "rtl" if language == "ar" else "ltr"}
-    alice = await browsers.person("alice", page=page, viewport={"width": 320, "height": 640})
-    tab = await (await alice.tab()).open()
-    await tab.tab("UNREAD").locator(".count").wait_for()
-    for view in ("ACTIVE", "UNREAD", "ARCHIVED", "SNOOZED"):
-        box = await tab.tab(view).bounding_box()
-        assert box
-        assert box["x"] >= 0
-        assert box["x"] + box["width"] <= 320
+@pytest.mark.parametrize(
+    ("language", "days"), [("en", ["Today", "Yesterday"]), ("de", ["Heute", "Gestern"]), ("ar", ["اليوم", "أمس"])]
+)
+async def test_headings_separate_the_days(language: str, days: list[str], tenant: Tenant, browsers: Browsers) -> None:
+    for title in ("Old", "Yesterday's", "Returned", "New"):
+        await tenant.send("alice", title=title)
+    alice = await browsers.person("alice", page={"lang": language, "dir": "rtl" if language == "ar" else "ltr"})
+    tab = await alice.blank()
+    ages = {"Old": timedelta(days=60), "Yesterday's": timedelta(days=1), "Returned": timedelta(days=3)}
+    now = datetime.now(UTC)
 
+    def between(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
 
-async def test_missing_language_falls_back_to_english_unless_the_app_provides_texts(browsers: Browsers) -> None:
-    alice = await browsers.person("alice", page={"lang": "fr"})
-    tab = await alice.tab()
-    await tab.page.locator("hub-inbox #panel[lang=en]").wait_for(state="attached")
-    assert await tab.bell.get_attribute("lang") == "en"
-    await tab.page.evaluate("document.querySelector('hub-inbox').words = {notifications: 'Avis'}")
-    await tab.page.locator("hub-inbox #panel[lang=fr][aria-label=Avis]").wait_for(state="attached")
+        def make_older(message: str | bytes) -> None:
+            received = json.loads(message)
+            for node in received.get("payload", {}).get("data", {}).get("inbox", {}).get("nodes", []):
+                node["createdAt"] = (now - ages.get(node["title"], timedelta())).isoformat()
+            socket.send(json.dumps(received))
+
+        server.on_message(make_older)
+
+    await tab.page.route_web_socket("**/graphql", between)
+    await tab.load()
+    await tab.open()
+    await tab.wait_for_items("New", "Returned", "Yesterday's", "Old")
+    headings = await tab.page.locator("hub-inbox-panel h3").all_inner_texts()
+    assert headings[:2] == days  # a returned item is listed with the newer ones below it
+    assert len(headings) == 3
+    await check_state(tab, f"days-{language}", "open")

@@ -157,6 +157,33 @@ async def test_send_arrives_and_read_shows_on_the_other_device_and_in_the_receip
     await expect(row.locator(".badge")).to_have_text("Cancelled")
 
 
+async def test_react_and_vue_pages_show_and_mark_the_same_notifications(open_demo: Any) -> None:
+    demo_page = await open_demo()
+    await demo_page.page.get_by_text("alice in React and Vue").click()
+    title = f"News {uuid4().hex[:8]}"
+    await demo_page.send(title)
+    in_react, in_vue = (demo_page.device(index).get_by_role("listitem").filter(has_text=title) for index in range(2))
+    await expect(in_vue.get_by_role("button", name="Mark as read")).to_be_visible()
+    await in_react.get_by_role("button", name="Mark as read").click()
+    await expect(in_vue.get_by_role("button", name="Mark as unread")).to_be_visible()
+    await in_react.get_by_role("button", name="Pin", exact=True).click()
+    await demo_page.device(1).get_by_label("View").select_option("PINNED")
+    await in_vue.get_by_role("button", name="Unpin").click()
+    await expect(in_vue).to_have_count(0)
+    await expect(in_react.get_by_role("button", name="Pin", exact=True)).to_be_visible()
+    await demo_page.device(1).get_by_label("View").select_option("ACTIVE")
+    for index in range(2):  # rows of the page's own
+        await demo_page.bell(index).click()
+        await expect(demo_page.device(index).locator(".own").filter(has_text=title)).to_be_visible()
+        await demo_page.device(index).locator("hub-inbox [data-tool=close]").click()
+    await demo_page.device(1).get_by_label("Email").uncheck()
+    await expect(demo_page.device(0).get_by_label("Email")).not_to_be_checked()
+    await demo_page.device(0).get_by_label("Email").check()
+    for frame in demo_page.page.frames[1:3]:
+        await frame.evaluate(AXE.read_text())
+        assert (await frame.evaluate(AXE_RUN, AXE_TAGS))["violations"] == []
+
+
 async def test_users_see_only_their_own_notifications(open_demo: Any) -> None:
     demo_page = await open_demo()
     title = f"For bob {uuid4().hex[:8]}"
@@ -225,10 +252,14 @@ async def test_item_shows_why_it_was_sent(open_demo: Any) -> None:
     await demo_page.bell(0).click()
     item = demo_page.device(0).locator("hub-inbox-item").first
     await item.hover()
+    panel, width = demo_page.device(0).locator("hub-inbox #panel"), await item.evaluate("innerWidth")
+    assert (await panel.evaluate("element => element.offsetWidth")) < width, "the laptop shows the layout of a phone"
     await item.locator("[data-tool=why]").click()
     reason = demo_page.device(0).get_by_role("dialog", name="Why did I get this?")
     await expect(reason.get_by_role("definition").first).to_be_visible()
     await reason.get_by_role("button", name="Close").click()
+    await expect(item.locator("[data-tool=why]")).to_be_focused()
+    await demo_page.page.keyboard.press("Escape")
     await demo_page.device(0).get_by_role("link", name="Notifications").click()
     await expect(demo_page.device(0).get_by_role("heading", name="Devices")).to_be_visible()
     await expect(demo_page.device(0).locator("hub-push")).to_have_count(1)

@@ -1,5 +1,6 @@
-"""More options of the send form on the demo page: templates, steps, and schedules, and their timeline."""
+"""More of the demo page: templates, steps, and schedules in the send form, their timeline, and events."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -7,10 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from aiohttp import web
 from playwright.async_api import WebSocketRoute, expect
 
 from tests.browser.test_demo import DESKTOP, PHONE, WITHIN_MS, DemoPage, demo, open_demo
 from tests.client import Json, eventually
+from tests.enrichment_setup import ROTATE
+from tests.webhook_receiver import WebhookReceiver
 
 __all__ = ["demo", "open_demo"]  # fixtures
 
@@ -19,6 +23,7 @@ expect.set_options(timeout=WITHIN_MS)
 TEMPLATES = '"templates":['
 LAYOUT = TEMPLATES + '{"key":"_layout","variables":[]},'
 FITS = "(element) => element.scrollWidth <= element.clientWidth"
+UPSERT_CATEGORY = "mutation ($i: CategoryInput!) { upsertCategory(input: $i) { key } }"
 QUIET = "mutation ($input: PreferencesInput!) { updatePreferences(input: $input) { quietSchedule { start } } }"
 AS_USER = """async ([user, query, variables]) => {
   const { tokens } = await (await fetch("/dev/tokens", { method: "POST" })).json();
@@ -174,6 +179,7 @@ async def test_every_option_of_the_form_reaches_the_hub(open_demo: Any) -> None:
     for group in ("Schedule", "later steps", "Digest", "Collapse"):
         await open_options(demo_page, group)
     await page.get_by_label("Expires at").fill("2090-01-02T12:00")
+    await page.get_by_role("checkbox", name="Pin it above the others").check()
     await page.get_by_role("checkbox", name="Ask recipients to acknowledge it").check()
     await page.get_by_label("Digest key").fill("all")
     await page.get_by_label("Gather for").select_option("PT1M")
@@ -192,7 +198,7 @@ async def test_every_option_of_the_form_reaches_the_hub(open_demo: Any) -> None:
         "key": "all", "window": "PT1M", "mode": "SLIDING", "max": "PT1H", "lookback": "P1D", "maxItems": 5
     }  # fmt: skip
     assert input["throttle"] == {"key": "builds", "window": "P1D", "limit": 3}
-    assert (input["collapseKey"], input["expiresAt"][:10]) == ("build-7", "2090-01-02")
+    assert (input["collapseKey"], input["expiresAt"][:10], input["pinned"]) == ("build-7", "2090-01-02", True)
     await demo_page.bell(0).click()
     item = demo_page.device(0).locator("hub-inbox-item").filter(has_text="Every option")
     await expect(item.locator("strong")).to_have_text("important")
@@ -286,6 +292,51 @@ async def test_progress_shows_what_is_held_until_when(quiet_alice: DemoPage, vie
     await expect(progress.get_by_text("held until")).to_have_count(0)
     await expect(held.locator(".badge")).to_have_text("Cancelled")
     await expect(announced).to_have_text("Recalled, 2 recipients. No delivery waits.")
+
+
+async def test_events_show_what_their_rules_did(open_demo: Any) -> None:
+    demo_page: DemoPage = await open_demo(viewport=PHONE)
+    await demo_page.page.get_by_text("Events: what applications publish").click()
+    events = demo_page.page.locator("demo-events")
+    rows = events.get_by_role("row")
+    await demo_page.press("Publish event")
+    shipped = rows.filter(has_text="com.example.order.shipped")
+    await expect(shipped.get_by_text("PROCESSED")).to_be_visible()
+    await expect(shipped).to_contain_text("order-shipped: Order 7 is on its way")
+    await events.get_by_label("Type").fill("com.example.order.lost")
+    await demo_page.press("Publish event")
+    await expect(rows.nth(1).get_by_text("UNMATCHED")).to_be_visible()
+    await expect(rows.nth(1)).to_contain_text("com.example.order.lost")
+    await events.get_by_label("Data").fill("{")
+    await demo_page.press("Publish event")
+    await expect(events.get_by_role("alert")).to_be_visible()
+    await expect(rows).to_have_count(3)
+    assert "\n".join(await demo_page.axe_violations()) == ""
+    assert await demo_page.page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+
+
+async def test_send_shows_that_it_waits_for_its_enrichment(open_demo: Any, receiver: WebhookReceiver) -> None:
+    demo_page: DemoPage = await open_demo()
+    answered = asyncio.Event()
+
+    async def answer() -> web.Response:
+        await answered.wait()
+        return web.json_response({"state": "shipped"})
+
+    receiver.responses["/enrich"] = lambda *_: answer()
+    rotated = await demo_page.page.evaluate(AS_USER, ["admin", ROTATE, {}])
+    receiver.secrets["/enrich"] = rotated["data"]["rotateEnrichmentSecret"]["secret"]
+    enrichment = {"url": f"{receiver.url}/enrich", "timeout": "PT30S"}
+    category = {"key": "orders", "name": "Orders", "defaultChannels": ["IN_APP"], "enrichment": enrichment}
+    assert "errors" not in await demo_page.page.evaluate(AS_USER, ["admin", UPSERT_CATEGORY, {"i": category}])
+    await demo_page.page.reload()
+    await demo_page.send("Your order", category="orders")
+    progress = demo_page.page.locator("demo-send-progress")
+    await expect(progress.locator(".badge").first).to_have_text("Preparing")
+    await expect(progress).to_contain_text("2 recipients · waits for the enrichment of its category")
+    answered.set()
+    await expect(progress.get_by_role("row", name="Inbox 2 delivered")).to_be_visible()
+    await expect(progress).not_to_contain_text("waits for")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

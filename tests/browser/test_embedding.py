@@ -32,7 +32,7 @@ async def embed_two_copies(alice: BrowserUser) -> Page:
         else:
             await route.fulfill(path=DIST / path, content_type="text/javascript")
 
-    for path in ("page", "inbox.js*", "preferences.js"):
+    for path in ("page", "inbox.js*", "inbox-panel.js", "preferences.js"):
         await alice.context.route(f"{alice.origin}/{path}", serve)
     return await alice.context.new_page()
 

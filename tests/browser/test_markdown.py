@@ -93,6 +93,7 @@ async def test_links_of_a_body_open_like_the_link_of_the_item(tenant: Tenant, al
     await wait_for_marks(tenant, "Deployed", readAt=True)
     opened: list[Any] = await tab.page.evaluate("told.filter(([name]) => name === 'hub-open')")
     assert opened == [["hub-open", "/builds/1"]]
+    await tab.open()
     await tab.items.get_by_role("link", name="web").click()
     opened = await tab.page.evaluate("told.filter(([name]) => name === 'hub-open')")
     assert opened[1:] == [["hub-open", "https://ci.example/web"]]

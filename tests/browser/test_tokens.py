@@ -1,10 +1,13 @@
 """Tokens of the inbox: renewal, rejection, and a change of the signed-in user."""
 
+import pytest
 from playwright.async_api import Route
 
 from tests.browser.conftest import DIST, Browsers, BrowserUser
 from tests.browser.inbox_marks import send_numbered
 from tests.client import Tenant, eventually
+
+SIGNED_OUT = "You are signed out"
 
 
 async def test_token_is_renewed_before_it_expires(tenant: Tenant, browsers: Browsers) -> None:
@@ -64,6 +67,28 @@ async def test_signed_out_user_sees_a_message_instead_of_loading(alice: BrowserU
     await tab.wait_until_live()
 
 
+@pytest.mark.parametrize(
+    ("get_token", "displayed"),
+    [
+        ("() => ''", SIGNED_OUT),
+        ("async () => ''", SIGNED_OUT),
+        ("() => { Math.random = () => 100; throw new Error('No network'); }", "Connecting…"),  # waits of minutes
+    ],
+)
+async def test_element_asks_for_a_token_immediately_when_the_user_has_signed_in(
+    get_token: str, displayed: str, tenant: Tenant, alice: BrowserUser
+) -> None:
+    await tenant.send("alice", title="First")
+    tab = await alice.blank()
+    await tab.page.add_init_script(f"""const give = window.giveToken, before = {get_token};
+      window.giveToken = (refused) => (window.signedIn ? give(refused) : before());""")
+    await tab.load()
+    await tab.open()
+    await tab.page.get_by_text(displayed).wait_for()
+    await tab.page.evaluate("window.signedIn = true; document.querySelector('hub-inbox').refresh()")
+    await tab.wait_for_items("First")
+
+
 async def test_connection_error_is_logged_for_the_developer(alice: BrowserUser) -> None:
     other = "https://app.example.org"
     bell = f"<hub-inbox endpoint={alice.origin}/graphql token=TOKEN></hub-inbox>"
@@ -111,7 +136,7 @@ async def test_last_connected_element_provides_tokens_and_a_removed_one_does_not
       document.body.append(bell);
     }""")
     second = tab.page.locator("body > hub-inbox")
-    await second.locator(".status.live").wait_for(state="attached")
+    await tab.wait_until_live("body > hub-inbox")
     await tab.page.evaluate("document.querySelector('header hub-inbox').remove()")
     before = await tab.page.evaluate("asked")
     await second.evaluate("(bell) => bell.refresh()")

@@ -42,7 +42,14 @@ async def test_unsafe_urls_do_not_become_links(tenant: Tenant, browsers: Browser
     """The hub rejects most of these URLs. They must be harmless too if an older hub stored them."""
     action = {"key": "a", "label": "Press", "url": DECOY_URL}
     await tenant.send(
-        "alice", title="Bait", content={"actionUrl": DECOY_URL, "imageUrl": DECOY_URL, "actions": [action]}
+        "alice",
+        title="Bait",
+        content={
+            "actionUrl": DECOY_URL,
+            "imageUrl": DECOY_URL,
+            "actions": [action],
+            "actor": {"name": "Mallory", "avatarUrl": DECOY_URL},
+        },
     )
     for unsafe in UNSAFE_URLS:
         alice = await browsers.person("alice")

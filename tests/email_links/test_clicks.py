@@ -8,10 +8,12 @@ import pytest
 from aiohttp import web
 
 from hub.platform.connections import Database
+from hub.utc_time import rfc3339
 from tests.channel_setup import connect_webhook, list_deliveries, wait_for_deliveries
 from tests.client import Json, Tenant, eventually
-from tests.email_links.emails import EmailRecipient, FakeSes, link_paths, request_path, unsubscribe_path
+from tests.email_links.emails import PUBLIC_URL, EmailRecipient, FakeSes, link_paths, request_path, unsubscribe_path
 from tests.mongo_assertions import stored_receipts
+from tests.test_receipts import open_receipts, send_id
 from tests.webhook_receiver import WebhookReceiver
 
 ACTIONS = [
@@ -65,8 +67,12 @@ async def test_delivered_and_clicked_reports_change_the_status_with_one_receipt(
         statuses = {one["channel"]: one["status"] for one in item["deliveries"]}
         assert statuses == {"IN_APP": "DELIVERED", "EMAIL": "READ"}, "the email proved the read, not the inbox"
         assert await receipt_kinds(store, tenant) == [("CLICKED", "EMAIL"), ("SEEN", "IN_APP"), ("READ", "IN_APP")]
-        delivered = await stored_receipts(store, tenant=tenant.name, channel="EMAIL", status="DELIVERED")
-        assert len(delivered) == 1
+        [delivered] = await stored_receipts(store, tenant=tenant.name, channel="EMAIL", status="DELIVERED")
+        times_query = "query ($id: ID!) { delivery(id: $id) { createdAt sentAt deliveredAt clickedAt provider } }"
+        times = (await tenant.execute(times_query, id=clicked["id"]))["delivery"]
+        assert times.pop("provider") == "ses"
+        assert list(times.values()) == sorted(times.values())
+        assert times["deliveredAt"] == rfc3339(delivered["at"])
 
         async def all_told() -> bool:
             received = [call["type"] for call in receiver.bodies["/events"]]
@@ -257,3 +263,9 @@ async def test_pages_of_any_origin_may_only_report(alice: EmailRecipient, tenant
     assert "access-control-allow-credentials" not in response.headers
     response, _ = await request_path(tenant, "OPTIONS", "/graphql", headers=requesting)
     assert response.status == 400
+
+
+async def test_receipt_has_the_link_to_the_page_of_its_recipient(tenant: Tenant) -> None:
+    async with open_receipts(tenant, await send_id(tenant, "ann/lee")) as feed:
+        [receipt] = await feed.take(1)
+    assert receipt["consoleUrl"] == f"{PUBLIC_URL}/console/users/ann%2Flee"

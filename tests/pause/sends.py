@@ -15,6 +15,8 @@ from tests.processes import Deployment
 SEND = "id status reason pausedReason remaining"
 POLL_PAUSE_S = 0.2  # polls of large sends would otherwise delay the workers
 GET = f"query ($id: ID!) {{ send(id: $id) {{ {SEND} }} }}"
+PAUSE_CHANNEL = "mutation ($channel: Channel!, $reason: String) { pauseChannel(channel: $channel, reason: $reason) }"
+RESUME_CHANNEL = "mutation ($channel: Channel!) { resumeChannel(channel: $channel) }"
 
 
 States = Counter[tuple[str, str | None]]
@@ -69,7 +71,7 @@ async def email_counts(tenant: Tenant, id: str) -> States:
 
 
 async def wait_for_states(
-    tenant: Tenant, id: str, expected: dict[tuple[str, str | None], int], within_s: float = 40, count: Count = states
+    tenant: Tenant, id: str, expected: dict[tuple[str, str | None], int], within_s: float = 90, count: Count = states
 ) -> None:
     found: States = Counter()
 
@@ -86,7 +88,7 @@ async def wait_for_states(
         assert found == expected, found
 
 
-async def wait_until_quiet(tenant: Tenant, id: str, within_s: float = 30) -> list[Json]:
+async def wait_until_quiet(tenant: Tenant, id: str, within_s: float = 90) -> list[Json]:
     """Return the deliveries of a send once none is due and none is being processed."""
     found: list[Json] = []
 

@@ -4,9 +4,12 @@ import asyncio
 import random
 from collections import Counter
 
+import pytest
+
+from hub.workflows.send_change_rounds import COUNTED_IN_CALL_MAX
 from tests.channel_setup import list_all_deliveries
 from tests.client import Tenant, eventually
-from tests.conftest import scaled
+from tests.conftest import FULL_SCALE, scaled
 from tests.mongo_assertions import stored_receipts
 from tests.pause.sends import Running, change, email_counts, get, run_last_round, wait_for_states
 
@@ -23,7 +26,7 @@ async def wait_until_complete(tenant: Tenant, id: str) -> None:
     async def complete() -> bool:
         return (await get(tenant, id))["remaining"] is None
 
-    await eventually(complete, 90)
+    await eventually(complete, scaled(90, 900))
 
 
 async def test_resumption_continues_after_workers_are_killed(running: Running, acme: Tenant) -> None:
@@ -83,6 +86,27 @@ async def test_large_recall_and_cancellation_continue_in_the_background(running:
         assert [n["title"] for n in (await acme.inbox(user))["nodes"]] == ["Cancelled"]
     match = {"send": recalled, "removed_at": {"$exists": False}}
     assert await running.database.notifications.count_documents(match) == 0
+
+
+@pytest.mark.skipif(not FULL_SCALE, reason="`make prove` runs it, because it writes very many deliveries")
+async def test_cancellation_of_very_many_deliveries_responds_with_an_estimate(running: Running, acme: Tenant) -> None:
+    await running.fakes.add_addresses(acme, "lea", channels=["EMAIL"])
+    id = (await acme.send("lea", channels=["IN_APP"], steps=LATE[:1]))["send"]["id"]
+    deliveries = running.database.deliveries
+    email = await deliveries.find_one({"send": id, "channel": "EMAIL"})
+    assert email
+    total = COUNTED_IN_CALL_MAX + 5_000
+    copies = [{**email, "_id": f"{email['_id']}-{n}", "notification": f"{id}-{n}"} for n in range(1, total)]
+    await deliveries.insert_many(copies, ordered=False)
+    assert (await change(acme, "cancelSend", id))["remaining"] == COUNTED_IN_CALL_MAX
+
+    async def counted() -> bool:
+        remaining = (await get(acme, id))["remaining"]
+        return remaining is None or remaining != COUNTED_IN_CALL_MAX
+
+    await eventually(counted, 120)
+    await wait_until_complete(acme, id)
+    assert await email_counts(acme, id) == {("CANCELLED", "CANCELLED"): total}
 
 
 async def test_pauses_and_resumptions_at_random_moments_deliver_to_everyone_once(

@@ -290,6 +290,6 @@ async def test_subscription_to_a_resumed_send_ends_before_the_last_round(running
     await change(acme, "resumeSend", id)
     later_round = {"$set": {"leased_until": utc_time.now() + timedelta(hours=1)}}
     assert (await running.database.sends.update_one({"_id": id, "claim": {"$exists": True}}, later_round)).matched_count
-    async with acme.socket() as socket, asyncio.timeout(30):
+    async with acme.socket() as socket, asyncio.timeout(60):
         states = await socket.subscribe("subscription ($id: ID!) { send(id: $id) { status } }", variables={"id": id})
         assert [state["status"] async for state in states] == ["ACCEPTED"]

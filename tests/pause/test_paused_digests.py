@@ -5,7 +5,7 @@ from typing import Any
 from hub import utc_time
 from tests.client import Json, Tenant, eventually
 from tests.digest_setup import HOUR, TITLE, mails_to, text_of
-from tests.pause.sends import Running, change, wait_for_states
+from tests.pause.sends import PAUSE_CHANNEL, RESUME_CHANNEL, Running, change, wait_for_states
 from tests.quiet_hours.times import set_times
 
 PAUSED = ("HELD", "PAUSED")
@@ -68,3 +68,45 @@ async def test_digest_that_was_tried_waits_with_its_paused_item(running: Running
     for id in (first, second):
         await wait_for_states(acme, id, {SENT: 1})
     assert [TITLE.findall(text_of(mail)) for mail in mails_to(running.fakes, "tia")] == [["item-1", "item-0"]]
+
+
+async def test_digest_of_a_paused_channel_stays_open_and_leaves_as_one_message(running: Running, acme: Tenant) -> None:
+    await running.fakes.add_addresses(acme, "pia", channels=["EMAIL"])
+    ids = [await send_item(acme, "pia", "EMAIL", title=f"item-{n}", digest=HOUR) for n in range(2)]
+    await acme.execute_as_admin(PAUSE_CHANNEL, channel="EMAIL")
+    await make_due(running, acme, open=True)
+
+    async def decided_again() -> bool:
+        later = {"tenant": acme.name, "open": True, "due_at": {"$gt": utc_time.now()}}
+        return await running.database.deliveries.find_one(later) is not None
+
+    await eventually(decided_again, 60)
+    ids.append(await send_item(acme, "pia", "EMAIL", title="item-2", digest=HOUR))
+    await acme.execute_as_admin(RESUME_CHANNEL, channel="EMAIL")
+    await make_due(running, acme, open=True)
+    for id in ids:
+        await wait_for_states(acme, id, {SENT: 1})
+    mails = [TITLE.findall(text_of(mail)) for mail in mails_to(running.fakes, "pia")]
+    assert mails == [["item-2", "item-1", "item-0"]]
+
+
+async def test_digest_that_was_closed_waits_as_a_whole_for_its_channel(running: Running, acme: Tenant) -> None:
+    await running.fakes.add_addresses(acme, "tom", channels=["EMAIL"])
+    running.fakes.mail.replies["RCPT"] = "450 4.2.1 try later"
+    ids = [await send_item(acme, "tom", "EMAIL", title=f"item-{n}", digest=HOUR) for n in range(2)]
+    await make_due(running, acme, open=True)
+
+    async def tried() -> bool:
+        match = {"tenant": acme.name, "digest_key": {"$exists": True}, "status": "RETRYING"}
+        return await running.database.deliveries.find_one(match) is not None
+
+    await eventually(tried, 60)
+    await acme.execute_as_admin(PAUSE_CHANNEL, channel="EMAIL")
+    running.fakes.mail.clear_fault()
+    for id in ids:
+        await wait_for_states(acme, id, {PAUSED: 1})
+    assert mails_to(running.fakes, "tom") == []
+    await acme.execute_as_admin(RESUME_CHANNEL, channel="EMAIL")
+    for id in ids:
+        await wait_for_states(acme, id, {SENT: 1})
+    assert [TITLE.findall(text_of(mail)) for mail in mails_to(running.fakes, "tom")] == [["item-1", "item-0"]]

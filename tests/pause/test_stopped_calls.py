@@ -18,7 +18,7 @@ from hub.settings import Settings
 from tests.channel_setup import FakeChannels, deployment_with_channels, list_all_deliveries
 from tests.client import Tenant, eventually
 from tests.fake_providers import HANG
-from tests.pause.sends import change, wait_for_states
+from tests.pause.sends import PAUSE_CHANNEL, RESUME_CHANNEL, change, wait_for_states
 from tests.processes import Process
 from tests.provider_setup import SENDER
 
@@ -27,7 +27,9 @@ ENDS = [
     ("pauseSend", ("HELD", "PAUSED")),
     ("cancelSend", ("CANCELLED", "CANCELLED")),
     ("recallSend", ("CANCELLED", "RECALLED")),
+    ("pauseChannel", ("HELD", "PAUSED")),
 ]
+RESUMED_BY = {"pauseSend": "resumeSend", "pauseChannel": "resumeChannel"}
 
 
 class Chain(NamedTuple):
@@ -46,6 +48,14 @@ async def chain(servers: tuple[Mongod, Redis]) -> AsyncIterator[Chain]:
         yield Chain(tenant, fakes, deployment.workers[0])
 
 
+async def stop(tenant: Tenant, mutation: str, id: str) -> None:
+    """Change the send, or the channel EMAIL."""
+    if query := {"pauseChannel": PAUSE_CHANNEL, "resumeChannel": RESUME_CHANNEL}.get(mutation):
+        await tenant.execute_as_admin(query, channel="EMAIL")
+    else:
+        await change(tenant, mutation, id)
+
+
 @pytest.mark.parametrize(("mutation", "end"), ENDS)
 async def test_second_provider_is_not_called_after_the_answer(
     chain: Chain, mutation: str, end: tuple[str, str]
@@ -61,7 +71,7 @@ async def test_second_provider_is_not_called_after_the_answer(
         return one["status"] == "PROCESSING" and len(one["attempts"]) == 1
 
     await eventually(called, 20)
-    await change(tenant, mutation, id)
+    await stop(tenant, mutation, id)
     fakes.mail.replies["RCPT"] = "450 4.2.1 try later"
     fakes.mail.cut()
     await wait_for_states(tenant, id, {end: 1})
@@ -69,8 +79,8 @@ async def test_second_provider_is_not_called_after_the_answer(
     assert [(attempt["provider"], attempt["ok"]) for attempt in ended["attempts"]] == [("smtp", False)]
     assert ended["id"] not in fakes.arrivals()
     fakes.mail.clear_fault()
-    if mutation == "pauseSend":
-        await change(tenant, "resumeSend", id)
+    if resumed_by := RESUMED_BY.get(mutation):
+        await stop(tenant, resumed_by, id)
         await wait_for_states(tenant, id, {("SENT", None): 1})
 
 
@@ -87,7 +97,7 @@ async def test_first_provider_is_not_called_after_the_answer(
     async def admit_and_change(self: Admission, jobs: Sequence[Any]) -> list[Any]:
         admitted = await admit(self, jobs)
         for job, _ in jobs:
-            await change(tenant, mutation, job.send)
+            await stop(tenant, mutation, job.send)
             changed.append(job.id)
         return admitted
 
@@ -108,6 +118,6 @@ async def test_first_provider_is_not_called_after_the_answer(
     [ended] = await list_all_deliveries(tenant, sendId=id)
     assert changed == [ended["id"]]
     assert ended["id"] not in fakes.arrivals()
-    if mutation == "pauseSend":
-        await change(tenant, "resumeSend", id)
+    if resumed_by := RESUMED_BY.get(mutation):
+        await stop(tenant, resumed_by, id)
         await wait_for_states(tenant, id, {("SENT", None): 1})

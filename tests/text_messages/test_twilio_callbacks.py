@@ -81,14 +81,15 @@ async def test_statuses_move_a_delivery_forward_only(tenant: Tenant, store: Data
 
 async def test_status_before_the_result_is_stored_is_not_lost(tenant: Tenant, twilio: FakeTwilio, number: str) -> None:
     await add(tenant, number, "alice")
-    reports: list[asyncio.Task[None]] = []
+    reports: list[asyncio.Task[bool]] = []
     original = twilio.respond
 
-    async def report(sid: str) -> None:
-        """Repeat the call as Twilio does."""
+    async def report(sid: str) -> bool:
+        """Repeat the call as Twilio does. Return True if it was accepted."""
         for _ in range(6):
             if (await post(tenant, status(sid, "delivered", number)))[0] != 503:
-                return
+                return True
+        return False
 
     async def respond(request: web.Request, body: bytes) -> web.Response:
         response = await original(request, body)
@@ -102,7 +103,7 @@ async def test_status_before_the_result_is_stored_is_not_lost(tenant: Tenant, tw
         await wait_for_deliveries(tenant, "DELIVERED")
     finally:
         twilio.respond = original  # type: ignore[method-assign]
-    await reports[0]
+    assert await reports[0]
 
 
 async def test_failed_message_is_explained_and_a_gone_number_is_suppressed(

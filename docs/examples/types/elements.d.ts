@@ -1,7 +1,1 @@
-import type { HubInbox } from "../../../frontend-demo/src/inbox";
-
-declare global {
-  interface HTMLElementTagNameMap {
-    "hub-inbox": HubInbox;
-  }
-}
+import "../../../frontend-demo/packages/inbox/src/elements";

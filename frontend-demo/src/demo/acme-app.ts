@@ -16,11 +16,18 @@ const LOCALE = /^[a-z]{2}$/.exec(query.get("locale") ?? "")?.[0] ?? "en";
 const STATES = { open: "Open", doing: "In progress", done: "Done" } as const;
 const HOME = "/app";
 const HEADER_PX = 72;
+const INBOX = `${HOME}/inbox`;
 const SETTINGS = `${HOME}/settings`;
+const TABS = [
+  "ACTIVE",
+  "UNREAD",
+  { label: "Reviews", filter: { categories: ["reviews"] } },
+  { label: "Deploys", filter: { categories: ["deploys"] } },
+  "ARCHIVED",
+  "SNOOZED",
+];
 
 const getToken = (refused?: string) => getDemoToken(USER, refused);
-
-type Bell = HTMLElement & { close(): void };
 
 class AcmeApp extends LitElement {
   static override styles = [
@@ -169,6 +176,7 @@ class AcmeApp extends LitElement {
 
   override render() {
     const settings = this.path === SETTINGS;
+    const inbox = this.path === INBOX;
     const home = ["/", HOME, `${HOME}/`].includes(this.path);
     return html`
       <header aria-label="Acme on ${DEVICE}">
@@ -183,11 +191,12 @@ class AcmeApp extends LitElement {
         <span class="face ${USER}" role="img" aria-label="Signed in as ${USER}">${USER.charAt(0).toUpperCase()}</span>
       </header>
       <nav aria-label="Pages on ${DEVICE}">
-        <a href=${HOME} aria-current=${settings ? nothing : "page"}>Issues</a>
+        <a href=${HOME} aria-current=${settings || inbox ? nothing : "page"}>Issues</a>
+        <a href=${INBOX} aria-current=${inbox ? "page" : nothing}>Inbox</a>
         <a href=${SETTINGS} aria-current=${settings ? "page" : nothing}>Notifications</a>
       </nav>
       <main aria-label=${DEVICE}>
-        ${settings ? html`<h1>Notifications</h1>` : home ? this.issues() : this.linkedPage()}
+        ${settings ? html`<h1>Notifications</h1>` : inbox ? this.inboxPage() : home ? this.issues() : this.linkedPage()}
         <hub-preferences
           endpoint="/graphql"
           locale=${LOCALE}
@@ -230,11 +239,21 @@ class AcmeApp extends LitElement {
     `;
   }
 
+  private inboxPage() {
+    return html`<hub-inbox-list
+      endpoint="/graphql"
+      locale=${LOCALE}
+      group-threads
+      .tabs=${TABS}
+      .getToken=${getToken}
+      @hub-open=${this.openInApp}
+      @hub-action=${this.openInApp}
+    ></hub-inbox-list>`;
+  }
+
   /** Open the URL of a notification in the app if the app has that route. */
   private openInApp(event: CustomEvent<{ url?: string }>): void {
-    if (!event.detail.url || !this.navigate(event.detail.url)) return;
-    event.preventDefault();
-    (event.currentTarget as Bell).close();
+    if (event.detail.url && this.navigate(event.detail.url)) event.preventDefault();
   }
 
   private readonly followLink = (event: MouseEvent): void => {

@@ -1,6 +1,6 @@
 /** The number of users whom a send to a topic, a filter, or everyone would reach. */
 import { LitElement, css, html } from "lit";
-import type { HubConnection } from "../client/connection";
+import type { HubConnection } from "../../packages/client/src/connection";
 import { CountAudience, type Audience } from "./sender-api";
 import { exceptionsOf, recipientsOf, type RecipientKind, type SendValues } from "./send-values";
 import { sharedStyles } from "./shared-styles";

@@ -1,6 +1,6 @@
 /** The clock of the hub, which a developer can move forward to see what is due later. */
 import { LitElement, css, html, nothing } from "lit";
-import type { HubConnection } from "../client/connection";
+import type { HubConnection } from "../../packages/client/src/connection";
 import { sharedStyles } from "./shared-styles";
 import { getDemoToken } from "./tokens";
 

@@ -1,215 +1,35 @@
 /** The demo page: two devices, a send form, and the receipts of each send. */
-import { LitElement, css, html, nothing } from "lit";
-import type { HubConnection } from "../client/connection";
+import { LitElement, html, nothing } from "lit";
+import type { HubConnection } from "../../packages/client/src/connection";
 import "./audit-log";
 import "./clock";
+import { pageStyles } from "./demo-page-styles";
 import "./events";
 import "./guide";
-import type { PrepareDetail } from "./guide";
+import { exampleOf, type PrepareDetail } from "./guide";
 import "./receipts";
 import type { DemoSendForm } from "./send-form";
 import "./send-form";
 import { connect } from "./sender-api";
 import "./service-keys";
+import { frameworkOf } from "./frameworks";
+import { LANGUAGES } from "./labels";
 import { sharedStyles } from "./shared-styles";
+import "./tour";
+import type { TourStep } from "./tour";
 
 const PAIRS = {
   both: { name: "alice and bob", users: ["alice", "bob"] },
   devices: { name: "alice on two devices", users: ["alice", "alice"] },
+  frameworks: { name: "alice in React and Vue", users: ["alice", "alice"] },
 } as const;
 const DEVICE_KINDS = ["laptop", "phone"] as const;
-const LANGUAGES = { en: "English", de: "Deutsch", ar: "العربية" } as const;
 const STATUS_LABELS = { connecting: "Connecting…", live: "Live", offline: "Offline, reconnecting…", refused: "Token refused" } as const;
 
 type Pair = keyof typeof PAIRS;
 
 class DemoPage extends LitElement {
-  static override styles = [
-    sharedStyles,
-    css`
-      header,
-      main {
-        max-width: 1440px;
-        margin: 0 auto;
-        padding: 0 20px;
-      }
-      header {
-        display: flex;
-        align-items: center;
-        flex-wrap: wrap;
-        gap: 4px 20px;
-        padding-block: 14px;
-      }
-      h1 {
-        display: flex;
-        align-items: center;
-        gap: 10px;
-        margin: 0;
-        font-size: 1.125rem;
-        letter-spacing: -0.01em;
-      }
-      h1 svg {
-        display: block;
-      }
-      nav {
-        display: flex;
-        gap: 18px;
-        margin-inline-start: auto;
-      }
-      nav a {
-        padding-block: 6px;
-      }
-      .status::before {
-        content: "";
-        display: inline-block;
-        width: 8px;
-        height: 8px;
-        margin-inline-end: 7px;
-        border-radius: 50%;
-        background: var(--wait);
-      }
-      .status.live::before {
-        background: var(--good);
-      }
-      @media (min-width: 1001px) {
-        header {
-          position: sticky;
-          inset-block-start: 0;
-          z-index: 1;
-          background: var(--page);
-        }
-      }
-      main {
-        display: grid;
-        grid-template-columns: minmax(340px, 400px) minmax(0, 1fr);
-        grid-template-areas: "guide guide" "form devices" "form receipts" "events events" "outbox outbox" "audit audit" "keys keys";
-        grid-template-rows: auto auto 1fr auto auto;
-        gap: 20px;
-        align-items: start;
-        padding-bottom: 40px;
-      }
-      demo-guide {
-        grid-area: guide;
-        min-width: 0;
-      }
-      .devices {
-        grid-area: devices;
-        min-width: 0;
-      }
-      .devices > .row {
-        min-height: 34px;
-        margin-bottom: 10px;
-      }
-      .pair {
-        display: grid;
-        grid-template-columns: 1fr 1fr;
-        gap: 20px;
-      }
-      .device {
-        display: flex;
-        flex-direction: column;
-        overflow: hidden;
-      }
-      .device > div {
-        display: flex;
-        align-items: center;
-        gap: 8px;
-        padding: 8px 12px;
-        border-bottom: 1px solid var(--line);
-        background: var(--sunk);
-      }
-      .device strong {
-        flex: 1;
-        font-size: 0.875rem;
-      }
-      .device select {
-        width: auto;
-        min-height: 30px;
-        padding: 2px 6px;
-        font-size: 0.8125rem;
-      }
-      .device a {
-        display: grid;
-        place-items: center;
-        width: 30px;
-        height: 30px;
-        border-radius: 8px;
-      }
-      svg {
-        flex: none;
-      }
-      iframe {
-        width: 100%;
-        height: 470px;
-        border: 0;
-        background: var(--card);
-      }
-      demo-send-form {
-        grid-area: form;
-      }
-      demo-receipts {
-        grid-area: receipts;
-        min-width: 0;
-      }
-      .outbox {
-        grid-area: outbox;
-        overflow: hidden;
-      }
-      .events {
-        grid-area: events;
-      }
-      .events summary,
-      .outbox summary {
-        padding: 14px 18px;
-        font-weight: 600;
-        cursor: pointer;
-      }
-      .outbox iframe {
-        height: 620px;
-        border-top: 1px solid var(--line);
-      }
-      demo-service-keys {
-        grid-area: keys;
-        min-width: 0;
-      }
-      demo-audit-log {
-        grid-area: audit;
-        min-width: 0;
-      }
-      .error {
-        grid-column: 1 / -1;
-      }
-      @media (max-width: 1000px) {
-        main {
-          grid-template-columns: minmax(0, 1fr);
-          grid-template-areas: "guide" "form" "devices" "receipts" "events" "outbox" "audit" "keys";
-        }
-      }
-      @media (max-width: 640px) {
-        header,
-        main {
-          padding-inline: 12px;
-        }
-        .pair {
-          grid-template-columns: minmax(0, 1fr);
-          gap: 14px;
-        }
-        nav {
-          margin-inline-start: 0;
-        }
-        nav a {
-          padding-block: 11px;
-        }
-        .device a {
-          width: 44px;
-          height: 44px;
-        }
-        .device select {
-          min-height: 44px;
-        }
-      }
-    `,
-  ];
+  static override styles = [sharedStyles, pageStyles];
   static override properties = {
     hub: { state: true },
     pair: { state: true },
@@ -254,10 +74,13 @@ class DemoPage extends LitElement {
         ${this.error ? nothing : html`<span class="status small quiet ${status}" role="status">${STATUS_LABELS[status]}</span>`}
         ${this.hub ? html`<demo-clock .hub=${this.hub}></demo-clock>` : nothing}
         <nav class="small" aria-label="Developer tools">
+          <a href="?tour">Tour</a>
           <a href="/dev/outbox" target="_blank">Outbox</a>
           <a href="/graphiql" target="_blank">GraphiQL</a>
+          <a href="/console/" target="_blank">Console</a>
         </nav>
       </header>
+      ${this.error ? nothing : html`<demo-tour @step=${this.showStep}></demo-tour>`}
       <main aria-label="Users, send form and receipts">
         ${this.error ? html`<p class="error" role="alert">${this.error}</p>` : this.content()}
       </main>
@@ -286,7 +109,7 @@ class DemoPage extends LitElement {
             )}
           </fieldset>
         </div>
-        <div class="pair">${users.map((user, index) => this.device(user, index))}</div>
+        <div class="pair">${users.map((user, index) => (this.pair === "frameworks" ? this.framework(user, index) : this.device(user, index)))}</div>
       </section>
       <demo-receipts .hub=${this.hub} .send=${this.send}></demo-receipts>
       <details
@@ -333,13 +156,48 @@ class DemoPage extends LitElement {
     `;
   }
 
+  /** A page that is made with a package instead of the script. */
+  private framework(user: string, index: number) {
+    const { name, address } = frameworkOf(user, index);
+    return html`
+      <div class="device card">
+        <div>
+          <strong>${name}</strong>
+          <a href=${address} target="_blank" aria-label="Open ${name} in a new tab" title="Open in a new tab">${OPEN}</a>
+        </div>
+        <iframe src=${address} title=${name}></iframe>
+      </div>
+    `;
+  }
+
   /** Fill in the form for an experiment. Show alice's settings if the experiment changed them. */
   private async prepare({ detail: { example, showsSettings } }: CustomEvent<PrepareDetail>): Promise<void> {
-    const form = this.renderRoot.querySelector<DemoSendForm>("demo-send-form")!;
-    await form.fill(example);
-    if (!showsSettings) return;
-    const settings = `${addressOf("alice", 0, this.locales[0], "/settings")}&at=${Date.now()}#quiet`; // a new URL reloads
-    this.renderRoot.querySelector("iframe")!.src = settings;
+    await this.form.fill(example);
+    if (showsSettings) this.showSettings("quiet");
+  }
+
+  private get form(): DemoSendForm {
+    return this.renderRoot.querySelector<DemoSendForm>("demo-send-form")!;
+  }
+
+  /** Show a section of alice's settings on the first device. */
+  private showSettings(section: string): void {
+    const address = `${addressOf("alice", 0, this.locales[0], "/settings")}&at=${Date.now()}#${section}`; // a new URL reloads
+    this.renderRoot.querySelector("iframe")!.src = address;
+  }
+
+  /** Show the part of the page that a step of the tour is about. At the end, move the focus to the link to the tour. */
+  private async showStep({ detail: step }: CustomEvent<TourStep | undefined>): Promise<void> {
+    const root = this.renderRoot;
+    root.querySelector(".toured")?.classList.remove("toured");
+    if (!step) return root.querySelector<HTMLElement>("[href='?tour']")!.focus();
+    if (step.shows) this.pair = "devices";
+    await this.updateComplete;
+    if (step.example) await this.form.fill(exampleOf(step.example));
+    if (step.shows === "settings") this.showSettings("matrix");
+    const target = root.querySelector(step.target)!;
+    target.classList.add("toured");
+    target.scrollIntoView();
   }
 
   private setLanguage(index: number, event: Event): void {

@@ -1,6 +1,6 @@
 /** A form that publishes an event, and the newest events with the results of their rules. */
 import { LitElement, css, html, nothing } from "lit";
-import type { HubConnection } from "../client/connection";
+import type { HubConnection } from "../../packages/client/src/connection";
 import { Events, PublishEvent, type EventRow } from "./sender-api";
 import { sharedStyles } from "./shared-styles";
 import { objectOf } from "./template-data";

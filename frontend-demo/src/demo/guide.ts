@@ -99,7 +99,23 @@ const EXPERIMENTS: readonly Experiment[] = [
       channels: ["IN_APP", "SLACK", "DISCORD", "TEAMS"],
     },
   },
+  {
+    name: "Approval",
+    prepares: "A send with two buttons, to the inbox and by email.",
+    steps: [
+      "Press Send. In alice's bell, press Approve: the button is done on all her devices.",
+      html`Open the ${OUTBOX}. In bob's email, press a button: a page asks for a confirmation.`,
+      "The receipts show what both chose.",
+    ],
+    example: {
+      fields: { ...REVIEW, "content.actions": "Approve, Request changes", "content.actor.name": "Carol Reed" },
+      channels: ["IN_APP", "EMAIL"],
+    },
+  },
 ];
+
+/** Return the send that an experiment prepares. */
+export const exampleOf = (name: string): Example => EXPERIMENTS.find((experiment) => experiment.name === name)!.example;
 
 /** The detail of the event `prepare`. `showsSettings` is true if the settings of alice were changed. */
 export interface PrepareDetail {

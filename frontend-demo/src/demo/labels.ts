@@ -30,7 +30,8 @@ const REASONS: Record<string, string> = {
   DIGEST: "Waits for its digest",
   EMPTY: "All notifications of the digest ended before it was sent",
   STEP: "A step that is not due",
-  PAUSED: "The send is paused",
+  PAUSED: "The send or the channel is paused",
+  RESTORED: "On hold since a backup was restored",
   QUIET_HOURS: "The user's quiet hours",
   DO_NOT_DISTURB: "The user turned on do not disturb",
   DAILY_LIMIT: "The user's daily limit was reached",
@@ -74,3 +75,22 @@ export const codeLabel = humanized;
 /** Return the kind of a delivery's status: `good`, `wait`, `bad`, or an empty string. */
 export const badgeOf = (status = ""): string =>
   Object.keys(BADGE_STATUSES).find((badge) => BADGE_STATUSES[badge]?.includes(status)) ?? "";
+
+/** The languages of the elements by their codes. */
+export const LANGUAGES = {
+  en: "English",
+  ar: "العربية",
+  de: "Deutsch",
+  es: "Español",
+  fr: "Français",
+  it: "Italiano",
+  ja: "日本語",
+  ko: "한국어",
+  nl: "Nederlands",
+  pl: "Polski",
+  pt: "Português (Brasil)",
+  sv: "Svenska",
+  tr: "Türkçe",
+  uk: "Українська",
+  zh: "简体中文",
+};

@@ -1,6 +1,6 @@
 /** The deliveries and receipts of one send, one row per user and channel, updated live. */
 import { LitElement, css, html, nothing, type PropertyValues } from "lit";
-import type { HubConnection } from "../client/connection";
+import type { HubConnection } from "../../packages/client/src/connection";
 import { CHANNEL_ORDER, badgeOf, channelLabel, codeLabel, reasonLabel } from "./labels";
 import "./send-progress";
 import { Receipts, Sends, type Receipt, type SendProgress, type Sent } from "./sender-api";
@@ -31,6 +31,7 @@ const KINDS: Record<string, string> = {
   ARCHIVED: "archived",
   ACKNOWLEDGED: "acknowledged",
   CLICKED: "clicked",
+  ACTED: "acted",
 };
 
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
@@ -210,7 +211,7 @@ export class DemoReceipts extends LitElement {
     } else if (receipt.kind === "SEEN") row.seen = receipt.at;
     else if (receipt.kind === "READ") row.read = receipt.at;
     else if (receipt.kind === "UNREAD") row.read = undefined;
-    else row.other = new Set([...row.other, codeLabel(receipt.kind)]);
+    else row.other = new Set([...row.other, [codeLabel(receipt.kind), receipt.actionKey].filter(Boolean).join(": ")]);
     this.rows = new Map(this.rows).set(key, row);
     this.last = receipt;
   }

@@ -1,6 +1,6 @@
 /** The recipients in the send form: users, a topic, a filter, or everyone, and how many they are. */
 import { html, nothing, type TemplateResult } from "lit";
-import type { HubConnection } from "../client/connection";
+import type { HubConnection } from "../../packages/client/src/connection";
 import "./audience-count";
 import { problem, selectField, textArea, textField, type FieldProps } from "./fields";
 import type { Topic } from "./sender-api";

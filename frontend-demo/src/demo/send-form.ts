@@ -1,6 +1,6 @@
 /** A form that sends a notification or simulates the send, as a back end does. */
 import { LitElement, html, nothing, type PropertyValues } from "lit";
-import { HubError, type HubConnection } from "../client/connection";
+import { HubError, type HubConnection } from "../../packages/client/src/connection";
 import type { DemoAudienceCount } from "./audience-count";
 import { checkbox, problem, selectField, textArea, textField, type FieldProps } from "./fields";
 import { channelLabel, codeLabel } from "./labels";
@@ -183,6 +183,10 @@ export class DemoSendForm extends LitElement {
         ${textArea(props, "content.body", "Body", { rows: 2 })} ${checkbox(props, "content.markdown", "Markdown")}
       </div>
       ${textField(props, "content.actionUrl", "Link", { placeholder: "/app/path or https://…" })}
+      <div class="pair">
+        ${textField(props, "content.actions", "Buttons", { placeholder: "Approve, Reject" })}
+        ${textField(props, "content.actor.name", "Actor", { placeholder: "Name of a person or a system" })}
+      </div>
     `;
   }
 

@@ -32,17 +32,18 @@ function group(name: string, value: string, unset: string, content: TemplateResu
 }
 
 function whenGroup(props: OptionProps): TemplateResult {
-  const { sendAt, expiresAt } = props.fields;
-  const value = [sendAt && localTime(sendAt), expiresAt && `until ${localTime(expiresAt)}`].filter(Boolean).join(", ");
+  const { sendAt, expiresAt, pinned } = props.fields;
+  const value = [sendAt && localTime(sendAt), expiresAt && `until ${localTime(expiresAt)}`, pinned && "pinned"].filter(Boolean).join(", ");
   return group(
-    "Schedule and expiry",
+    "Schedule, expiry, and pin",
     value,
     "Now",
     html`${textField(props, "sendAt", "Send at", { type: "datetime-local", hint: "Your local time. Empty sends now." })}
     ${textField(props, "expiresAt", "Expires at", {
       type: "datetime-local",
       hint: "The notification leaves the inboxes, and what was not sent by then is not sent.",
-    })}`,
+    })}
+    ${checkbox(props, "pinned", "Pin it above the others")}`,
   );
 }
 
@@ -88,12 +89,13 @@ function digestGroup(props: OptionProps): TemplateResult {
 }
 
 function limitsGroup(props: OptionProps): TemplateResult {
-  const { collapseKey, "throttle.key": throttle } = props.fields;
+  const { collapseKey, threadKey, "throttle.key": throttle } = props.fields;
   return group(
-    "Collapse and throttle",
-    [collapseKey, throttle].filter(Boolean).join(", "),
+    "Collapse, thread, and throttle",
+    [collapseKey, threadKey, throttle].filter(Boolean).join(", "),
     "Off",
     html`${textField(props, "collapseKey", "Collapse key", { hint: "Replaces the older notification with the same key." })}
+      ${textField(props, "threadKey", "Thread key", { hint: "Clients can show notifications with the same key together." })}
       ${textField(props, "throttle.key", "Throttle key", {
         hint: "Beyond the limit, sends with the same key stay in the inbox.",
       })}

@@ -1,6 +1,6 @@
 /** The progress of one send: its status, its deliveries by channel, and what is held until when, updated live. */
 import { LitElement, css, html, nothing, svg, type PropertyValues } from "lit";
-import type { HubConnection } from "../client/connection";
+import type { HubConnection } from "../../packages/client/src/connection";
 import { CHANNEL_ORDER, badgeOf, channelLabel, codeLabel, reasonLabel } from "./labels";
 import { Pause, Progress, Recall, Resume, type SendProgress } from "./sender-api";
 import { sharedStyles } from "./shared-styles";
@@ -173,7 +173,7 @@ export class DemoSendProgress extends LitElement {
           ${[
             recipientsText(progress),
             this.when(progress),
-            pausedReason ?? (reason && reasonLabel(reason)),
+            pausedReason ?? (reason === "ENRICHMENT" ? ENRICHMENT_FAILED : reason && reasonLabel(reason)),
             remaining && `${remaining.toLocaleString("en")} still to change`,
           ]
             .filter(Boolean)
@@ -206,6 +206,7 @@ export class DemoSendProgress extends LitElement {
   }
 
   private when({ status, sendAt }: SendProgress): string {
+    if (status === "PREPARING") return "waits for the enrichment of its category";
     return status === "SCHEDULED" && sendAt ? `for ${clockTime(sendAt, this.hub!.now())}` : "";
   }
 
@@ -237,10 +238,12 @@ export class DemoSendProgress extends LitElement {
   }
 }
 
-const PAUSABLE = ["SCHEDULED", "EXPANDING", "ACCEPTED"];
+const PAUSABLE = ["SCHEDULED", "PREPARING", "EXPANDING", "ACCEPTED"];
+const ENRICHMENT_FAILED = "The enrichment of its category failed";
 const SEND_BADGES: Record<string, string> = {
   ACCEPTED: "good",
   SCHEDULED: "wait",
+  PREPARING: "wait",
   EXPANDING: "wait",
   PAUSED: "wait",
   EXPIRED: "bad",

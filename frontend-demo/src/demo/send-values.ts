@@ -11,6 +11,9 @@ export interface Fields {
   "content.body": string;
   "content.markdown": boolean;
   "content.actionUrl": string;
+  /** The labels of buttons, separated by commas. */
+  "content.actions": string;
+  "content.actor.name": string;
   "template.data": string;
   "to.topic": string;
   "to.where": string;
@@ -19,6 +22,7 @@ export interface Fields {
   category: string;
   priority: string;
   requireAck: boolean;
+  pinned: boolean;
   sendAt: string;
   expiresAt: string;
   "digest.key": string;
@@ -28,6 +32,7 @@ export interface Fields {
   "digest.lookback": string;
   "digest.maxItems": string;
   collapseKey: string;
+  threadKey: string;
   "throttle.key": string;
   "throttle.window": string;
   "throttle.limit": string;
@@ -53,6 +58,8 @@ const EMPTY: Fields = {
   "content.body": "",
   "content.markdown": false,
   "content.actionUrl": "",
+  "content.actions": "",
+  "content.actor.name": "",
   "template.data": "",
   "to.topic": "",
   "to.where": '{ "attributes.team": "payments" }',
@@ -60,6 +67,7 @@ const EMPTY: Fields = {
   category: "",
   priority: "",
   requireAck: false,
+  pinned: false,
   sendAt: "",
   expiresAt: "",
   "digest.key": "",
@@ -69,6 +77,7 @@ const EMPTY: Fields = {
   "digest.lookback": "",
   "digest.maxItems": "",
   collapseKey: "",
+  threadKey: "",
   "throttle.key": "",
   "throttle.window": "PT1H",
   "throttle.limit": "1",
@@ -88,6 +97,8 @@ export const EXAMPLES: readonly Example[] = [
       "content.title": "Carol approved your change",
       "content.body": "Retry failed payments: ready to merge.",
       "content.actionUrl": "/app/changes/412",
+      "content.actions": "Merge, Not yet",
+      "content.actor.name": "Carol Reed",
     },
   },
   {
@@ -159,10 +170,12 @@ export function toSendInput(values: SendValues, categories: Category[]): SendInp
     channels: chosen ? (CHANNEL_ORDER as Channel[]).filter((channel) => chosen.has(channel)) : null,
     steps: steps.length ? [...steps] : null,
     requireAck: fields.requireAck,
+    pinned: fields.pinned,
     sendAt: timeOf(fields.sendAt),
     expiresAt: timeOf(fields.expiresAt),
     digest: digestOf(fields),
     collapseKey: fields.collapseKey.trim() || null,
+    threadKey: fields.threadKey.trim() || null,
     throttle: throttleOf(fields),
     idempotencyKey: crypto.randomUUID(), // `mutate` may send the request again
   };
@@ -194,11 +207,15 @@ export function recipientsText({ fields, recipients, users }: SendValues): strin
 }
 
 function contentOf(fields: Fields): SendInput["content"] {
+  const labels = fields["content.actions"].split(",").map((label) => label.trim()).filter(Boolean);
+  const actor = fields["content.actor.name"].trim();
   return {
     title: fields["content.title"].trim(),
     body: fields["content.body"].trim(),
     markdown: fields["content.markdown"],
     actionUrl: fields["content.actionUrl"].trim() || null,
+    actions: labels.map((label, index) => ({ key: label.toLowerCase(), label, primary: index === 0 })),
+    actor: actor ? { name: actor } : null,
   };
 }
 

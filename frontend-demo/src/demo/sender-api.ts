@@ -1,6 +1,6 @@
 /** The operations of the send form and the receipts table, called with a service token. */
-import { join, type HubConnection } from "../client/connection";
-import { graphql, type ResultOf, type VariablesOf } from "../client/graphql";
+import { join, type HubConnection } from "../../packages/client/src/connection";
+import { graphql, type ResultOf, type VariablesOf } from "../../packages/client/src/graphql";
 import { getDemoToken, type DemoRole } from "./tokens";
 
 export const Categories = graphql(`
@@ -60,7 +60,7 @@ export const Progress = graphql(`
 
 export const Receipts = graphql(`
   subscription Receipts($send: ID!, $after: Cursor) {
-    receipts(sendId: $send, after: $after) { id cursor kind at userId channel status reason }
+    receipts(sendId: $send, after: $after) { id cursor kind at userId channel status reason actionKey }
   }
 `);
 

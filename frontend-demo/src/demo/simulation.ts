@@ -17,6 +17,8 @@ interface Entry {
 }
 
 const ORDER: Record<Look, number> = { now: 0, later: 1, not: 2 };
+/** A delivery that waits without a time waits for its channel, which is paused. */
+const WITHOUT_TIME: Record<Look, string> = { now: "Now", later: "Later", not: "Not" };
 const NOT_REQUESTED = "NOT_REQUESTED";
 /** The reasons for which the sender chose the time. */
 const PLANNED = new Set(["SCHEDULED", "STEP", "DIGEST"]);
@@ -142,7 +144,7 @@ export class DemoSimulation extends LitElement {
 
   private row({ look, dueAt, channels, why }: Entry) {
     return html`<li class=${look}>
-      <div class="when">${dueAt ? this.time(dueAt) : look === "now" ? "Now" : "Not"}</div>
+      <div class="when">${dueAt ? this.time(dueAt) : WITHOUT_TIME[look]}</div>
       <div>
         <p class="channels">${channels.join(", ")}</p>
         ${why ? html` <p class="small quiet">${why}</p>` : nothing}
@@ -165,7 +167,8 @@ function entriesOf(decisions: readonly Decision[]): Entry[] {
     const why = explanation(decision, look);
     const key = [look, decision.dueAt, why].join();
     const entry = entries.get(key) ?? { look, dueAt: decision.dueAt, channels: [], why };
-    entry.channels.push(channelLabel(decision.channel));
+    const label = channelLabel(decision.channel);
+    if (!entry.channels.includes(label)) entry.channels.push(label); // one decision per device
     entries.set(key, entry);
   }
   const time = ({ dueAt }: Entry) => (dueAt ? Date.parse(dueAt) : 0);

@@ -37,7 +37,7 @@ def dev_clock_routes(
     def route(path: str, method: str, handler: Handler) -> Route:
         async def authorized(request: Request) -> Response:
             caller = await auth.authenticate(request.headers.get("authorization"), request.scope.get("client"))
-            if caller.role is Role.USER or caller.scopes:
+            if caller.role not in (Role.SERVICE, Role.ADMIN) or caller.scopes:
                 raise Forbidden("The clock requires the role service or admin. A service key must have no scopes.")
             return await handler(request)
 

@@ -26,6 +26,7 @@ from hub.api.execution.cooperative import CooperativeExecutor
 from hub.api.execution.fast_path.compiled import CompiledOperations, resolve_projected, single_root_field
 from hub.api.execution.fast_path.projection import Getter
 from hub.api.execution.input_errors import with_variable_fields
+from hub.api.execution.masking import ResponseMask
 from hub.api.execution.operation import Operation, Request, root_fields
 from hub.api.execution.persisted_queries import OperationAllowlist, read_manifest
 from hub.api.execution.query_cache import CACHE_SIZE, CACHED_TEXT_MAX, QueryCache
@@ -33,6 +34,7 @@ from hub.api.execution.query_cost import Cost, QueryCosts
 from hub.api.schema.inbox_stream import InboxStream
 from hub.api.schema.reader_language import reader_language
 from hub.errors import PersistedQueryNotFound
+from hub.model import Role
 from hub.platform.translations import Language
 from hub.settings import Settings
 
@@ -95,10 +97,14 @@ class Engine:
 
     async def run(self, operation: Operation, context: Context) -> GraphQLResponse:
         """Execute a query or mutation. All reads of a query share one deadline."""
-        if not operation.is_query:
-            return await self._run(operation, context)
-        with context.reading():
-            return await self._run(operation, context)
+        if operation.is_query:
+            with context.reading():
+                response = await self._run(operation, context)
+        else:
+            response = await self._run(operation, context)
+        if context.caller.role is Role.VIEWER:
+            return ResponseMask(self.schema, operation).apply(response)
+        return response
 
     async def _run(self, operation: Operation, context: Context) -> GraphQLResponse:
         executor = self._executor(operation, context)
@@ -120,6 +126,14 @@ class Engine:
         self, operation: Operation, context: Context
     ) -> "SubscriptionResults | AsyncGenerator[GraphQLResponse, None] | list[GraphQLResponse]":
         """Return the responses of a subscription, or the errors that prevented its start."""
+        results = await self._subscribe(operation, context)
+        if context.caller.role is Role.VIEWER and not isinstance(results, list):
+            return ResponseMask(self.schema, operation).apply_each(results)
+        return results
+
+    async def _subscribe(
+        self, operation: Operation, context: Context
+    ) -> "SubscriptionResults | AsyncGenerator[GraphQLResponse, None] | list[GraphQLResponse]":
         executor = self._executor(operation, context)
         if isinstance(executor, list):
             return [format_error(error, context.request_id) for error in executor]

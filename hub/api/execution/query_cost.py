@@ -46,8 +46,10 @@ from hub.audience.templates import TENANT_MAX_TEMPLATES
 from hub.audience.topics import KEYS_SHOWN_MAX
 from hub.model import Channel
 from hub.settings import Settings
+from hub.status.failure_groups import GROUPS_MAX
 from hub.status.sends import USERS_SHOWN
 from hub.unicode_text import IDENTIFIER_MAX_CHARS
+from hub.workflows.find import FOUND_MAX
 
 OBJECT_COST = 1.0
 FIELD_COST = 0.1
@@ -57,11 +59,14 @@ FILTER_COST = 250.0  # of a send: its recipients are counted in less time
 EXPORT_COST = 1000.0  # an export reads all data of a user from each collection
 EVENT_DATA_COST = 50.0  # few events have the maximum size
 SUBSCRIBERS_COST = 1.0  # counted in an index
+DELIVERY_COUNT_COST = 100.0  # thousands of keys of an index
+FIND_COST = 10.0  # for each result: thousands of titles are read
 DEFAULT_LIST_LENGTH = 10  # assumed for a list of unknown length
 TYPICAL_ATTEMPTS = 2  # attempts are stored in the delivery, and nearly all deliveries have only one
 PAGE_FIELDS = {
     ("Query", "inbox"),
     ("User", "inbox"),
+    ("User", "hiddenNotifications"),
     ("User", "subscriptions"),
     ("Send", "notifications"),
     ("Send", "deliveries"),
@@ -100,6 +105,8 @@ class QueryCosts:
             ("Query", "categories"): settings.tenant_max_categories,
             ("Query", "templates"): TENANT_MAX_TEMPLATES,
             ("Query", "rules"): TENANT_MAX_RULES,
+            ("Query", "find"): FOUND_MAX,
+            ("Query", "deliveryGroups"): GROUPS_MAX,
             ("Delivery", "attempts"): TYPICAL_ATTEMPTS,
             ("WebhookCall", "attempts"): TYPICAL_ATTEMPTS,
             ("InboxPayload", "notifications"): settings.call_max_ids,
@@ -111,9 +118,11 @@ class QueryCosts:
             ("User", "topics"): KEYS_SHOWN_MAX * IDENTIFIER_MAX_CHARS / BYTES_PER_UNIT,
             ("Event", "data"): EVENT_DATA_COST,
             ("Topic", "subscribers"): SUBSCRIBERS_COST,
+            ("DeliveryConnection", "totalCount"): DELIVERY_COUNT_COST,
             ("Rendered", "body"): settings.notification_body_max_bytes / BYTES_PER_UNIT,
             ("Decision", "body"): settings.notification_body_max_bytes / BYTES_PER_UNIT,
             ("Query", "audience"): AUDIENCE_COST,
+            ("Query", "find"): FIND_COST,
             ("Mutation", "exportUser"): EXPORT_COST,
         }
 
@@ -226,7 +235,7 @@ class _Compiler:
         for name in LIST_ARGUMENTS:
             if name in field.args:
                 return self._number(arguments.get(name), _length_of)
-        return None
+        return 1.0 if "id" in field.args else None
 
     def _page(self, value: Any, default: int) -> float:
         size = value if isinstance(value, int) else default

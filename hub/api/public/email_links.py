@@ -5,8 +5,10 @@ still redirects as long as the notification is stored.
 
 - `/unsubscribe`: A GET request returns a confirmation page. A POST request turns off email for one category, like
   `updatePreferences`. Email clients send the POST request directly (one-click, RFC 8058).
-- `/r`: A service worker sends a POST request when a push message is delivered or clicked. A button in an email sends a
-  GET request, which is recorded as a click and redirects to a URL of the notification.
+- `/r`: A service worker sends a POST request when a push message is delivered or clicked, or an action is taken. A
+  button in an email sends a GET request, which is recorded as a click and redirects to a URL of the notification.
+- `/r?to=N`, the button of an action without a URL: A GET request returns a confirmation page and changes nothing,
+  because programs that scan emails follow links. A POST request takes the action.
 """
 
 import asyncio
@@ -19,21 +21,23 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from hub.api.context import Services
+from hub.api.public.action_pages import ActionPages, action_at
 from hub.api.public_responses import PRIVATE_HEADERS, HtmlPage, html_errors, json_errors, read_body, render_page
 from hub.api.rate_limits import to_error
 from hub.audience.preference_matrix import CellChange, Changes, apply_changes
 from hub.audience.tenants import default_category
 from hub.decide.effective_preferences import EffectivePreferences
-from hub.errors import BadUserInput, NotFound
+from hub.errors import BadUserInput, Conflict, NotFound
 from hub.ids import ID_CHARS
-from hub.model import Category, Channel, Delivery, DeliveryStatus, Tenant, User, tenant_of
+from hub.model import Action, Category, Channel, Delivery, DeliveryStatus, Notification, Tenant, User, tenant_of
 from hub.outbox.states import WAITING
-from hub.platform.signed_links import TRAILING_PUNCTUATION, LinkPurpose, absolute_url, http_url, item_url
+from hub.platform.signed_links import LinkPurpose, absolute_url, http_url
 from hub.platform.translations import Language, language, marked
 from hub.status.virtual_deliveries import deleted_email
 
 DELIVERED, CLICKED = "delivered", "clicked"
 UNDO = "undo"
+ACTION = "to"
 LINK_INCOMPLETE = marked("The link may be incomplete. Open it again from the message.")
 NO_LONGER_AVAILABLE = marked("The notification it belongs to no longer exists.")
 TARGET_MISSING = marked("The page it leads to no longer exists.")
@@ -46,7 +50,7 @@ def email_link_routes(services: Services) -> list[BaseRoute]:
         Route("/unsubscribe/{token}", html_errors(endpoints.confirm_unsubscribe), methods=["GET"]),
         Route("/unsubscribe/{token}", html_errors(endpoints.unsubscribe), methods=["POST"]),
         Route("/r/{token}", html_errors(endpoints.redirect), methods=["GET"]),
-        Route("/r/{token}", json_errors(endpoints.record_receipt), methods=["POST"]),
+        Route("/r/{token}", endpoints.post, methods=["POST"]),
         Route("/r/{token}", json_errors(_preflight), methods=["OPTIONS"]),
     ]
 
@@ -93,8 +97,16 @@ class EmailLinkEndpoints:
 
     # ------------------------------------------------------------- receipts and redirects
 
+    async def post(self, request: Request) -> Response:
+        """Take the action of a confirmation page, or record the event that a service worker reports."""
+        is_confirmed = ACTION in request.query_params
+        handler = html_errors(self.take_action) if is_confirmed else json_errors(self.record_receipt)
+        return await handler(request)
+
     async def record_receipt(self, request: Request) -> Response:
-        """Record `{"event": "delivered"}` or `{"event": "clicked"}`. Idempotent: a repeated event also returns 204."""
+        """Record `{"event": "delivered"}` or `{"event": "clicked"}`. Idempotent: a repeated event also returns 204.
+
+        With `"action": key`, a click also takes an action, like the mutation `act`. If that fails, nothing changes."""
         delivery = await self._delivery(request, LinkPurpose.RECEIPT)
         try:
             body = orjson.loads(await read_body(request, self._services.settings))
@@ -103,25 +115,64 @@ class EmailLinkEndpoints:
         event = body.get("event") if isinstance(body, dict) else None
         if event not in (DELIVERED, CLICKED):
             raise BadUserInput('Send {"event": "delivered"} or {"event": "clicked"}.', "event")
+        action = body.get("action") if event == CLICKED else None
+        if not isinstance(action, str | None):
+            raise BadUserInput("`action` must be the key of an action.", "action")
         await self._wait_until_settled(delivery)
         if event == CLICKED:
-            await self._record_click(delivery)
+            await self._record_click(delivery, action)
         else:
             await self._services.deliveries.record_provider_status(delivery.id, DeliveryStatus.DELIVERED)
         return Response(status_code=204)
 
     async def redirect(self, request: Request) -> Response:
-        """Redirect to the URL of the notification, or to the URL of action N with `?to=N`.
+        """Redirect to the URL of the notification, or to the URL of action N with `?to=N`. Without a URL, return the
+        confirmation page of the action.
 
-        Record a click unless the browser only prefetches the page."""
+        Record a click unless the browser only prefetches the page. A confirmation page records nothing."""
         id = self._delivery_id(request, LinkPurpose.RECEIPT)
         delivery = await self._find_delivery(id)
         if delivery is None:
             return self._redirect_deleted(id)
-        target = await self._target(delivery, request.query_params.get("to"))
+        index = request.query_params.get(ACTION)
+        n = await self._notification(delivery)
+        action = action_at(n, index) if n and index else None
+        if n and action and not action.url:
+            return render_page((await self._action_pages(n, action)).current())
+        target = self._target(delivery, action.url if action else n.action_url if n and index is None else None)
         if request.method == "GET" and not _is_prefetch(request):
             await self._record_click(delivery)
         return RedirectResponse(target, 303, PRIVATE_HEADERS)
+
+    async def take_action(self, request: Request) -> Response:
+        """Take the action of a confirmation page. Idempotent. Return 409 if the recipient took another one."""
+        delivery = await self._delivery(request, LinkPurpose.RECEIPT)
+        n = await self._notification(delivery)
+        action = action_at(n, request.query_params[ACTION]) if n else None
+        if n is None or action is None or action.url:
+            raise NotFound(TARGET_MISSING)
+        pages = await self._action_pages(n, action)
+        try:
+            await self._record_click(delivery, action.key)
+        except Conflict:
+            return render_page(replace(pages, n=await self._notification(delivery) or n).taken(), Conflict.status)
+        except NotFound:
+            raise NotFound(NO_LONGER_AVAILABLE) from None
+        return render_page(replace(pages, n=replace(n, acted_key=action.key)).done())
+
+    async def _notification(self, delivery: Delivery) -> Notification | None:
+        """Return the notification of a delivery, or None for a digest, which has several."""
+        if delivery.digest_key:
+            return None
+        return (await self._services.inboxes.get_notifications([delivery.notification])).get(delivery.notification)
+
+    async def _action_pages(self, n: Notification, action: Action) -> ActionPages:
+        """Return the pages of an action. Raise NotFound if the notification was removed, or its user was erased."""
+        user = None if n.removed_at else await self._services.users.get(n.mailbox)
+        if user is None:
+            raise NotFound(NO_LONGER_AVAILABLE)
+        tenant = await self._services.tenants.get(n.tenant)
+        return ActionPages(n, action, tenant, language(user.effective_locale(tenant)), self._services.settings.app_url)
 
     def _redirect_deleted(self, id: str) -> Response:
         """Redirect from a digest that was deleted to the URL of the app. Raise NotFound for other deliveries."""
@@ -130,27 +181,13 @@ class EmailLinkEndpoints:
             return RedirectResponse(app_url, 303, PRIVATE_HEADERS)
         raise NotFound(NO_LONGER_AVAILABLE)
 
-    async def _target(self, delivery: Delivery, action_index: str | None) -> str:
-        """Return the URL to redirect to. For a digest, it is the URL of the app. Raise NotFound if the notification or
-        its URL does not exist."""
-        if delivery.digest_key and (app_url := http_url(self._services.settings.app_url)):
-            return app_url
-        n = (await self._services.inboxes.get_notifications([delivery.notification])).get(delivery.notification)
-        app_url, target = self._services.settings.app_url, None
-        action_index = action_index and action_index.rstrip(TRAILING_PUNCTUATION)
-        if n and action_index is None:
-            target = n.action_url
-        elif (
-            n
-            and action_index
-            and action_index.isascii()
-            and action_index.isdigit()
-            and len(action_index) < 4
-            and int(action_index) < len(n.actions)
-        ):
-            action = n.actions[int(action_index)]
-            target = action.url or item_url(n, app_url, action.key)
-        if not (address := http_url(absolute_url(target, app_url))):
+    def _target(self, delivery: Delivery, url: str | None) -> str:
+        """Return the absolute URL to redirect to. For a digest, it is the URL of the app. Raise NotFound if there is
+        none."""
+        app_url = self._services.settings.app_url
+        if delivery.digest_key and (address := http_url(app_url)):
+            return address
+        if not (address := http_url(absolute_url(url, app_url))):
             raise NotFound(TARGET_MISSING)
         return address
 
@@ -161,12 +198,12 @@ class EmailLinkEndpoints:
             await asyncio.sleep(SETTLED_PAUSE_S)
             delivery, tries = await self._services.deliveries.get_of_any_tenant(delivery.id) or delivery, tries - 1
 
-    async def _record_click(self, delivery: Delivery) -> None:
-        """Record a click. A click on a digest as a whole does not read its items."""
+    async def _record_click(self, delivery: Delivery, action: str | None = None) -> None:
+        """Record a click, which may take an action. A click on a digest as a whole does not read its items."""
         if delivery.digest_key:
             await self._services.deliveries.record_click(delivery.id, self._services.clock())
         else:
-            await self._services.inbox_actions.click(delivery)
+            await self._services.inbox_actions.click(delivery, action)
 
     # ------------------------------------------------------------- tokens
 

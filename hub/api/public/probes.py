@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from hub.api.shutdown import Shutdown
 from hub.live.pubsub import PubSubConnection
 from hub.platform.connections import Database
 from hub.settings import Settings
@@ -57,8 +58,10 @@ def probe_routes(
     database: Database,
     credentials: CredentialEncryption,
     pubsub: PubSubConnection | None = None,
+    shutdown: Shutdown | None = None,
 ) -> list[BaseRoute]:
-    """Return the routes. `pubsub` is the Redis connection of a process that serves subscriptions."""
+    """Return the routes. `pubsub` is the Redis connection of a process that serves subscriptions. Once `shutdown` has
+    begun, the process is not ready."""
     token = settings.metrics_token.get_secret_value().encode()
     missing_keys = _MissingKeys(credentials)
 
@@ -66,8 +69,10 @@ def probe_routes(
         return JSONResponse({"status": "ok"})
 
     async def readyz(_: Request) -> Response:
-        """Return 503 if MongoDB does not respond in time. Without Redis, or without a key that encrypted credentials,
-        the hub is degraded but ready."""
+        """Return 503 if MongoDB does not respond in time, or after SIGTERM. Without Redis, or without a key that
+        encrypted credentials, the hub is degraded but ready."""
+        if shutdown and shutdown.has_begun:
+            return JSONResponse({"status": "draining"}, 503)
         realtime = {"realtime": "degraded" if pubsub.disconnected else "ok"} if pubsub else {}
         try:
             with pymongo.timeout(READY_TIMEOUT_S):

@@ -1,9 +1,9 @@
-"""Serves the front end that `make front` builds in `hub/front/`: the components for all pages and, in development, the
-demo page.
+"""Serves the front end that `make front` builds in `hub/front/`: the components for all pages, the operator console,
+and, in development, the demo page.
 
-Files are read at startup (in development, also when the demo page is loaded) and are served from memory. A URL path is
-looked up as a whole and is never used as a file path. File names are the same in every version, except in `demo/`,
-where file names contain a hash of the content.
+Files are read at startup (in development, also when one of these pages is loaded) and are served from memory. A URL
+path is looked up as a whole and is never used as a file path. File names are the same in every version, except in
+`demo/` and `console/`, where file names contain a hash of the content.
 """
 
 import gzip
@@ -22,7 +22,12 @@ FOLDER = Path(__file__).parents[2] / "front"
 ROOT = "/"
 APP = "/app"
 APP_PREFIX = f"{APP}/"  # the demo app has client-side routes, which notifications link to
+CONSOLE = "/console"
+CONSOLE_PREFIX = f"{CONSOLE}/"  # the console has client-side routes
+CONSOLE_PAGE = "console.html"
+PREVIEW_PAGE = "console-preview.html"  # the empty page in which the console shows an email
 DEMO_PREFIX = "demo/"  # files that the demo page loads
+HASHED_PREFIXES = (DEMO_PREFIX, "console/")  # files whose names contain a hash of the content
 MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -32,9 +37,22 @@ MEDIA_TYPES = {
 DEMO_PAGE_CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "worker-src 'self'; frame-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'; "
-    "require-trusted-types-for 'script'; trusted-types lit-html hub-push"
+    "require-trusted-types-for 'script'; trusted-types lit-html hub-push vue"
 )
 """The policy of the demo page. `'self'` in `connect-src` includes WebSockets. Lit's style sheets need no permission."""
+CONSOLE_CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "frame-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "
+    "require-trusted-types-for 'script'; trusted-types lit-html"
+)
+"""The policy of the console. It shows texts of senders, users, and providers, and calls only the hub that serves it."""
+PREVIEW_CSP = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; base-uri 'none'; "
+    "form-action 'none'; sandbox allow-same-origin"
+)
+"""The policy of the page in which the console shows an email: it runs no scripts, and loads nothing from the network.
+The console has the same origin, so it can put the email into the page."""
+PAGE_POLICIES = {CONSOLE_PAGE: CONSOLE_CSP, PREVIEW_PAGE: PREVIEW_CSP}
 ASSET_CSP = "default-src 'none'; frame-ancestors 'none'"  # for scripts and images that are opened as pages
 WORKER_CSP = "default-src 'none'; connect-src http: https:; img-src http: https: data:"
 """The policy of the service worker. The worker sends reports to HUB_PUBLIC_URL, which may have a different origin than
@@ -64,7 +82,9 @@ class FrontendFiles:
         return ROOT in self.files
 
     def __contains__(self, path: str) -> bool:
-        return path in self.files or (self._development and (path == ROOT or path.startswith(APP_PREFIX)))
+        if self._development and (path == ROOT or path.startswith((APP_PREFIX, CONSOLE_PREFIX))):
+            return True
+        return path in self.files or (path.startswith(CONSOLE_PREFIX) and CONSOLE in self.files)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._respond(scope)(scope, receive, send)
@@ -72,9 +92,12 @@ class FrontendFiles:
     def _respond(self, scope: Scope) -> Response:
         if scope["method"] not in {"GET", "HEAD"}:
             return Response(status_code=405, headers={"allow": "GET, HEAD"})
-        if self._development and scope["path"] == ROOT:
+        path = scope["path"]
+        if self._development and path in {ROOT, CONSOLE_PREFIX}:
             self.files = self._load()
-        file = self.files.get(APP if scope["path"].startswith(APP_PREFIX) else scope["path"])
+        file = self.files.get(path)
+        if file is None:
+            file = self.files.get(next((page for page in (APP, CONSOLE) if path.startswith(f"{page}/")), ""))
         if file is None:
             html = TEMPLATES.get_template("not_built.html").render()
             return HTMLResponse(html, headers={"cache-control": "no-store", "content-security-policy": PAGE_CSP})
@@ -96,7 +119,7 @@ class FrontendFiles:
 
 
 def _is_demo(name: str) -> bool:
-    return name.endswith(".html") or name.startswith(DEMO_PREFIX)
+    return (name.endswith(".html") and name not in PAGE_POLICIES) or name.startswith(DEMO_PREFIX)
 
 
 def _url_path(name: str) -> str:
@@ -107,18 +130,20 @@ def _url_path(name: str) -> str:
 def _load_file(path: Path, name: str) -> File:
     body = path.read_bytes()
     is_page = path.suffix == ".html"
+    is_hashed = name.startswith(HASHED_PREFIXES)
+    page_csp = PAGE_POLICIES.get(name, DEMO_PAGE_CSP)
     headers = {
         "content-type": MEDIA_TYPES[path.suffix],
-        "cache-control": "public, max-age=31536000, immutable" if name.startswith(DEMO_PREFIX) else "no-cache",
+        "cache-control": "public, max-age=31536000, immutable" if is_hashed else "no-cache",
         "etag": f'W/"{b64encode(sha256(body).digest()[:15]).decode()}"',
         "vary": "accept-encoding",
         "x-content-type-options": "nosniff",
         "referrer-policy": "no-referrer",
-        "content-security-policy": DEMO_PAGE_CSP if is_page else ASSET_CSP,
+        "content-security-policy": page_csp if is_page else ASSET_CSP,
     }
     if is_page:
         headers |= {"permissions-policy": PERMISSIONS_POLICY, "cross-origin-opener-policy": "same-origin"}
-    if is_page or name.startswith(DEMO_PREFIX):
+    if is_page or is_hashed:
         headers["cross-origin-resource-policy"] = "same-origin"
     else:
         headers |= {"access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin"}

@@ -2,6 +2,8 @@
 
 A rule is the directive `@access` of the schema. `enforce_access` checks it before the resolver runs. The documentation
 is generated from the same directives.
+
+The roles of people who use the console (`STAFF`) are ordered. `staff` is the lowest of them that may use the field.
 """
 
 from collections.abc import Callable
@@ -12,14 +14,17 @@ import strawberry
 from graphql import GraphQLField, GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema
 from strawberry.schema_directive import Location
 
+from hub.api.schema.personal_data import check_search
 from hub.errors import Forbidden
-from hub.model import Principal, Role, Scope
+from hub.model import STAFF, KeyRole, Principal, Role, Scope
 
 
 @strawberry.enum(description="A kind of caller that may use a field.")
 class Caller(Enum):
     ANYONE = strawberry.enum_value("ANYONE", description="Every valid token and service key.")
-    USER = strawberry.enum_value("USER", description="Tokens of a user, in any role. Service keys have no user.")
+    USER = strawberry.enum_value(
+        "USER", description="Tokens of a user with the role `user`, `service`, or `admin`. Service keys have no user."
+    )
     SERVICE = strawberry.enum_value("SERVICE", description="The roles `service` and `admin`.")
     ADMIN = strawberry.enum_value("ADMIN", description="The role `admin`.")
 
@@ -28,12 +33,14 @@ class Caller(Enum):
     locations=[Location.FIELD_DEFINITION],
     name="access",
     description="The callers that may use a field. `scope` is the scope that a service key with scopes needs. "
-    "Without `scope`, such a key cannot use the field. If `keys` is false, no service key can.",
+    "Without `scope`, such a key cannot use the field. If `keys` is false, no service key can. `staff` is the lowest "
+    "of the roles VIEWER, SUPPORT, and OPERATOR that may use the field. Without `staff`, none of them can.",
 )
 class Access:
     caller: Caller
     scope: Scope | None = strawberry.directive_field(name="scope", default=None)
     keys: bool = strawberry.directive_field(name="keys", default=True)
+    staff: KeyRole | None = strawberry.directive_field(name="staff", default=None)
 
 
 POST_EVENTS = "POST /events"
@@ -41,12 +48,21 @@ ENDPOINTS = {POST_EVENTS: Access(caller=Caller.SERVICE, scope=Scope.EVENTS)}
 """The access rules of HTTP endpoints outside the schema."""
 
 
-def access(caller: Caller, scope: Scope | None = None, *, keys: bool = True) -> list[object]:
+def access(
+    caller: Caller, scope: Scope | None = None, *, keys: bool = True, staff: KeyRole | None = None
+) -> list[object]:
     """Return the directives of a field, for the argument `directives` of its decorator.
 
     A rule may also be that of a field in the result of a mutation. A key that may only write users, for example, cannot
     read their inboxes in the result."""
-    return [Access(caller=caller, scope=scope or strawberry.UNSET, keys=strawberry.UNSET if keys else False)]
+    return [
+        Access(
+            caller=caller,
+            scope=scope or strawberry.UNSET,
+            keys=strawberry.UNSET if keys else False,
+            staff=staff or strawberry.UNSET,
+        )
+    ]
 
 
 def access_of(field: GraphQLField) -> Access | None:
@@ -72,16 +88,19 @@ def enforce_access(schema: GraphQLSchema) -> None:
         for name, field in type_.fields.items() if isinstance(type_, GraphQLObjectType) else ():
             if rule := access_of(field):
                 if type_ is schema.subscription_type:
-                    field.subscribe = _guarded(field.subscribe, rule, name)
+                    field.subscribe = _guarded(field.subscribe, rule, type_.name, name)
                 else:
-                    field.resolve = _guarded(field.resolve, rule, name)
+                    field.resolve = _guarded(field.resolve, rule, type_.name, name)
 
 
-def _guarded(resolve: Callable[..., Any] | None, rule: Access, name: str) -> Callable[..., Any]:
+def _guarded(resolve: Callable[..., Any] | None, rule: Access, type_name: str, name: str) -> Callable[..., Any]:
     assert resolve
 
     def guarded(source: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:
-        check_access(info.context.caller, rule, name)
+        caller = info.context.caller
+        check_access(caller, rule, name)
+        if caller.role is Role.VIEWER:
+            check_search(f"{type_name}.{name}", arguments)
         return resolve(source, info, **arguments)
 
     return guarded
@@ -91,12 +110,25 @@ def check_access(caller: Principal, rule: Access, name: str) -> None:
     """Raise Forbidden with the missing role or scope if the rule does not allow the caller. `name` is shown to them."""
     if caller.key and rule.caller is not Caller.USER:
         _check_key(caller, rule, name)
+    if caller.is_staff:
+        _check_staff(caller, rule, name)
+        return
     if rule.caller is Caller.USER and not caller.user:
         raise Forbidden("This operation belongs to a user. Use a token whose `sub` is the user's id.")
-    if rule.caller is Caller.SERVICE and caller.role is Role.USER:
+    if rule.caller is Caller.SERVICE and caller.role not in (Role.SERVICE, Role.ADMIN):
         raise Forbidden("This operation requires a token with role service or admin.")
     if rule.caller is Caller.ADMIN and caller.role is not Role.ADMIN:
         raise Forbidden("This operation requires a token with role admin.")
+
+
+def _check_staff(caller: Principal, rule: Access, name: str) -> None:
+    if rule.caller is Caller.ANYONE:
+        return
+    if not rule.staff:
+        raise Forbidden(f"A token with role {caller.role} cannot use `{name}`.")
+    allowed = STAFF[STAFF.index(Role[rule.staff.name]) :]
+    if caller.role not in allowed:
+        raise Forbidden(f"`{name}` requires a token with role {', '.join(allowed)}, or {Role.ADMIN}.")
 
 
 def _check_key(caller: Principal, rule: Access, name: str) -> None:

@@ -9,7 +9,7 @@ from hub.api.schema.recipients import RecipientsInput, check_one_kind, is_set, t
 from hub.api.schema.validation import valid_key, valid_users
 from hub.audience.audience_count import SAMPLE_IDS, AudienceCount
 from hub.errors import BadUserInput
-from hub.model import Scope
+from hub.model import KeyRole, Scope
 
 
 @strawberry.type(description="The users whom a send would reach.")
@@ -29,11 +29,11 @@ class AudienceQuery:
     @strawberry.field(
         description="Return how many users a send to these recipients would reach. Requires the `service` or `admin` "
         "role.",
-        directives=access(Caller.SERVICE, Scope.READ),
+        directives=access(Caller.SERVICE, Scope.READ, staff=KeyRole.SUPPORT),
     )
     async def audience(self, info: Info, to: RecipientsInput) -> Audience:
         context = info.context
-        services, id = context.services, context.require_service()
+        services, id = context.services, context.caller.tenant
         counts = services.audience_counts
         check_one_kind(to, "to")
         with context.reading():

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import strawberry
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec.structs import replace
 from strawberry import ID, Parent
 from yarl import URL
@@ -16,13 +15,13 @@ from hub import base64url, model
 from hub.api.context import Context, Info
 from hub.api.schema.access import Caller, access
 from hub.api.schema.validation import public_url, valid_label
+from hub.api.vapid import vapid_public_key
 from hub.audience import chat_urls
 from hub.audience.devices import EXCLUSIVE_KINDS, device_key
-from hub.errors import BadUserInput, NotFound, Unavailable
+from hub.errors import BadUserInput, NotFound
 from hub.ids import new_id, new_secret
 from hub.model import DeviceKind, Scope
 from hub.platform.encryption import CredentialUnavailable
-from hub.settings.value_parsers import vapid_key
 
 POINT_BYTES = 65  # an uncompressed point of P-256 (RFC 8291)
 AUTH_BYTES = 16
@@ -200,20 +199,6 @@ class DeviceMutation:
     )
     async def remove_device(self, info: Info, id: ID) -> bool:
         return await info.context.services.devices.remove(info.context.mailbox, id)
-
-
-def vapid_public_key(private: str) -> str:
-    """Return the public key of a private key, as an uncompressed point in base64url (RFC 8292).
-
-    `private`: a key in the format of `hub vapid`, 32 bytes or DER in base64url. Raise Unavailable for anything else.
-    """
-    try:
-        key = vapid_key(private)
-    except ValueError:
-        raise Unavailable(
-            "Web push is misconfigured: HUB_VAPID_PRIVATE_KEY is not a valid key. `hub vapid` creates one."
-        ) from None
-    return base64url.encode(key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint))
 
 
 async def _register(context: Context, device: model.Device, **values: str) -> model.Device:

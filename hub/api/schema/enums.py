@@ -29,6 +29,15 @@ _register(
     TEAMS="A message to each Microsoft Teams channel or chat that the user connected.",
 )
 _register(
+    model.Reach,
+    "Says if a category can arrive on a channel, and if not, why. If several values apply, the value is the first of "
+    "NOT_CONFIGURED, NOT_USED, and NO_ADDRESS.",
+    OK="The category can arrive there, or it is not known yet which channels the sends of the tenant name.",
+    NO_ADDRESS="The user has no address or device for the channel, or the address is suppressed.",
+    NOT_CONFIGURED="The channel is not set up on this hub.",
+    NOT_USED="No send of the category has named the channel, and the category does not name it by default.",
+)
+_register(
     model.Priority,
     "The priority of a notification. Deliveries with a higher priority are sent first, but deliveries with a lower "
     "priority are not starved.",
@@ -38,12 +47,18 @@ _register(
     LOW="Sent when no delivery with a higher priority is waiting.",
 )
 _register(
+    model.DeliveryBatchAction,
+    "The change that a batch makes to the deliveries of its filter.",
+    REPLAY="It sends failed deliveries again.",
+    CANCEL="It cancels deliveries that wait.",
+)
+_register(
     model.DeliveryStatus,
     "The state of a delivery. A delivery passes through SENT, DELIVERED, and READ in this order and may remain in "
     "any of these states.",
     ACCEPTED="The delivery is stored and due.",
-    HELD="The delivery waits: for its time, because a delivery limit is reached, because the provider is down, or "
-    "because the send is paused. See `reason` and `dueAt`.",
+    HELD="The delivery waits: for its time, because a delivery limit is reached, because the provider is down, "
+    "because the send or the channel is paused, or because a backup was restored. See `reason` and `dueAt`.",
     PROCESSING="A worker is calling the provider.",
     RETRYING="An attempt failed. The next attempt is at `dueAt`.",
     SENT="The provider accepted the message.",
@@ -63,13 +78,14 @@ _register(
     RECEIVED="The event is stored. Its rules have not run, or run again after a failure.",
     PROCESSED="Every send of the rules that matched is stored.",
     UNMATCHED="No rule matched.",
-    FAILED="The rules failed five times, or the event is too large. `replayEvents` runs the rules again, except "
-    "for an event that is too large, of which only the beginning is stored.",
+    FAILED="The rules failed five times, or the event is too large. `replayEvents` runs the rules again. Of an event "
+    "that is too large, only the beginning is stored.",
 )
 _register(
     model.SendStatus,
     "The state of a send. Clients must accept unknown values because more may be added.",
     SCHEDULED="The send is published at `sendAt`.",
+    PREPARING="The send waits for the enrichment of its category.",
     EXPANDING="Workers list the recipients. Each recipient gets the send when it is their turn.",
     ACCEPTED="The send is stored, and its deliveries are due or complete.",
     PAUSED="The send was paused with `pauseSend`. It continues with `resumeSend`. See `pausedReason`.",
@@ -78,6 +94,14 @@ _register(
     "notifications are removed from all inboxes.",
     EXPIRED="`expiresAt` passed before the send was published.",
     FAILED="The send was not published. See `reason`.",
+)
+_register(
+    model.EnrichmentFailure,
+    "What happens to a send if its enrichment fails.",
+    SEND="The send goes without the enrichment.",
+    RETRY="The call is retried until `expiresAt`, but at most for an hour. Then the send is FAILED. A CRITICAL send is "
+    "not retried.",
+    FAIL="The send is FAILED with the reason ENRICHMENT.",
 )
 _register(
     model.DigestMode,
@@ -103,6 +127,7 @@ _register(
     ARCHIVED="The user archived the notification.",
     ACKNOWLEDGED="The user acknowledged the notification.",
     CLICKED="The user clicked a link in an email or push, for the first time.",
+    ACTED="The user took an action of the notification. See `actionKey`.",
 )
 _register(
     model.DeviceKind,
@@ -122,6 +147,26 @@ _register(
     EVERYONE="The send went to all users.",
     FILTER="The user matched a filter.",
     RULE="A rule created the send. Not used yet.",
+)
+_register(
+    model.RecordKind,
+    "The kind of a record that `find` returns.",
+    USER="A user.",
+    SEND="A send.",
+    DELIVERY="A delivery.",
+    NOTIFICATION="A notification.",
+)
+_register(
+    model.FoundBy,
+    "The value of a record that matched the text of `find`.",
+    ID="The id of the record.",
+    EMAIL="The email address of the user.",
+    PHONE="The phone number of the user.",
+    NAME="The name of the user.",
+    MESSAGE_ID="The Message-ID of the email.",
+    PROVIDER_ID="The id that the provider assigned to the message.",
+    IDEMPOTENCY_KEY="The idempotency key of the send.",
+    TITLE="The title of the send.",
 )
 _register(
     model.InboxEventKind,
@@ -158,5 +203,8 @@ _register(
     "The role of a service key.",
     SERVICE="Back ends that send and read.",
     ADMIN="Everything that SERVICE may do, and the configuration of the tenant.",
+    VIEWER="Reads with masked personal data, without content.",
+    SUPPORT="Reads users and deliveries, replays a delivery, and lifts suppressions.",
+    OPERATOR="Everything that SUPPORT may do. Also replays, pauses, and recalls.",
     name="Role",
 )

@@ -19,7 +19,7 @@ from hub.errors import BadUserInput, TooLarge, Unavailable
 from hub.events import event_store
 from hub.events.cloud_events import ATTRIBUTE_MAX_CHARS, EVENT_MAX_BYTES, NewEvent, new_event
 from hub.ids import new_id
-from hub.model import Scope
+from hub.model import KeyRole, Scope
 from hub.utc_time import rfc3339
 
 DEFAULT_PAGE_SIZE = 50
@@ -38,7 +38,7 @@ class RuleResult:
         resolver=_send,
         graphql_type=Send | None,
         description="The send that the rule made. Null if it made none.",
-        directives=access(Caller.SERVICE, Scope.READ),
+        directives=access(Caller.SERVICE, Scope.READ, staff=KeyRole.SUPPORT),
     )
 
 
@@ -117,7 +117,7 @@ class EventQuery:
     @strawberry.field(
         description="Return the events of the tenant, newest first. Events are kept for `HUB_EVENTS_DAYS` (default "
         "30) days. Requires the `service` or `admin` role.",
-        directives=access(Caller.SERVICE, Scope.READ),
+        directives=access(Caller.SERVICE, Scope.READ, staff=KeyRole.SUPPORT),
     )
     async def events(
         self,
@@ -130,7 +130,7 @@ class EventQuery:
         after: After = None,
     ) -> Connection[Event]:
         context = info.context
-        tenant = context.require_service()
+        tenant = context.caller.tenant
         size = valid_page_size(first, DEFAULT_PAGE_SIZE, context.services.settings)
         with context.reading():
             rows = await context.services.events.page(
@@ -145,10 +145,10 @@ class EventQuery:
     @strawberry.field(
         graphql_type=Event | None,
         description="Return an event, or null if the event does not exist. Requires the `service` or `admin` role.",
-        directives=access(Caller.SERVICE, Scope.READ),
+        directives=access(Caller.SERVICE, Scope.READ, staff=KeyRole.SUPPORT),
     )
     async def event(self, info: Info, id: ID) -> model.Event | None:
-        return await info.context.services.events.get(info.context.require_service(), id)
+        return await info.context.services.events.get(info.context.caller.tenant, id)
 
 
 @strawberry.type
@@ -162,7 +162,7 @@ class EventMutation:
     )
     async def publish_event(self, info: Info, input: EventInput) -> model.Event:
         context = info.context
-        tenant = context.require_service()
+        tenant = context.caller.tenant
         [stored] = await context.services.receive_events.receive(tenant, [_to_event(input)], "graphql")
         event = await context.services.events.get(tenant, stored.id)
         if event is None:
@@ -182,7 +182,7 @@ class EventMutation:
         ],
     ) -> int:
         context = info.context
-        tenant = context.require_service()
+        tenant = context.caller.tenant
         return await context.services.events.replay(tenant, valid_ids(ids, context.services.settings))
 
 

@@ -8,9 +8,10 @@ from strawberry import ID
 from hub import model
 from hub.api.context import Info
 from hub.api.schema.access import Caller, access
-from hub.model import Scope
+from hub.model import KeyRole, Scope
 from hub.status.undelivered_counts import COUNTED_MAX
 from hub.workflows import health
+from hub.workflows.health import HELD_COUNTED_MAX
 
 
 @strawberry.type(description="A provider that the running workers are configured to use.")
@@ -39,7 +40,10 @@ class ProviderState:
         )
 
 
-@strawberry.type(description="The due deliveries of the tenant on one channel with one priority.")
+@strawberry.type(
+    description="The deliveries of the tenant that are due, or that wait because the channel is paused, on one channel "
+    "with one priority."
+)
 class QueueState:
     channel: model.Channel
     priority: model.Priority
@@ -48,6 +52,10 @@ class QueueState:
         f"{COUNTED_MAX:,}."
     )
     oldest_seconds: float = strawberry.field(description="The time in seconds since the oldest delivery became due.")
+    held: int = strawberry.field(
+        description="The number of deliveries that wait because the channel is paused, counted up to "
+        f"{HELD_COUNTED_MAX:,}."
+    )
 
     @classmethod
     def of(cls, state: health.QueueState) -> "QueueState":
@@ -56,6 +64,7 @@ class QueueState:
             priority=state.priority,
             waiting=state.waiting,
             oldest_seconds=state.oldest_seconds,
+            held=state.held,
         )
 
 
@@ -118,26 +127,25 @@ class HealthQuery:
     @strawberry.field(
         description="Return the state of the running hub. `hub doctor` prints the same state. Requires the `admin` "
         "role.",
-        directives=access(Caller.ADMIN, Scope.READ),
+        directives=access(Caller.ADMIN, Scope.READ, staff=KeyRole.OPERATOR),
     )
     async def health(self, info: Info) -> Health:
-        tenant = info.context.require_admin()
+        tenant = info.context.caller.tenant
         return Health.of(await info.context.services.health.read(tenant))
 
     @strawberry.field(
-        description="Return the number and age of the due deliveries of the caller's tenant, by channel and "
-        "priority. Requires the `service` or `admin` role.",
-        directives=access(Caller.SERVICE, Scope.READ),
+        description="Return the number and age of the due deliveries of the caller's tenant, and of those that wait "
+        "because their channel is paused, by channel and priority. Requires the `service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.READ, staff=KeyRole.VIEWER),
     )
     async def queues(self, info: Info) -> list[QueueState]:
-        tenant = info.context.require_service()
+        tenant = info.context.caller.tenant
         return [QueueState.of(queue) for queue in await info.context.services.health.queues(tenant)]
 
     @strawberry.field(
         description="Return the configured providers. Hosts of webhook URLs that users and tenants registered are "
         "not included. Requires the `service` or `admin` role.",
-        directives=access(Caller.SERVICE, Scope.READ),
+        directives=access(Caller.SERVICE, Scope.READ, staff=KeyRole.VIEWER),
     )
     async def providers(self, info: Info) -> list[ProviderState]:
-        info.context.require_service()
         return [ProviderState.of(provider) for provider in await info.context.services.health.providers()]

@@ -13,10 +13,10 @@ from hub.api.schema.access import Caller, access
 from hub.api.schema.connections import After, Connection, First, page_fields
 from hub.api.schema.notifications import Notification
 from hub.api.schema.scalars import Cursor
-from hub.api.schema.validation import FILTER_MAX, valid_ids, valid_keys, valid_page_size
+from hub.api.schema.validation import FILTER_MAX, valid_ids, valid_key, valid_keys, valid_page_size
 from hub.errors import BadUserInput, NotFound
 from hub.inbox import state
-from hub.inbox.cursors import decode_page_cursor, encode_page_cursor, encode_position
+from hub.inbox.cursors import decode_page_cursor, decode_undo, encode_page_cursor, encode_position, encode_undo
 from hub.inbox.inbox_reader import InboxQuery as InboxSelection
 from hub.model import InboxView
 from hub.unicode_text import is_single_line
@@ -66,6 +66,10 @@ class InboxFilter:
     priorities: list[model.Priority] | None = strawberry.field(
         default=None, description="A notification must have one of these priorities."
     )
+    pinned: bool | None = strawberry.field(
+        default=None,
+        description="True selects the pinned notifications, and false the others. Null selects both.",
+    )
     search: str | None = strawberry.field(
         default=None,
         description=f"At most {SEARCH_MAX_WORDS} words, each of which must occur in the title or body. Only the "
@@ -90,6 +94,10 @@ class InboxPayload:
     unread: int = strawberry.field(description="The unread count of the inbox after the change.")
     unseen: int = strawberry.field(description="The unseen count of the inbox after the change.")
     position: Cursor = strawberry.field(description="The position in the change feed after the change.")
+    undo_token: str | None = strawberry.field(
+        description="The token with which `undoMarkAll` reverts this change. Null unless `markAllRead` or `archiveAll` "
+        "changed notifications."
+    )
 
     @classmethod
     def of(cls, marked: Marked, position: model.Position) -> "InboxPayload":
@@ -99,6 +107,7 @@ class InboxPayload:
             unread=marked.head.unread,
             unseen=marked.head.unseen,
             position=Cursor(encode_position(position)),
+            undo_token=encode_undo(marked.undo) if marked.undo else None,
         )
 
 
@@ -148,6 +157,7 @@ def to_inbox_selection(filter: InboxFilter | None) -> InboxSelection:
         categories=tuple(sorted(valid_keys(filter.categories, FILTER_MAX, "filter.categories"))),
         tags=valid_keys(filter.tags, FILTER_MAX, "filter.tags"),
         priorities=tuple(filter.priorities or ()),
+        pinned=filter.pinned,
         words=words,
     )
 
@@ -233,12 +243,28 @@ class InboxMutation:
         return await _mark(info.context, ids, state.snoozed(until))
 
     @strawberry.mutation(
-        description="End the snooze of notifications of the caller. The notifications return to the top of the inbox "
-        "and otherwise do not change.",
+        description="End the snooze of notifications of the caller. The notifications return to their places in the "
+        "inbox. A snooze that ends by itself returns them to the top.",
         directives=access(Caller.USER),
     )
     async def unsnooze(self, info: Info, ids: Ids) -> InboxPayload:
         return await _mark(info.context, ids, state.unsnoozed)
+
+    @strawberry.mutation(
+        description="Pin notifications of the caller. Clients show pinned notifications of the ACTIVE view above the "
+        "others. An archived or snoozed notification is shown there when it returns to the inbox.",
+        directives=access(Caller.USER),
+    )
+    async def pin(self, info: Info, ids: Ids) -> InboxPayload:
+        return await _mark(info.context, ids, state.pinned)
+
+    @strawberry.mutation(
+        description="Unpin notifications of the caller, including those that were sent with `pinned`. The "
+        "notifications keep their place in the inbox.",
+        directives=access(Caller.USER),
+    )
+    async def unpin(self, info: Info, ids: Ids) -> InboxPayload:
+        return await _mark(info.context, ids, state.unpinned)
 
     @strawberry.mutation(
         description="Acknowledge notifications of the caller that were sent with `requireAck`. Acknowledged "
@@ -247,6 +273,22 @@ class InboxMutation:
     )
     async def acknowledge(self, info: Info, ids: Ids) -> InboxPayload:
         return await _mark(info.context, ids, state.acknowledged)
+
+    @strawberry.mutation(
+        description="Take one of the actions of a notification of the caller, which also marks the notification as "
+        "read. The first action counts: another one fails with CONFLICT, and the same one again changes nothing. Fails "
+        "with NOT_FOUND if the notification is not in the caller's inbox.",
+        directives=access(Caller.USER),
+    )
+    async def act(
+        self,
+        info: Info,
+        id: Annotated[ID, strawberry.argument(description="The id of the notification.")],
+        key: Annotated[str, strawberry.argument(description="The key of the action.")],
+    ) -> InboxPayload:
+        services = info.context.services
+        marked = await services.inbox_actions.act(info.context.mailbox, id, valid_key(key, "key"))
+        return InboxPayload.of(marked, services.inboxes.position(marked.head))
 
     @strawberry.mutation(
         description="Mark all notifications of the caller that match the filter as seen. The operation returns when "
@@ -258,7 +300,7 @@ class InboxMutation:
 
     @strawberry.mutation(
         description="Mark all notifications of the caller that match the filter as read. The operation returns when "
-        "all notifications are marked.",
+        "all notifications are marked. `undoMarkAll` reverts it.",
         directives=access(Caller.USER),
     )
     async def mark_all_read(self, info: Info, filter: OptionalFilter = None) -> InboxPayload:
@@ -266,11 +308,26 @@ class InboxMutation:
 
     @strawberry.mutation(
         description="Archive all notifications of the caller that match the filter. The operation returns when all "
-        "notifications are archived.",
+        "notifications are archived. `undoMarkAll` reverts it.",
         directives=access(Caller.USER),
     )
     async def archive_all(self, info: Info, filter: OptionalFilter = None) -> InboxPayload:
         return await _mark_all(info.context, filter, state.archived)
+
+    @strawberry.mutation(
+        description="Revert a `markAllRead` or an `archiveAll` of the caller: mark the notifications as unread again, "
+        "or move them back to the views they were in. Notifications that were changed since are not changed. "
+        "Deliveries that were skipped remain skipped. The operation returns when all notifications are marked.",
+        directives=access(Caller.USER),
+    )
+    async def undo_mark_all(
+        self,
+        info: Info,
+        token: Annotated[str, strawberry.argument(description="The `undoToken` of the change.")],
+    ) -> InboxPayload:
+        services, mailbox = info.context.services, info.context.mailbox
+        marked = await services.inbox_actions.undo_mark_all(mailbox, decode_undo(token, "token"))
+        return InboxPayload.of(marked, services.inboxes.position(marked.head))
 
 
 async def _mark(context: Context, ids: Sequence[str], mark: state.Mark) -> InboxPayload:

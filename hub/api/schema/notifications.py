@@ -26,6 +26,14 @@ class Action:
     primary: bool = strawberry.field(description="True if clients should emphasize the button.")
 
 
+@strawberry.type(description="The person or system that caused a notification, for a picture next to the text.")
+class Actor:
+    name: str = strawberry.field(description="The display name.")
+    avatar_url: str | None = strawberry.field(
+        description="The URL of a small, square picture: an http(s) URL, or a path within your app."
+    )
+
+
 def _category_name(root: Parent[model.Notification]) -> str:
     return root.category_name or root.category
 
@@ -72,6 +80,7 @@ class Notification:
         description="The link that the notification opens: an http(s) URL, or a path within your app."
     )
     actions: list[Action] = strawberry.field(description="The buttons of the notification.")
+    actor: Actor | None = strawberry.field(description="The person or system that caused the notification.")
     priority: model.Priority
     tags: list[str] = strawberry.field(
         description="The tags that the sender set. `InboxFilter.tags` selects notifications by tag."
@@ -100,6 +109,20 @@ class Notification:
         "notifications with `requireAck` can be acknowledged."
     )
     require_ack: bool = strawberry.field(description="True if the sender requests an acknowledgment.")
+    pinned: bool = strawberry.field(
+        description="True if clients should show the notification above the others while it is in the ACTIVE view: the "
+        "sender or the user pinned it. See the mutations `pin` and `unpin`."
+    )
+    acted_key: str | None = strawberry.field(
+        description="The key of the action that the user took in the inbox, an email, or a push. Null if none. See the "
+        "mutation `act`."
+    )
+    acted_at: datetime | None = strawberry.field(
+        description="The time at which the user took the action in `actedKey`. Null if none."
+    )
+    thread_key: str | None = strawberry.field(
+        description="The key of the thread. Clients can show the notifications of one thread together."
+    )
     collapse_key: str | None = strawberry.field(
         description="The key of the subject. A newer notification with the same key replaces this one."
     )
@@ -110,7 +133,7 @@ class Notification:
     added_modseq: int = strawberry.field(
         name="sortKey",
         description="The position in the inbox. The notification with the highest `sortKey` is first. A notification "
-        "that returns from a snooze has a new `sortKey`. A subscription returns changes in a different "
+        "whose snooze ends by itself has a new `sortKey`. A subscription returns changes in a different "
         "order, so clients should store notifications by `id` and sort them by `sortKey`.",
     )
     because: str = strawberry.field(

@@ -13,6 +13,7 @@ from strawberry import Parent
 from hub import model
 from hub.api.context import Context, Info
 from hub.api.schema.access import Caller, access
+from hub.api.schema.enrichment import Enrichment, enrichment_of
 from hub.api.schema.quiet_hours import (
     DAILY_LIMIT_MAX,
     DO_NOT_DISTURB_MAX,
@@ -30,6 +31,7 @@ from hub.api.schema.scalars import Duration
 from hub.api.schema.send_input import DIGEST_MAX_DAYS, DIGEST_MIN_S, valid_digest_window
 from hub.api.schema.steps import Step
 from hub.audience import preference_matrix as preference_rules
+from hub.decide.reach import Reachability, addressed_channels
 from hub.errors import BadUserInput
 from hub.model import NO_PREFERENCES, tenant_of
 
@@ -62,6 +64,11 @@ class Category:
         description="The time for which notifications are kept in the inboxes, counted from the send. Null if they are "
         "kept until they expire.",
     )
+    enrichment: model.Enrichment | None = strawberry.field(
+        resolver=enrichment_of,
+        graphql_type=Enrichment | None,
+        description="Where more data for the templates of sends comes from. Null for callers without the `admin` role.",
+    )
 
 
 @strawberry.type(description="The preference for one channel in all categories.")
@@ -91,6 +98,7 @@ class CategoryChannelPreference:
     digest_days: list[int] | None = strawberry.field(
         description="The weekdays on which they leave, from 1 (Monday) to 7 (Sunday). Null for every day."
     )
+    reach: model.Reach = strawberry.field(description="Says if the category can arrive on the channel at all.")
 
 
 @strawberry.type(description="The preferences for one category.")
@@ -144,7 +152,7 @@ async def load_preferences(context: Context, mailbox: str, user: model.User | No
         user.preferences if user else NO_PREFERENCES,
         tenant.preferences,
         tenant.categories,
-        services.settings.configured,
+        Reachability(services.settings.configured, tenant.used_channels, addressed_channels(user)),
         services.clock(),
         user.effective_timezone(tenant) if user else tenant.timezone,
     )

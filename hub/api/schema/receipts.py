@@ -12,8 +12,9 @@ from hub import model
 from hub.api.context import Info
 from hub.api.schema.access import Caller, access
 from hub.api.schema.scalars import Cursor
+from hub.console_url import console_url
 from hub.errors import NotFound
-from hub.model import Scope
+from hub.model import KeyRole, Scope
 
 
 @strawberry.type(
@@ -40,6 +41,17 @@ class Receipt:
     reason: str | None = strawberry.field(
         description="The reason for the status, such as REFUSED. Null for kinds other than DELIVERY."
     )
+    action_key: str | None = strawberry.field(
+        description="The key of the action that the user took. Null for kinds other than ACTED."
+    )
+
+    @strawberry.field(
+        description="The address of the recipient's page in the operator console. Null if the hub does not have its "
+        "public URL (`HUB_PUBLIC_URL`)."
+    )
+    def console_url(self, info: Info) -> str | None:
+        hub_url = info.context.services.settings.public_url
+        return console_url(hub_url, "user", self.user_id) if hub_url else None
 
 
 @strawberry.type
@@ -47,7 +59,7 @@ class ReceiptSubscription:
     @strawberry.subscription(
         description="Subscribe to receipts: all receipts of one send, or the receipts of the tenant from now on. "
         "Requires the `service` or `admin` role.",
-        directives=access(Caller.SERVICE, Scope.READ),
+        directives=access(Caller.SERVICE, Scope.READ, staff=KeyRole.VIEWER),
     )
     async def receipts(
         self,
@@ -70,7 +82,7 @@ class ReceiptSubscription:
     ) -> AsyncGenerator[Receipt, None]:
         context = info.context
         services = context.services
-        tenant = context.require_service()
+        tenant = context.caller.tenant
         since = None
         if send_id is not None:
             send = await services.sends.get(tenant, send_id)
@@ -91,4 +103,5 @@ class ReceiptSubscription:
                     channel=receipt.channel,
                     status=receipt.status,
                     reason=receipt.reason,
+                    action_key=receipt.action_key,
                 )

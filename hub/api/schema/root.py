@@ -7,14 +7,21 @@ import strawberry
 from graphql import GraphQLInputObjectType
 
 from hub.api.schema.access import check_rules
+from hub.api.schema.activity import ActivityQuery
 from hub.api.schema.audience import AudienceQuery
 from hub.api.schema.audit import AuditQuery
-from hub.api.schema.deliveries import DeliveryMutation, DeliveryQuery
+from hub.api.schema.channels import ChannelMutation, ChannelQuery
+from hub.api.schema.deliveries import DeliveryQuery
+from hub.api.schema.delivery_batches import DeliveryBatchMutation, DeliveryBatchQuery
+from hub.api.schema.delivery_groups import DeliveryGroupQuery
 from hub.api.schema.devices import DeviceMutation, DeviceQuery
+from hub.api.schema.enrichment import EnrichmentMutation
 from hub.api.schema.events import EventMutation, EventQuery
+from hub.api.schema.find import FindQuery
 from hub.api.schema.health import HealthQuery
 from hub.api.schema.inbox import InboxMutation, InboxQuery
 from hub.api.schema.inbox_stream import InboxSubscription
+from hub.api.schema.personal_data import check_names
 from hub.api.schema.preferences import PreferencesMutation, PreferencesQuery
 from hub.api.schema.receipts import ReceiptSubscription
 from hub.api.schema.rules import RuleMutation, RuleQuery
@@ -40,6 +47,10 @@ class Query(
     DeviceQuery,
     SendQuery,
     DeliveryQuery,
+    DeliveryBatchQuery,
+    DeliveryGroupQuery,
+    FindQuery,
+    ActivityQuery,
     SimulationQuery,
     AudienceQuery,
     TenantQuery,
@@ -50,6 +61,7 @@ class Query(
     RuleQuery,
     SuppressionQuery,
     HealthQuery,
+    ChannelQuery,
     ServiceKeyQuery,
     AuditQuery,
 ):
@@ -62,16 +74,18 @@ class Mutation(
     PreferencesMutation,
     DeviceMutation,
     SendMutation,
-    DeliveryMutation,
+    DeliveryBatchMutation,
     UserMutation,
     UserDataMutation,
     TenantMutation,
     TemplateMutation,
     TopicMutation,
+    EnrichmentMutation,
     WebhookMutation,
     EventMutation,
     RuleMutation,
     SuppressionMutation,
+    ChannelMutation,
     ServiceKeyMutation,
 ):
     pass
@@ -83,9 +97,10 @@ class Subscription(InboxSubscription, ReceiptSubscription, SendSubscription):
 
 
 def make_schema() -> strawberry.Schema:
-    """Return the schema. Raise TypeError if a root field has no access rule."""
+    """Return the schema. Raise TypeError if a root field has no access rule, or if a table names an unknown field."""
     schema = strawberry.Schema(Query, Mutation, Subscription, config=CONFIG)
     check_rules(schema._schema)
+    check_names(schema._schema)
     for name in ("RecipientsInput", "RuleRecipientsInput"):
         recipients = schema._schema.type_map[name]
         assert isinstance(recipients, GraphQLInputObjectType)

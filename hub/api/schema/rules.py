@@ -22,7 +22,7 @@ from hub.audience.rules import TENANT_MAX_RULES, StoredRule
 from hub.decide.rules.compiled import NoSend, RuleError
 from hub.decide.rules.matching import EVENT_MAX_RULES, fits
 from hub.errors import BadUserInput, HubError, TooLarge, Unavailable
-from hub.model import Scope
+from hub.model import KeyRole, Scope
 from hub.workflows.rule_requests import to_request
 
 TEST_EVENT_MAX_BYTES = 256 << 10
@@ -119,30 +119,30 @@ class RuleTest:
 @strawberry.type
 class RuleQuery:
     @strawberry.field(
-        directives=access(Caller.SERVICE, Scope.READ),
+        directives=access(Caller.SERVICE, Scope.READ, staff=KeyRole.SUPPORT),
         graphql_type=list[Rule],
         description=f"Return the rules of the tenant, at most {TENANT_MAX_RULES}, sorted by key. Requires the "
         "`service` or `admin` role.",
     )
     async def rules(self, info: Info) -> list[model.Rule]:
         context = info.context
-        tenant = context.require_service()
+        tenant = context.caller.tenant
         with context.reading():
             return await context.services.rules.list_rules(tenant)
 
     @strawberry.field(
-        directives=access(Caller.SERVICE, Scope.READ),
+        directives=access(Caller.SERVICE, Scope.READ, staff=KeyRole.SUPPORT),
         graphql_type=Rule | None,
         description="Return a rule, or null if it does not exist. Requires the `service` or `admin` role.",
     )
     async def rule(self, info: Info, key: str) -> model.Rule | None:
         context = info.context
-        tenant = context.require_service()
+        tenant = context.caller.tenant
         with context.reading():
             return await context.services.rules.get(tenant, valid_key(key, "key"))
 
     @strawberry.field(
-        directives=access(Caller.SERVICE, Scope.READ),
+        directives=access(Caller.SERVICE, Scope.READ, staff=KeyRole.SUPPORT),
         description="Return what a rule would do with an event, without storing or sending anything. Requires the "
         "`service` or `admin` role.",
     )
@@ -158,7 +158,7 @@ class RuleQuery:
             ),
         ],
     ) -> RuleTest:
-        services, id, now = info.context.services, info.context.require_service(), info.context.services.clock()
+        services, id, now = info.context.services, info.context.caller.tenant, info.context.services.clock()
         rule = replace(to_rule(input, id, now), enabled=True)
         values = _event_values(event)
         await _check(services.rule_requests.compile(rule))
@@ -190,7 +190,7 @@ class RuleMutation:
         "event. Requires the `admin` role.",
     )
     async def upsert_rule(self, info: Info, input: RuleInput) -> model.Rule:
-        services, tenant = info.context.services, info.context.require_admin()
+        services, tenant = info.context.services, info.context.caller.tenant
         rule = to_rule(input, tenant, services.clock())
         await _check(services.rule_requests.compile(rule))
         return await services.rules.upsert(rule, info.context.audit("upsertRule", rule.key))
@@ -200,7 +200,7 @@ class RuleMutation:
         description="Delete a rule. Return true if it existed. Its scheduled sends remain. Requires the `admin` role.",
     )
     async def delete_rule(self, info: Info, key: str) -> bool:
-        services, tenant = info.context.services, info.context.require_admin()
+        services, tenant = info.context.services, info.context.caller.tenant
         return await services.rules.delete(tenant, valid_key(key, "key"), info.context.audit("deleteRule", key))
 
 

@@ -8,11 +8,14 @@ from strawberry import Parent
 
 from hub import model
 from hub.api.context import Info
+from hub.decide.explanations import explain_delivery
+from hub.status.status_counts import Reactions
 
 
 @strawberry.type(description="The number of deliveries with one reason.")
 class ReasonCount:
     reason: str = strawberry.field(description="The reason, such as NO_ADDRESS.")
+    explanation: str = strawberry.field(description="A sentence in English, as in `Delivery.explanation`.")
     count: int = strawberry.field(description="The number of deliveries.")
 
 
@@ -26,6 +29,22 @@ class StatusCount:
     )
 
 
+@strawberry.type(
+    description="The number of recipients of a send who did something with its notification, in the inbox or elsewhere."
+)
+class SendReactions:
+    seen: int = strawberry.field(description="Recipients who saw it in the inbox, or read it.")
+    read: int = strawberry.field(
+        description="Recipients who read it in the inbox, or clicked a link in an email or push."
+    )
+    acknowledged: int = strawberry.field(description="Recipients who acknowledged it.")
+    acted: int = strawberry.field(description="Recipients who took one of its actions.")
+
+
+async def send_reactions(root: Parent[model.Send], info: Info) -> Reactions:
+    return await info.context.send_reactions(root)
+
+
 async def status_counts(root: Parent[model.Send], info: Info) -> list[StatusCount]:
     by_status: defaultdict[tuple[model.Channel, model.DeliveryStatus], Counter[str | None]] = defaultdict(Counter)
     for (channel, status, reason), count in (await info.context.send_counts(root)).counts.items():
@@ -36,7 +55,7 @@ async def status_counts(root: Parent[model.Send], info: Info) -> list[StatusCoun
             status=status,
             count=reasons.total(),
             reasons=[
-                ReasonCount(reason=reason, count=reasons[reason])
+                ReasonCount(reason=reason, explanation=explain_delivery(status, reason, channel), count=reasons[reason])
                 for reason in sorted(filter(None, reasons), key=lambda reason: (-reasons[reason], reason))
             ],
         )
@@ -60,7 +79,7 @@ def final_recipients(send: model.Send) -> int:
 
 
 async def expected_total(root: Parent[model.Send], info: Info) -> int | None:
-    if root.status is model.SendStatus.SCHEDULED:
+    if root.status in (model.SendStatus.SCHEDULED, model.SendStatus.PREPARING):
         return None
     recipients = await count_recipients(root, info)
     return recipients if root.parts_left is None else max(recipients, root.expected_recipients)

@@ -5,7 +5,7 @@ from strawberry import Parent
 
 from hub import model
 from hub.api.context import Info
-from hub.api.schema.notifications import Action
+from hub.api.schema.notifications import Action, Actor
 
 EXPANSION_FAILS = "Some recipients fail and are tried again. The workers log `expansion_failed` with the error."
 
@@ -13,6 +13,8 @@ EXPANSION_FAILS = "Some recipients fail and are tried again. The workers log `ex
 def reason_of(root: Parent[model.Send]) -> str | None:
     if root.failing and root.status is model.SendStatus.EXPANDING:
         return EXPANSION_FAILS
+    if root.enrichment_error and root.status is model.SendStatus.PREPARING:
+        return f"The call of the enrichment URL failed: {root.enrichment_error}. It is repeated."
     return root.paused_reason if root.paused_by_guard else root.reason
 
 
@@ -31,3 +33,4 @@ class Content:
     action_url: str | None = strawberry.field(description="The link that the notification opens.")
     actions: list[Action] = strawberry.field(description="The buttons.")
     markdown: bool = strawberry.field(description="True if `body` is in the Markdown subset.")
+    actor: Actor | None = strawberry.field(description="The person or system that caused the notification.")

@@ -44,9 +44,18 @@ class ActionInput:
     label: str = strawberry.field(description="The label of the button, at most 256 characters.")
     url: str | None = strawberry.field(
         default=None,
-        description=f"The link of the button. {LINK} If omitted, the button links to `actionUrl` in emails.",
+        description=f"The link of the button. {LINK} If omitted, the button records the user's choice. See the "
+        "mutation `act`.",
     )
     primary: bool | None = strawberry.field(default=False, description="True if clients should emphasize the button.")
+
+
+@strawberry.input(description="The person or system that caused a notification, for a picture next to the text.")
+class ActorInput:
+    name: str = strawberry.field(description="The display name, at most 256 characters.")
+    avatar_url: str | None = strawberry.field(
+        default=None, description=f"The URL of a small, square picture. {LINK} Without it, clients show initials."
+    )
 
 
 @strawberry.input(description="The content of a notification.")
@@ -67,6 +76,9 @@ class ContentInput:
         default=False,
         description="True if `body` is in the Markdown subset: bold, italic, code, links, and lists. Other Markdown, "
         "HTML, and images are plain text. Channels that display plain text only receive the body without markup.",
+    )
+    actor: ActorInput | None = strawberry.field(
+        default=None, description="The person or system that caused the notification."
     )
 
 
@@ -184,6 +196,11 @@ class SendInput:
         "of each recipient, a newer notification replaces the older one with the same key. A notification whose "
         "acknowledgment is open is replaced only by one with `requireAck`.",
     )
+    thread_key: str | None = strawberry.field(
+        default=None,
+        description="A key that notifications of one thread share, such as the id of a conversation, at most 256 "
+        "characters. Clients can show them together. Unlike `collapseKey`, it does not replace older notifications.",
+    )
     throttle: ThrottleInput | None = strawberry.field(
         default=None, description="Limits how many sends with a key leave the hub for each recipient."
     )
@@ -194,6 +211,11 @@ class SendInput:
     require_ack: bool | None = strawberry.field(
         default=False,
         description="True to request an acknowledgment from the recipients. See the mutation `acknowledge`.",
+    )
+    pinned: bool | None = strawberry.field(
+        default=False,
+        description="True to show the notification above the others until the recipient unpins or archives it, or it "
+        "expires or is replaced.",
     )
     except_: list[ID] | None = strawberry.field(
         name="except",
@@ -241,10 +263,12 @@ def to_send_request(send: SendInput, settings: Settings, now: datetime, field: s
         send_at=send.send_at,
         expires_at=send.expires_at,
         require_ack=bool(send.require_ack),
+        pinned=bool(send.pinned),
         guard=send.guard is not False,
         throttle=_to_throttle(send.throttle, f"{field}.throttle") if send.throttle else None,
         digest=_to_digest(send.digest, f"{field}.digest") if send.digest else None,
         collapse_key=None if send.collapse_key is None else valid_key(send.collapse_key, f"{field}.collapseKey"),
+        thread_key=None if send.thread_key is None else valid_key(send.thread_key, f"{field}.threadKey"),
     )
 
 
@@ -339,4 +363,11 @@ def _to_content(content: ContentInput, settings: Settings, field: str) -> model.
             for index, action in enumerate(actions)
         ),
         markdown=bool(content.markdown),
+        actor=_to_actor(content.actor, f"{field}.actor") if content.actor else None,
+    )
+
+
+def _to_actor(actor: ActorInput, field: str) -> model.Actor:
+    return model.Actor(
+        name=valid_label(actor.name, f"{field}.name"), avatar_url=valid_url(actor.avatar_url, f"{field}.avatarUrl")
     )

@@ -11,7 +11,7 @@ from hub import model
 from hub.api.context import Info
 from hub.api.schema.access import Caller, access
 from hub.api.schema.sends import Send
-from hub.model import Scope
+from hub.model import KeyRole, Scope
 
 
 @strawberry.type
@@ -22,13 +22,13 @@ class SendSubscription:
         "gets only the newest state. The subscription ends when no delivery of the send waits any longer: the last "
         "event has the final counts. Before, the counts of a large send may be some seconds old (`Send.countedAt`). "
         "Requires the `service` or `admin` role.",
-        directives=access(Caller.SERVICE, Scope.READ),
+        directives=access(Caller.SERVICE, Scope.READ, staff=KeyRole.VIEWER),
     )
     async def send(
         self, info: Info, id: Annotated[ID, strawberry.argument(description="The id of the send.")]
     ) -> AsyncGenerator[model.Send, None]:
         context = info.context
-        tenant = context.require_service()
+        tenant = context.caller.tenant
         async with aclosing(context.services.watched_sends.watch(tenant, id)) as states:
             async for state in states:
                 context.watched_send = state

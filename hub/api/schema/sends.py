@@ -12,19 +12,23 @@ from hub.api.context import Context, Info
 from hub.api.schema.access import Caller, access
 from hub.api.schema.connections import After, Connection, First, sliced_page_fields
 from hub.api.schema.deliveries import DEFAULT_PAGE_SIZE as DELIVERIES_PAGE_SIZE
-from hub.api.schema.deliveries import Delivery, OptionalDeliveryFilter, delivery_page, to_delivery_selection
-from hub.api.schema.notifications import PROJECTION, Notification
+from hub.api.schema.deliveries import DeliveryConnection, delivery_page
+from hub.api.schema.delivery_filter import OptionalDeliveryFilter, to_delivery_selection
+from hub.api.schema.notifications import PROJECTION
 from hub.api.schema.recipients import Recipients
 from hub.api.schema.send_counts import (
+    SendReactions,
     StatusCount,
     count_recipients,
     counted_at,
     expected_total,
     final_recipients,
+    send_reactions,
     status_counts,
 )
 from hub.api.schema.send_fields import Content, priority_of, reason_of
 from hub.api.schema.send_input import SendInput, to_send_request
+from hub.api.schema.send_notifications import SendNotificationConnection, send_notifications
 from hub.api.schema.steps import Step
 from hub.api.schema.validation import (
     valid_id_cursor,
@@ -33,12 +37,13 @@ from hub.api.schema.validation import (
     valid_page_size,
     valid_users,
 )
-from hub.errors import HubError, TooLarge
-from hub.model import Scope
+from hub.errors import Forbidden, HubError, TooLarge
+from hub.model import KeyRole, Role, Scope
 from hub.status.send_counts import LARGE_MAX_AGE_S, MAX_AGE_S
 from hub.status.send_counts import LARGE_SEND_MIN_RECIPIENTS as LARGE
 from hub.status.send_counts import SMALL_SEND_MAX_RECIPIENTS as SMALL
 from hub.status.sends import SMALL_SEND_MAX_RECIPIENTS
+from hub.status.status_counts import Reactions
 from hub.workflows.pause_or_resume import paused_by
 from hub.workflows.publish import Published
 from hub.workflows.resolve import BATCH_SIZE as RESOLVED_AT_ONCE
@@ -49,41 +54,16 @@ DEFAULT_PAGE_SIZE = 20
 AUDIENCES_MAX = 10  # sends of one `sendMany` that name no users
 
 
-@strawberry.type(description="A page of the notifications of a send.")
-class SendNotificationConnection(Connection[Notification]):
-    pass
-
-
 async def _deliveries(
     root: Parent[model.Send],
     info: Info,
     filter: OptionalDeliveryFilter = None,
     first: First = DELIVERIES_PAGE_SIZE,
     after: After = None,
-) -> Connection[Delivery]:
+) -> DeliveryConnection:
     selection = to_delivery_selection(filter, root.tenant, send=root.id)
     with info.context.reading():
         return await delivery_page(info.context, root.tenant, selection, first, after)
-
-
-async def _notifications(
-    root: Parent[model.Send],
-    info: Info,
-    first: First = DEFAULT_PAGE_SIZE,
-    after: After = None,
-    hidden: Annotated[
-        bool | None,
-        strawberry.argument(
-            description="True to include notifications that are not in an inbox because IN_APP was not requested or "
-            "was SKIPPED."
-        ),
-    ] = False,
-) -> SendNotificationConnection:
-    services = info.context.services
-    size = valid_page_size(first, DEFAULT_PAGE_SIZE, services.settings)
-    with info.context.reading():
-        rows = await services.sends.notifications(root, size + 1, valid_id_cursor(after), hidden=bool(hidden))
-    return SendNotificationConnection(**sliced_page_fields(rows, size, after))
 
 
 @strawberry.type(description="A send: one call to `send`, or one input of `sendMany`.")
@@ -110,8 +90,8 @@ class Send:
     reason: str | None = strawberry.field(
         resolver=reason_of,
         metadata={PROJECTION: reason_of},
-        description="The reason that the send is FAILED or CANCELLED, if known, that the failure guard paused it, or "
-        "that its expansion is delayed.",
+        description="The reason that the send is FAILED or CANCELLED, if known, that the failure guard paused it, "
+        "that its expansion is delayed, or that the last call for its enrichment failed.",
     )
     send_at: datetime | None = strawberry.field(
         description="The time for which the send was scheduled. Null if it was published immediately."
@@ -135,7 +115,7 @@ class Send:
     total: int | None = strawberry.field(
         resolver=expected_total,
         description="The number of recipients that is expected, an estimate while the send is EXPANDING. Null while it "
-        "is SCHEDULED.",
+        "is SCHEDULED or PREPARING.",
     )
     remaining: int | None = strawberry.field(
         description="The number of deliveries and notifications that a cancellation, recall, or resumption has not "
@@ -163,13 +143,23 @@ class Send:
         f"{MAX_AGE_S:g} s old; to more than {LARGE:,}, up to {LARGE_MAX_AGE_S:g} s.",
     )
     counted_at: datetime = strawberry.field(resolver=counted_at, description="The time at which `counts` was counted.")
+    reactions: Reactions = strawberry.field(
+        resolver=send_reactions,
+        graphql_type=SendReactions,
+        description="The number of recipients who saw, read, acknowledged, or acted. As old as `counts` may be.",
+    )
+    deleted_notifications: int = strawberry.field(
+        description="The number of notifications that are no longer stored, because of their age "
+        "(`HUB_NOTIFICATIONS_DAYS`) or because they were removed from their inbox long ago (`HUB_TOMBSTONE_DAYS`). "
+        "`counts` and `reactions` include them."
+    )
     notifications: SendNotificationConnection = strawberry.field(
-        resolver=_notifications,
+        resolver=send_notifications,
         description="The notifications of the send, oldest first, including notifications that were removed from "
-        "inboxes.",
+        "inboxes. Deleted ones are missing: see `deletedNotifications`.",
         directives=access(Caller.ANYONE, Scope.READ),
     )
-    deliveries: Connection[Delivery] = strawberry.field(
+    deliveries: DeliveryConnection = strawberry.field(
         resolver=_deliveries,
         description="The deliveries of the send to external providers, newest first. IN_APP deliveries and "
         "deliveries on channels that were not used are in `notifications(hidden: true) { nodes { "
@@ -197,14 +187,14 @@ class SendQuery:
     @strawberry.field(
         graphql_type=Send | None,
         description="Return a send, or null if the send does not exist. Requires the `service` or `admin` role.",
-        directives=access(Caller.SERVICE, Scope.READ),
+        directives=access(Caller.SERVICE, Scope.READ, staff=KeyRole.VIEWER),
     )
     async def send(self, info: Info, id: ID) -> model.Send | None:
-        return await info.context.services.sends.get(info.context.require_service(), id)
+        return await info.context.services.sends.get(info.context.caller.tenant, id)
 
     @strawberry.field(
         description="Return the sends of the tenant, newest first. Requires the `service` or `admin` role.",
-        directives=access(Caller.SERVICE, Scope.READ),
+        directives=access(Caller.SERVICE, Scope.READ, staff=KeyRole.VIEWER),
     )
     async def sends(
         self,
@@ -226,7 +216,7 @@ class SendQuery:
         after: After = None,
     ) -> Connection[Send]:
         context = info.context
-        tenant = context.require_service()
+        tenant = context.caller.tenant
         size = valid_page_size(first, DEFAULT_PAGE_SIZE, context.services.settings)
         rows = await context.services.sends.page(
             tenant,
@@ -245,13 +235,13 @@ class SendMutation:
     @strawberry.mutation(
         description="Send a notification. The operation returns when the send is stored durably. If it fails with "
         "UNAVAILABLE, the send may have been stored: retry with the same idempotency key. A send to everyone or "
-        "to a topic or filter is EXPANDING when the operation returns, and workers expand it. Requires the "
-        "`service` or `admin` role.",
+        "to a topic or filter is EXPANDING when the operation returns, and workers expand it. A send in a category "
+        "with enrichment is PREPARING when the operation returns. Requires the `service` or `admin` role.",
         directives=access(Caller.SERVICE, Scope.SEND),
     )
     async def send(self, info: Info, input: SendInput) -> SendPayload:
         context = info.context
-        tenant = context.require_service()
+        tenant = context.caller.tenant
         request, key = _to_request(context, input, "input", _header_key(info))
         return SendPayload.of(await context.services.publish.send(tenant, request, key))
 
@@ -274,7 +264,7 @@ class SendMutation:
         ],
     ) -> list[SendPayload | None]:
         context = info.context
-        tenant = context.require_service()
+        tenant = context.caller.tenant
         settings = context.services.settings
         if len(inputs) > settings.call_max_sends:
             raise TooLarge(
@@ -310,10 +300,19 @@ class SendMutation:
         description="Cancel the deliveries of a send that have not been sent. The notifications remain in the "
         f"inboxes. If there are more than {ROUND_SIZE:,} deliveries, they follow in the background: see "
         "`Send.remaining`. Requires the `service` or `admin` role.",
-        directives=access(Caller.SERVICE, Scope.SEND),
+        directives=access(Caller.SERVICE, Scope.SEND, staff=KeyRole.SUPPORT),
     )
     async def cancel_send(self, info: Info, id: ID) -> model.Send:
-        return await info.context.services.send_cancellation.cancel(info.context.require_service(), id)
+        context = info.context
+        tenant = context.caller.tenant
+        if context.caller.role is Role.SUPPORT:
+            send = await context.services.sends.get(tenant, id)
+            if send and (send.audience or send.recipients != 1):
+                raise Forbidden(
+                    "A token with role support cancels only sends to one named user. To cancel this send, use a token "
+                    "with role operator."
+                )
+        return await context.services.send_cancellation.cancel(tenant, id)
 
     @strawberry.mutation(
         graphql_type=Send,
@@ -321,31 +320,31 @@ class SendMutation:
         f"all inboxes. Subscribed clients receive the removal. If there are more than {ROUND_SIZE:,} deliveries and "
         "notifications, they follow in the background: see `Send.remaining`. Requires the `service` or "
         "`admin` role.",
-        directives=access(Caller.SERVICE, Scope.SEND),
+        directives=access(Caller.SERVICE, Scope.SEND, staff=KeyRole.OPERATOR),
     )
     async def recall_send(self, info: Info, id: ID) -> model.Send:
-        return await info.context.services.send_cancellation.recall(info.context.require_service(), id)
+        return await info.context.services.send_cancellation.recall(info.context.caller.tenant, id)
 
     @strawberry.mutation(
         graphql_type=Send,
         description="Pause a send: no call that has not started is made, including steps and items of digests, and a "
         "scheduled send is not published. The notifications remain in the inboxes. Fails with CONFLICT if the send "
         "has ended. Requires the `service` or `admin` role.",
-        directives=access(Caller.SERVICE, Scope.SEND),
+        directives=access(Caller.SERVICE, Scope.SEND, staff=KeyRole.OPERATOR),
     )
     async def pause_send(self, info: Info, id: ID) -> model.Send:
         reason = paused_by(info.context.caller.actor)
-        return await info.context.services.send_pause.pause(info.context.require_service(), id, reason)
+        return await info.context.services.send_pause.pause(info.context.caller.tenant, id, reason)
 
     @strawberry.mutation(
         graphql_type=Send,
         description="Continue a paused send in the status that it had. Each held delivery is decided again. If there "
         f"are more than {ROUND_SIZE:,}, they follow in the background: see `Send.remaining`. Fails with "
         "CONFLICT if the send has ended. Requires the `service` or `admin` role.",
-        directives=access(Caller.SERVICE, Scope.SEND),
+        directives=access(Caller.SERVICE, Scope.SEND, staff=KeyRole.OPERATOR),
     )
     async def resume_send(self, info: Info, id: ID) -> model.Send:
-        return await info.context.services.send_pause.resume(info.context.require_service(), id)
+        return await info.context.services.send_pause.resume(info.context.caller.tenant, id)
 
     @strawberry.mutation(
         description="Remove the notifications with a collapse key from inboxes, because their subject is settled, and "
@@ -367,7 +366,7 @@ class SendMutation:
         ] = None,
     ) -> int:
         context = info.context
-        tenant = context.require_service()
+        tenant = context.caller.tenant
         services = context.services
         named = None if users is None else valid_users(users, services.settings, "users")
         return await services.resolve.resolve(tenant, valid_key(collapse_key, "collapseKey"), named)

@@ -68,7 +68,7 @@ class ServiceKeyQuery:
         directives=access(Caller.ADMIN),
     )
     async def service_keys(self, info: Info) -> list[model.ServiceKey]:
-        return await info.context.services.service_keys.list_all(info.context.require_admin())
+        return await info.context.services.service_keys.list_all(info.context.caller.tenant)
 
 
 @strawberry.type
@@ -80,7 +80,7 @@ class ServiceKeyMutation:
     )
     async def create_service_key(self, info: Info, input: ServiceKeyInput) -> ServiceKeySecretPayload:
         context = info.context
-        tenant = context.require_admin()
+        tenant = context.caller.tenant
         if input.expires_at and input.expires_at <= context.services.real_clock():
             raise BadUserInput("`expiresAt` must be in the future.", "input.expiresAt")
         key, secret = await context.services.service_keys.create(
@@ -104,6 +104,6 @@ class ServiceKeyMutation:
     async def revoke_service_key(self, info: Info, id: ID) -> model.ServiceKey:
         services = info.context.services
         audit = info.context.audit("revokeServiceKey", id)
-        key = await services.service_keys.revoke(info.context.require_admin(), id, audit)
+        key = await services.service_keys.revoke(info.context.caller.tenant, id, audit)
         services.key_revocations.publish(key.id)
         return key

@@ -12,11 +12,13 @@ from strawberry import ID
 from hub import markdown, model
 from hub.api.context import Info, Services
 from hub.api.schema.access import Caller, access
+from hub.api.schema.enrichment import simulated_enrichment
 from hub.api.schema.send_input import SendInput, to_send_request
 from hub.api.schema.simulated_digests import load_digests
 from hub.api.schema.validation import valid_page_size
 from hub.audience.tenants import default_category
 from hub.audience.users import unknown_user
+from hub.decide.explanations import explain_decision
 from hub.decide.plan import NO_CHANNELS, plan
 from hub.decide.plan import Decision as PlannedDecision
 from hub.decide.plan_times import with_times
@@ -24,7 +26,7 @@ from hub.decide.templates import TemplateError
 from hub.decide.throttle import throttled
 from hub.ids import new_id
 from hub.inbox.window_counts import empty_count, throttle_id
-from hub.model import DeliveryStatus, Reason, Scope, mailbox_of, user_of
+from hub.model import DeliveryStatus, KeyRole, Reason, Scope, mailbox_of, user_of
 from hub.workflows.send_request import SendRequest
 from hub.workflows.send_texts import RenderTime, SendTexts
 
@@ -36,34 +38,48 @@ MARKDOWN_CHANNELS = {
 """The channels that receive the body with its markup."""
 
 
-@strawberry.type(description="The decision for one recipient on one channel.")
+@strawberry.type(
+    description="The decision for one recipient on one channel. If the channel delivers to devices, there is one for "
+    "each device."
+)
 class Decision:
     channel: model.Channel
+    device_id: ID | None = strawberry.field(
+        description="The device that the delivery would go to, as in `Delivery.deviceId`. Null if the channel does not "
+        "deliver to devices, if it is SKIPPED, and for a step that is not due: its devices are chosen then."
+    )
     step: int = strawberry.field(description="The number of the step, as in `Delivery.step`.")
     unless: model.StepStop = strawberry.field(description="What stops the delivery, as in `Delivery.unless`.")
     outcome: model.DeliveryStatus = strawberry.field(
         description="ACCEPTED if the notification would be delivered on the channel now, HELD if it would be delivered "
-        "at `dueAt`, SKIPPED if not at all, and FAILED if the text of the template cannot be rendered."
+        "at `dueAt`, or when the channel is resumed, SKIPPED if not at all, and FAILED if the text of the template "
+        "cannot be rendered."
     )
     reason: str | None = strawberry.field(
         description="The reason that the channel is SKIPPED, such as NO_ADDRESS, HELD, or FAILED. Null if ACCEPTED."
     )
     due_at: datetime | None = strawberry.field(
-        description="The time at which a HELD delivery would become due. Null otherwise."
+        description="The time at which a HELD delivery would become due. Null otherwise, and if its channel is paused."
     )
     title: str | None = strawberry.field(description="The title on this channel. Null if SKIPPED or FAILED.")
     body: str | None = strawberry.field(description="The body on this channel. Null if SKIPPED or FAILED.")
     note: str | None = strawberry.field(
         default=None,
-        description="A hint that a name may be misspelled: the category or the user does not exist. Null if both "
-        "exist.",
+        description="A remark: the enrichment of the category is not cached, or a name may be misspelled, because the "
+        "category or the user does not exist.",
     )
+
+    @strawberry.field(
+        description="A sentence in English that explains the outcome and the reason, for support staff and developers."
+    )
+    def explanation(self) -> str:
+        return explain_decision(self.outcome, self.reason, self.channel)
 
 
 @strawberry.type(description="The decisions for one recipient.")
 class Simulation:
     user_id: ID = strawberry.field(description="The id of the recipient.")
-    decisions: list[Decision] = strawberry.field(description="The decisions, one for each channel.")
+    decisions: list[Decision] = strawberry.field(description="The decisions, one for each channel, device, and step.")
 
 
 @strawberry.type
@@ -71,7 +87,7 @@ class SimulationQuery:
     @strawberry.field(
         description="Return the decisions of a send for each recipient, without storing or sending anything. "
         "Requires the `service` or `admin` role.",
-        directives=access(Caller.SERVICE, Scope.READ),
+        directives=access(Caller.SERVICE, Scope.READ, staff=KeyRole.VIEWER),
     )
     async def simulate(
         self,
@@ -83,27 +99,36 @@ class SimulationQuery:
                 description="The number of recipients to simulate, from 1 to `HUB_PAGE_MAX_ITEMS` (default 100)."
             ),
         ] = DEFAULT_RECIPIENTS,
+        enrich: Annotated[
+            bool | None,
+            strawberry.argument(
+                description="True to call the enrichment of the category. Otherwise, only a cached answer is used, and "
+                "`Decision.note` says so if there is none."
+            ),
+        ] = False,
     ) -> list[Simulation]:
         context = info.context
         services, now = context.services, context.services.clock()
-        id = context.require_service()
+        id = context.caller.tenant
         request = to_send_request(input, services.settings, now, "input")
         size = valid_page_size(first, DEFAULT_RECIPIENTS, services.settings)
-        return await simulate_request(services, id, request, size, now)
+        return await simulate_request(services, id, request, size, now, enrich=bool(enrich))
 
 
 async def simulate_request(
-    services: Services, id: str, request: SendRequest, size: int, now: datetime
+    services: Services, id: str, request: SendRequest, size: int, now: datetime, *, enrich: bool = False
 ) -> list[Simulation]:
-    """Return the decisions of a send of a tenant for its first `size` recipients."""
+    """Return the decisions of a send of a tenant for its first `size` recipients. `enrich`: call the enrichment of the
+    category."""
     later_at = request.send_at if request.send_at and request.send_at > now else None
     at = later_at or now
     recipients = await _first_recipients(services, id, request, size)
     tenant = await services.tenants.get(id)
     stored = await services.users.get_many(recipients)
     users = [stored.get(mailbox) or unknown_user(mailbox, now) for mailbox in recipients]
-    texts = await services.send_texts.load(id, request, now, "input") if request.template else None
     category = (known_category := tenant.category(request.category)) or default_category(request.category)
+    request, enrichment_note = await simulated_enrichment(services, tenant, category, request, call=enrich)
+    texts = await services.send_texts.load(id, request, now, "input") if request.template else None
     configured = services.settings.configured
     opt_outs = await services.opt_outs.opted_out({user.phone for user in users if user.phone})
     throttle = request.throttle
@@ -114,12 +139,12 @@ async def simulate_request(
 
     render_time = RenderTime(len(users), "input")
 
-    async def simulate_decision(user: model.User, notification: str, decision: PlannedDecision) -> Decision:
+    async def simulate_decision(user: model.User, notification: str, decision: PlannedDecision) -> list[Decision]:
         if decision.outcome is DeliveryStatus.SKIPPED:
-            return _to_decision(decision, None)
+            return _to_decisions(decision, None)
         if texts is None:
-            return _to_decision(decision, request.content)
-        return _to_decision(decision, await _render(texts, render_time, user, notification, decision.channel))
+            return _to_decisions(decision, request.content)
+        return _to_decisions(decision, await _render(texts, render_time, user, notification, decision.channel))
 
     simulations = []
     for user in users:
@@ -134,10 +159,12 @@ async def simulate_request(
         planned = with_times(planned, category, tenant, user, at, request.expires_at, mailbox).plan
         notification = new_id(now)
         decisions = [
-            await simulate_decision(user, notification, _scheduled(decision, later_at))
+            simulated
             for decision in planned.decisions
+            for simulated in await simulate_decision(user, notification, _waiting(decision, tenant, later_at))
         ]
-        _set_note(decisions, has_category=bool(known_category), has_user=bool(mailbox) or user.id in stored)
+        has_user = bool(mailbox) or user.id in stored
+        _set_note(decisions, enrichment_note, has_category=bool(known_category), has_user=has_user)
         simulations.append(Simulation(user_id=ID(user.user_id), decisions=decisions))
     return simulations
 
@@ -151,9 +178,10 @@ async def _first_recipients(services: Services, tenant: str, request: SendReques
     return [key for key in found if user_of(key) not in request.excluded][:size]
 
 
-def _set_note(decisions: Sequence[Decision], *, has_category: bool, has_user: bool) -> None:
-    """Note which of the names do not exist."""
+def _set_note(decisions: Sequence[Decision], enrichment: str, *, has_category: bool, has_user: bool) -> None:
+    """Note that the enrichment is missing, and which of the names do not exist."""
     notes = (
+        enrichment,
         "" if has_category else "The category does not exist and would be created.",
         "" if has_user else "The user does not exist and would be created.",
     )
@@ -170,25 +198,35 @@ async def _render(
     return await render_time.run(content, slow=texts.is_slow(user, notification, channel))
 
 
-def _scheduled(decision: PlannedDecision, at: datetime | None) -> PlannedDecision:
-    """Return the decision. If the send is scheduled for `at`, a delivery that leaves then is HELD until then."""
-    if at is None or decision.outcome is not DeliveryStatus.ACCEPTED:
+def _waiting(decision: PlannedDecision, tenant: model.Tenant, at: datetime | None) -> PlannedDecision:
+    """Return the decision. If the send is scheduled for `at`, a delivery that leaves then is HELD until then. If the
+    channel is paused, a delivery that would leave now is HELD until the channel is resumed."""
+    if decision.outcome is not DeliveryStatus.ACCEPTED:
         return decision
+    if at is None:
+        is_paused = tenant.is_paused(decision.channel)
+        return replace(decision, outcome=DeliveryStatus.HELD, reason=Reason.PAUSED) if is_paused else decision
     return replace(decision, outcome=DeliveryStatus.HELD, reason=Reason.SCHEDULED, due_at=at)
 
 
-def _to_decision(decision: PlannedDecision, content: model.Content | TemplateError | None) -> Decision:
+def _to_decisions(decision: PlannedDecision, content: model.Content | TemplateError | None) -> list[Decision]:
+    """Return one decision per device, or one without a device."""
     failed = isinstance(content, TemplateError)
-    return Decision(
-        channel=decision.channel,
-        step=decision.step,
-        unless=decision.unless,
-        outcome=DeliveryStatus.FAILED if failed else decision.outcome,
-        reason=Reason.TEMPLATE_ERROR if failed else decision.reason,
-        due_at=decision.due_at,
-        title=content.title if isinstance(content, model.Content) else None,
-        body=_body(content, decision.channel) if isinstance(content, model.Content) else None,
-    )
+    devices = decision.devices if decision.outcome is not DeliveryStatus.SKIPPED else ()
+    return [
+        Decision(
+            channel=decision.channel,
+            device_id=ID(device) if device else None,
+            step=decision.step,
+            unless=decision.unless,
+            outcome=DeliveryStatus.FAILED if failed else decision.outcome,
+            reason=Reason.TEMPLATE_ERROR if failed else decision.reason,
+            due_at=decision.due_at,
+            title=content.title if isinstance(content, model.Content) else None,
+            body=_body(content, decision.channel) if isinstance(content, model.Content) else None,
+        )
+        for device in devices or (None,)
+    ]
 
 
 def _body(content: model.Content, channel: model.Channel) -> str:

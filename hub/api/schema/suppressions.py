@@ -12,7 +12,7 @@ from hub.api.schema.access import Caller, access
 from hub.api.schema.connections import After, Connection, First, sliced_page_fields
 from hub.api.schema.validation import INVALID_CURSOR, valid_page_size, valid_user_id
 from hub.errors import BadUserInput
-from hub.model import Scope, mailbox_of
+from hub.model import KeyRole, Scope, mailbox_of
 
 DEFAULT_PAGE_SIZE = 50
 
@@ -39,13 +39,13 @@ class SuppressionQuery:
     @strawberry.field(
         description="Return the suppressed addresses of the tenant, sorted by user and address. Requires the `admin` "
         "role.",
-        directives=access(Caller.ADMIN, Scope.READ),
+        directives=access(Caller.ADMIN, Scope.READ, staff=KeyRole.SUPPORT),
     )
     async def suppressions(
         self, info: Info, first: First = DEFAULT_PAGE_SIZE, after: After = None
     ) -> Connection[Suppression]:
         context = info.context
-        tenant = context.require_admin()
+        tenant = context.caller.tenant
         size = valid_page_size(first, DEFAULT_PAGE_SIZE, context.services.settings)
         last = None if after is None else _decode_cursor(after)
         rows = [
@@ -62,7 +62,7 @@ class SuppressionMutation:
         description="Lift the suppression of an address, so later messages are sent to this address again. "
         "Return true if the address was suppressed. SKIPPED deliveries remain SKIPPED. FAILED deliveries "
         "can be replayed by id or by `filter.reasons`. Requires the `admin` role.",
-        directives=access(Caller.ADMIN, Scope.PEOPLE),
+        directives=access(Caller.ADMIN, Scope.PEOPLE, staff=KeyRole.SUPPORT),
     )
     async def lift_suppression(
         self,
@@ -71,7 +71,7 @@ class SuppressionMutation:
         address: Annotated[str, strawberry.argument(description="The address as in `suppressions`. Case is ignored.")],
     ) -> bool:
         context = info.context
-        tenant = context.require_admin()
+        tenant = context.caller.tenant
         mailbox = mailbox_of(tenant, valid_user_id(user_id, "userId"))
         audit = context.audit("liftSuppression", user_id, is_user=True)
         lifted = await context.services.users.unsuppress(mailbox, address, audit)

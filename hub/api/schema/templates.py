@@ -22,7 +22,7 @@ from hub.decide.templates.lookup import canonical_locale
 from hub.decide.templates.parts import WITHOUT_TITLE
 from hub.decide.templates.parts import Rendered as RenderedTexts
 from hub.errors import BadUserInput
-from hub.model import DEFAULT_LOCALE, Scope
+from hub.model import DEFAULT_LOCALE, KeyRole, Scope
 from hub.settings import Settings
 from hub.unicode_text import is_blank
 
@@ -161,7 +161,7 @@ class TemplateQuery:
         graphql_type=list[Template],
         description=f"Return the current templates, at most {TENANT_MAX_TEMPLATES:,}, ordered by key, locale and "
         "channel. Requires the `service` or `admin` role.",
-        directives=access(Caller.SERVICE, Scope.READ),
+        directives=access(Caller.SERVICE, Scope.READ, staff=KeyRole.SUPPORT),
     )
     async def templates(
         self,
@@ -169,7 +169,7 @@ class TemplateQuery:
         key: Annotated[str | None, strawberry.argument(description="Return only texts of this key.")] = None,
     ) -> list[model.Template]:
         context = info.context
-        tenant = context.require_service()
+        tenant = context.caller.tenant
         with context.reading():
             return await context.services.templates.list_current(
                 tenant, key, with_html=selects(info.selected_fields, "html")
@@ -179,7 +179,7 @@ class TemplateQuery:
         graphql_type=Template | None,
         description="Return the texts of exactly this key, locale and channel, or null if there are none. Requires "
         "the `service` or `admin` role.",
-        directives=access(Caller.SERVICE, Scope.READ),
+        directives=access(Caller.SERVICE, Scope.READ, staff=KeyRole.SUPPORT),
     )
     async def template(
         self,
@@ -195,7 +195,7 @@ class TemplateQuery:
         ] = None,
     ) -> model.Template | None:
         context = info.context
-        tenant = context.require_service()
+        tenant = context.caller.tenant
         with context.reading():
             return await context.services.templates.get(tenant, key, _locale(locale, "locale"), channel, version)
 
@@ -203,7 +203,7 @@ class TemplateQuery:
         graphql_type=Rendered,
         description="Render a template as a recipient would get it. Nothing is stored or sent. Requires the `service` "
         "or `admin` role.",
-        directives=access(Caller.SERVICE, Scope.READ),
+        directives=access(Caller.SERVICE, Scope.READ, staff=KeyRole.SUPPORT),
     )
     async def render_template(
         self,
@@ -233,7 +233,7 @@ class TemplateQuery:
         ] = None,
     ) -> RenderedTexts:
         context = info.context
-        tenant = context.require_service()
+        tenant = context.caller.tenant
         settings = context.services.settings
         data, texts = _object_text(template.data, settings, "template.data"), None
         if draft is not None:
@@ -262,7 +262,7 @@ class TemplateMutation:
     )
     async def upsert_template(self, info: Info, input: TemplateInput) -> model.Template:
         context = info.context
-        tenant = context.require_admin()
+        tenant = context.caller.tenant
         texts = _to_texts(input, "input")
         sample = _object_text(input.sample, context.services.settings, "input.sample")
         note = None if input.note is None else valid_label(input.note, "input.note")
@@ -286,7 +286,7 @@ class TemplateMutation:
         ] = None,
     ) -> model.Template:
         context = info.context
-        tenant = context.require_admin()
+        tenant = context.caller.tenant
         audit = context.audit("revertTemplate", key, parameters={"revertedTo": version})
         return await context.services.templates.revert(
             tenant, key, _locale(locale, "locale"), channel, version, context.caller.actor, audit
@@ -312,7 +312,7 @@ class TemplateMutation:
         ] = strawberry.UNSET,
     ) -> int:
         context = info.context
-        tenant = context.require_admin()
+        tenant = context.caller.tenant
         return await context.services.templates.delete(
             tenant,
             key,

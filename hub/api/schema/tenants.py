@@ -12,6 +12,7 @@ from strawberry import ID, Parent
 from hub import model
 from hub.api.context import Info
 from hub.api.schema.access import Caller, access
+from hub.api.schema.enrichment import EnrichmentInput, to_enrichment
 from hub.api.schema.preferences import Category, Preferences, PreferencesInput, preference_changes
 from hub.api.schema.scalars import Duration
 from hub.api.schema.send_input import DIGEST_MAX_DAYS, DIGEST_MIN_S, valid_digest_window
@@ -26,8 +27,10 @@ from hub.api.schema.validation import (
     valid_url,
 )
 from hub.audience import preference_matrix as preference_rules
+from hub.decide.reach import Reachability
 from hub.errors import BadUserInput
-from hub.model import DEFAULT_LOCALE, DEFAULT_TIMEZONE, NO_PREFERENCES, Scope
+from hub.model import DEFAULT_LOCALE, DEFAULT_TIMEZONE, NO_PREFERENCES, KeyRole, Scope
+from hub.platform.outbound_http import OutboundHTTP
 
 COLOR = re.compile("#[0-9a-fA-F]{6}")
 
@@ -38,8 +41,9 @@ def _name(root: Parent[model.Tenant]) -> str:
 
 def _initial_preferences(root: Parent[model.Tenant], info: Info) -> preference_rules.Matrix:
     services = info.context.services
+    reachability = Reachability(services.settings.configured, root.used_channels)
     return preference_rules.matrix(
-        root.preferences, NO_PREFERENCES, root.categories, services.settings.configured, services.clock(), root.timezone
+        root.preferences, NO_PREFERENCES, root.categories, reachability, services.clock(), root.timezone
     )
 
 
@@ -99,6 +103,9 @@ class CategoryInput:
         description="The window in which deliveries of sends without `digest` are gathered per recipient and channel, "
         f"from {DIGEST_MIN_S} seconds to {DIGEST_MAX_DAYS} days. Null gathers nothing.",
     )
+    enrichment: EnrichmentInput | None = strawberry.field(
+        default=None, description="Where to fetch more data for the templates before a send is decided."
+    )
 
 
 @strawberry.input(description="A change to a tenant. An omitted field keeps its value. Null clears a field.")
@@ -133,20 +140,20 @@ class TenantQuery:
         graphql_type=list[Category],
         description="Return the categories of the tenant in the order of creation. Users can read the categories in "
         "`preferences`. Requires the `service` or `admin` role.",
-        directives=access(Caller.SERVICE, Scope.READ),
+        directives=access(Caller.SERVICE, Scope.READ, staff=KeyRole.VIEWER),
     )
     async def categories(self, info: Info) -> list[model.Category]:
         context = info.context
-        return list((await context.services.tenants.get(context.require_service())).categories)
+        return list((await context.services.tenants.get(context.caller.tenant)).categories)
 
     @strawberry.field(
         graphql_type=Tenant,
         description="Return the caller's tenant. Requires the `admin` role.",
-        directives=access(Caller.ADMIN, Scope.READ),
+        directives=access(Caller.ADMIN, Scope.READ, staff=KeyRole.OPERATOR),
     )
     async def tenant(self, info: Info) -> model.Tenant:
         context = info.context
-        return await context.services.tenants.get(context.require_admin())
+        return await context.services.tenants.get(context.caller.tenant)
 
 
 @strawberry.type
@@ -168,11 +175,15 @@ class TenantMutation:
             ),
         ] = False,
     ) -> model.Category:
-        services, tenant = info.context.services, info.context.require_admin()
-        category = _category_from_input(input)
+        services, tenant = info.context.services, info.context.caller.tenant
+        category = _category_from_input(input, services.outbound_http)
         parameters = {"applyRetention": True} if apply_retention else None
         audit = info.context.audit("upsertCategory", category.key, parameters=parameters)
+        if category.enrichment:
+            await services.enrichment_secrets.ensure(await services.tenants.get(tenant))
         category = await services.tenants.upsert_category(tenant, category, audit)
+        if category.enrichment is None:
+            await services.enrichment_cache.delete(tenant, category.key)
         if apply_retention:
             await services.retention.apply_to_earlier(tenant, category.key, category.retention_s)
         return category
@@ -185,9 +196,11 @@ class TenantMutation:
     )
     async def delete_category(self, info: Info, key: str) -> bool:
         context = info.context
-        tenant = context.require_admin()
+        tenant = context.caller.tenant
         audit = context.audit("deleteCategory", key)
-        return await context.services.tenants.delete_category(tenant, valid_key(key, "key"), audit)
+        existed = await context.services.tenants.delete_category(tenant, valid_key(key, "key"), audit)
+        await context.services.enrichment_cache.delete(tenant, key)
+        return existed
 
     @strawberry.mutation(
         graphql_type=Tenant,
@@ -196,14 +209,14 @@ class TenantMutation:
     )
     async def update_tenant(self, info: Info, input: TenantInput) -> model.Tenant:
         context = info.context
-        id = context.require_admin()
+        id = context.caller.tenant
         tenants = context.services.tenants
         now = context.services.clock()
         step = _apply_tenant_input(input, await tenants.get(id), now)
         return await tenants.change(id, step, context.audit("updateTenant", id))
 
 
-def _category_from_input(input: CategoryInput) -> model.Category:
+def _category_from_input(input: CategoryInput, outbound_http: OutboundHTTP) -> model.Category:
     if not input.default_channels:
         raise BadUserInput("`defaultChannels` must name at least one channel.", "input.defaultChannels")
     if input.retention is not None and input.retention <= 0:
@@ -218,6 +231,7 @@ def _category_from_input(input: CategoryInput) -> model.Category:
         retention_s=input.retention,
         digest_s=valid_digest_window(input.digest, "input.digest"),
         steps=to_steps(input.steps or (), "input.steps", require_ack=False),
+        enrichment=to_enrichment(input.enrichment, outbound_http, "input.enrichment") if input.enrichment else None,
     )
 
 

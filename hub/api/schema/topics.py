@@ -22,7 +22,7 @@ from hub.api.schema.validation import (
 )
 from hub.audience.topics import KEYS_SHOWN_MAX
 from hub.errors import BadUserInput
-from hub.model import Role, Scope, mailbox_of, topic_id
+from hub.model import KeyRole, Role, Scope, mailbox_of, topic_id
 from hub.unicode_text import is_single_line
 
 DEFAULT_PAGE_SIZE = 50
@@ -106,7 +106,7 @@ async def user_subscriptions(
 class TopicQuery:
     @strawberry.field(
         description="Return the topics of the tenant, sorted by key. Requires the `service` or `admin` role.",
-        directives=access(Caller.SERVICE, Scope.READ),
+        directives=access(Caller.SERVICE, Scope.READ, staff=KeyRole.VIEWER),
     )
     async def topics(
         self,
@@ -119,7 +119,7 @@ class TopicQuery:
         after: After = None,
     ) -> Connection[Topic]:
         context = info.context
-        tenant = context.require_service()
+        tenant = context.caller.tenant
         size = valid_page_size(first, DEFAULT_PAGE_SIZE, context.services.settings)
         search = search or ""
         if len(search) > LABEL_MAX_CHARS or not is_single_line(search):
@@ -162,7 +162,7 @@ class TopicMutation:
         directives=access(Caller.SERVICE, Scope.PEOPLE),
     )
     async def upsert_topic(self, info: Info, input: TopicInput) -> model.Topic:
-        tenant = info.context.require_service()
+        tenant = info.context.caller.tenant
         key = valid_key(input.key, "input.key")
         return await info.context.services.topics.upsert(
             topic_id(tenant, key),
@@ -190,7 +190,7 @@ class TopicMutation:
             bool | None, strawberry.argument(description="True to also subscribe users who left the topic.")
         ] = False,
     ) -> int:
-        tenant = info.context.require_service()
+        tenant = info.context.caller.tenant
         services = info.context.services
         id = topic_id(tenant, valid_key(topic, "topic"))
         mailboxes = [mailbox_of(tenant, user) for user in valid_users(users, services.settings, "users")]
@@ -211,7 +211,7 @@ class TopicMutation:
             strawberry.argument(description="The ids of the users, at most `HUB_CALL_MAX_USERS` (default 1,000)."),
         ],
     ) -> int:
-        tenant = info.context.require_service()
+        tenant = info.context.caller.tenant
         services = info.context.services
         id = topic_id(tenant, valid_key(topic, "topic"))
         mailboxes = [mailbox_of(tenant, user) for user in valid_users(users, services.settings, "users")]

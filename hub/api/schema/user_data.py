@@ -21,7 +21,7 @@ class UserDataMutation:
     )
     async def export_user(self, info: Info, id: ID) -> JSON:
         context = info.context
-        tenant = context.require_admin()
+        tenant = context.caller.tenant
         audit = context.audit("exportUser", id, is_user=True)
         exported = await context.services.user_data.export(mailbox_of(tenant, valid_user_id(id, "id")), audit)
         if exported is None:
@@ -36,6 +36,6 @@ class UserDataMutation:
     )
     async def delete_user(self, info: Info, id: ID) -> bool:
         context = info.context
-        tenant = context.require_admin()
+        tenant = context.caller.tenant
         audit = context.audit("deleteUser", is_user=True)
         return await context.services.user_data.erase(mailbox_of(tenant, valid_user_id(id, "id")), audit)

@@ -11,15 +11,18 @@ from strawberry import ID, Parent
 from hub import base64url, model
 from hub.api.context import Info
 from hub.api.schema.access import Caller, access
-from hub.api.schema.connections import After, Connection, First, page_fields
+from hub.api.schema.connections import After, Connection, First, page_fields, sliced_page_fields
 from hub.api.schema.devices import Device
 from hub.api.schema.inbox import DEFAULT_PAGE_SIZE, NotificationConnection, OptionalFilter, inbox_page
+from hub.api.schema.notifications import Notification
 from hub.api.schema.preferences import Preferences, user_preferences
 from hub.api.schema.scalars import JSON
+from hub.api.schema.suppressions import Suppression
 from hub.api.schema.topics import TopicSubscription, user_subscriptions, user_topics
 from hub.api.schema.validation import (
     INVALID_CURSOR,
     json_text,
+    valid_id_cursor,
     valid_key,
     valid_locale,
     valid_page_size,
@@ -33,12 +36,13 @@ from hub.audience.topics import KEYS_SHOWN_MAX, SEARCHED_MAX
 from hub.audience.users import ProfileUpdate
 from hub.email_address import InvalidEmailAddress, envelope_address
 from hub.errors import BadUserInput, TooLarge, Unavailable
-from hub.model import Scope, mailbox_of, topic_id
+from hub.model import KeyRole, Scope, mailbox_of, topic_id
 from hub.phone_number import InvalidPhoneNumber, e164
 from hub.settings import Settings
 from hub.unicode_text import is_identifier
 
 USERS_PAGE_SIZE = 50
+READ = access(Caller.ANYONE, Scope.READ)  # of what a key that may only write users must not read in the results
 
 
 def _user_id(root: Parent[model.User]) -> ID:
@@ -68,16 +72,37 @@ async def _inbox(
         return await inbox_page(info.context, root.id, filter, first, after)
 
 
+@strawberry.type(description="A page of the notifications of a user that no inbox shows.")
+class HiddenNotificationConnection(Connection[Notification]):
+    pass
+
+
+async def _hidden_notifications(
+    root: Parent[model.User], info: Info, first: First = DEFAULT_PAGE_SIZE, after: After = None
+) -> HiddenNotificationConnection:
+    context = info.context
+    size = valid_page_size(first, DEFAULT_PAGE_SIZE, context.services.settings)
+    with context.reading():
+        rows = await context.services.inboxes.list_hidden(root.id, size + 1, valid_id_cursor(after))
+    return HiddenNotificationConnection(**sliced_page_fields(rows, size, after))
+
+
+def _suppressions(root: Parent[model.User]) -> list[Suppression]:
+    rows = sorted(root.suppressed.items())
+    return [Suppression(user_id=ID(root.user_id), address=address, reason=reason) for address, reason in rows]
+
+
 @strawberry.type(description="A user of the tenant.")
 class User:
     id: ID = strawberry.field(resolver=_user_id, description="The id that the tenant chose.")
     created_at: datetime
     updated_at: datetime = strawberry.field(description="The time of the last change of the profile or preferences.")
-    name: str | None = strawberry.field(description="The name that templates read as `user.name`.")
-    email: str | None = strawberry.field(description="The address for the EMAIL channel.")
+    name: str | None = strawberry.field(description="The name that templates read as `user.name`.", directives=READ)
+    email: str | None = strawberry.field(description="The address for the EMAIL channel.", directives=READ)
     phone: str | None = strawberry.field(
         description="The phone number for SMS and WHATSAPP. Numbers that this version of the hub stored have E.164 "
-        "format."
+        "format.",
+        directives=READ,
     )
     locale: str = strawberry.field(
         resolver=_locale,
@@ -88,30 +113,48 @@ class User:
         description="The time zone, as an IANA name such as Europe/Berlin. Defaults to the time zone of the tenant.",
     )
     attributes: JSON | None = strawberry.field(
-        resolver=_attributes, description="Arbitrary data that the tenant stores about the user."
+        resolver=_attributes,
+        description="Arbitrary data that the tenant stores about the user.",
+        directives=READ,
     )
     topics: list[str] = strawberry.field(
         resolver=user_topics,
         description=f"The keys of the first {KEYS_SHOWN_MAX} topics that the user is subscribed to, sorted. The role "
         "`user` sees visible topics only.",
+        directives=READ,
     )
     subscriptions: Connection[TopicSubscription] = strawberry.field(
         resolver=user_subscriptions,
         description="The user's subscriptions, sorted by topic, also to topics that the user left. The role `user` "
         "sees visible topics only.",
+        directives=READ,
     )
     devices: list[model.Device] = strawberry.field(
-        graphql_type=list[Device], description="The user's browsers, apps, and personal webhooks."
+        graphql_type=list[Device],
+        description="The user's browsers, apps, and personal webhooks.",
+        directives=READ,
     )
     preferences: Matrix = strawberry.field(
         resolver=user_preferences,
         graphql_type=Preferences,
         description="The user's preferences, merged with the defaults of the tenant.",
+        directives=READ,
     )
     inbox: NotificationConnection = strawberry.field(
         resolver=_inbox,
         description="A page of the user's inbox, newest first.",
-        directives=access(Caller.ANYONE, Scope.READ),
+        directives=READ,
+    )
+    hidden_notifications: HiddenNotificationConnection = strawberry.field(
+        resolver=_hidden_notifications,
+        description="The notifications that were never in the inbox, newest first: IN_APP was not requested, was "
+        "SKIPPED, or is a step that is not due. Requires the `service` or `admin` role.",
+        directives=access(Caller.SERVICE, Scope.READ, staff=KeyRole.VIEWER),
+    )
+    suppressions: list[Suppression] = strawberry.field(
+        resolver=_suppressions,
+        description="The suppressed addresses of the user, sorted. Requires the `admin` role.",
+        directives=access(Caller.ADMIN, Scope.READ, staff=KeyRole.VIEWER),
     )
 
 
@@ -194,17 +237,17 @@ class UserQuery:
     @strawberry.field(
         graphql_type=User | None,
         description="Return a user, or null if the user does not exist. Requires the `service` or `admin` role.",
-        directives=access(Caller.SERVICE, Scope.READ),
+        directives=access(Caller.SERVICE, Scope.READ, staff=KeyRole.VIEWER),
     )
     async def user(self, info: Info, id: ID) -> model.User | None:
-        tenant = info.context.require_service()
+        tenant = info.context.caller.tenant
         return await info.context.services.users.get(mailbox_of(tenant, valid_user_id(id, "id")))
 
     @strawberry.field(
         description="Return the users of the tenant, sorted by id. With `search` and `topic`, a page is the result of "
         f"examining up to {SEARCHED_MAX:,} users: it may contain fewer users than `first`, or none, although "
         "`hasNextPage` is true. Requires the `service` or `admin` role.",
-        directives=access(Caller.SERVICE, Scope.READ),
+        directives=access(Caller.SERVICE, Scope.READ, staff=KeyRole.VIEWER),
     )
     async def users(
         self,
@@ -224,7 +267,7 @@ class UserQuery:
         after: After = None,
     ) -> Connection[User]:
         context = info.context
-        services, tenant = context.services, context.require_service()
+        services, tenant = context.services, context.caller.tenant
         size = valid_page_size(first, USERS_PAGE_SIZE, services.settings)
         text = valid_profile_text(search, "search")
         prefix = text.strip() if isinstance(text, str) else ""
@@ -274,7 +317,7 @@ class UserMutation:
         ],
     ) -> list[model.User]:
         context = info.context
-        tenant = context.require_service()
+        tenant = context.caller.tenant
         settings = context.services.settings
         if len(users) > settings.call_max_users:
             raise TooLarge(

@@ -13,10 +13,11 @@ from hub.api.context import Info
 from hub.api.schema.access import Caller, access
 from hub.api.schema.connections import After, Connection, First, sliced_page_fields
 from hub.api.schema.deliveries import Attempt
+from hub.api.schema.scalars import JSON
 from hub.api.schema.validation import INVALID_CURSOR, public_url, valid_ids, valid_page_size
-from hub.errors import BadUserInput
+from hub.errors import BadUserInput, Conflict, NotFound
 from hub.model import Scope
-from hub.webhooks.events import EVENTS, SEND_EXPANDED
+from hub.webhooks.events import EVENTS, SEND_EXPANDED, WEBHOOK_TEST
 
 DEFAULT_PAGE_SIZE = 50
 URL_DESCRIPTION = "A public http(s) URL with port 80 or 443. `HUB_EGRESS_ALLOW` allows private networks."
@@ -31,6 +32,10 @@ def _due_at(root: Parent[model.WebhookCall]) -> datetime | None:
     return None if root.enqueue_count else root.due_at
 
 
+def _payload(root: Parent[model.WebhookCall]) -> JSON:
+    return JSON(root.payload)
+
+
 @strawberry.type(description="A call to a webhook endpoint for one event.")
 class WebhookCall:
     id: ID = strawberry.field(description="The id of the call. Every attempt sends this id in the `webhook-id` header.")
@@ -43,6 +48,7 @@ class WebhookCall:
         resolver=_due_at, description="The time of the next attempt. Null if no attempt is scheduled."
     )
     created_at: datetime
+    payload: JSON = strawberry.field(resolver=_payload, description="The body of the requests.")
 
 
 async def _calls(
@@ -59,7 +65,7 @@ async def _calls(
     if after is not None and not CALL_CURSOR.fullmatch(after):
         raise BadUserInput(INVALID_CURSOR, "after")
     size = valid_page_size(first, DEFAULT_PAGE_SIZE, context.services.settings)
-    rows = await context.services.webhook_calls.page(context.require_admin(), root.id, statuses, size + 1, after)
+    rows = await context.services.webhook_calls.page(context.caller.tenant, root.id, statuses, size + 1, after)
     return Connection(**sliced_page_fields(rows, size, after))
 
 
@@ -113,7 +119,7 @@ class WebhookQuery:
         directives=access(Caller.ADMIN, Scope.READ),
     )
     async def webhooks(self, info: Info) -> list[model.WebhookEndpoint]:
-        return await info.context.services.webhook_endpoints.list_all(info.context.require_admin())
+        return await info.context.services.webhook_endpoints.list_all(info.context.caller.tenant)
 
 
 @strawberry.type
@@ -123,7 +129,7 @@ class WebhookMutation:
     )
     async def create_webhook(self, info: Info, input: WebhookInput) -> WebhookSecretPayload:
         context = info.context
-        tenant = context.require_admin()
+        tenant = context.caller.tenant
         url = public_url(input.url, context.services.outbound_http, "input.url")
         events = _valid_events(input.events, "input.events")
         audit = context.audit("createWebhook")
@@ -150,7 +156,7 @@ class WebhookMutation:
     ) -> model.WebhookEndpoint:
         context = info.context
         return await context.services.webhook_endpoints.update(
-            context.require_admin(),
+            context.caller.tenant,
             id,
             url=UNSET if url is None else public_url(url, context.services.outbound_http, "url"),
             events=UNSET if events is strawberry.UNSET else _valid_events(events, "events"),
@@ -165,7 +171,7 @@ class WebhookMutation:
     )
     async def rotate_webhook_secret(self, info: Info, id: ID) -> WebhookSecretPayload:
         context = info.context
-        tenant, audit = context.require_admin(), context.audit("rotateWebhookSecret", id)
+        tenant, audit = context.caller.tenant, context.audit("rotateWebhookSecret", id)
         return WebhookSecretPayload.of(await context.services.webhook_endpoints.rotate(tenant, id, audit))
 
     @strawberry.mutation(
@@ -174,8 +180,25 @@ class WebhookMutation:
     )
     async def delete_webhook(self, info: Info, id: ID) -> bool:
         context = info.context
-        tenant, audit = context.require_admin(), context.audit("deleteWebhook", id)
+        tenant, audit = context.caller.tenant, context.audit("deleteWebhook", id)
         return await context.services.webhook_endpoints.delete(tenant, id, audit)
+
+    @strawberry.mutation(
+        graphql_type=WebhookCall,
+        description=f"Send the event {WEBHOOK_TEST} to a webhook endpoint, whichever event types it receives. Return "
+        "the call, which is signed, retried, and listed like other calls. Fails with CONFLICT if the endpoint is not "
+        "enabled. Requires the `admin` role.",
+        directives=access(Caller.ADMIN),
+    )
+    async def test_webhook(self, info: Info, id: ID) -> model.WebhookCall:
+        context = info.context
+        services, tenant = context.services, context.caller.tenant
+        endpoint = next((one for one in await services.webhook_endpoints.list_all(tenant) if one.id == id), None)
+        if endpoint is None:
+            raise NotFound("This webhook does not exist.")
+        if not endpoint.enabled:
+            raise Conflict("This webhook is disabled, so nothing is sent to it. Enable it with `updateWebhook`.")
+        return await services.webhook_calls.create_test(tenant, endpoint)
 
     @strawberry.mutation(
         description="Send FAILED calls to enabled webhook endpoints again. Return the number of calls. Requires the "
@@ -192,7 +215,7 @@ class WebhookMutation:
     ) -> int:
         context = info.context
         services = context.services
-        tenant = context.require_admin()
+        tenant = context.caller.tenant
         call_ids = valid_ids(ids, services.settings)
         enabled = [endpoint.id for endpoint in await services.webhook_endpoints.list_all(tenant) if endpoint.enabled]
         return await services.webhook_calls.replay(tenant, call_ids, enabled)

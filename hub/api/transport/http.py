@@ -8,8 +8,9 @@ accepts `text/event-stream` receives the results as server-sent events (graphql-
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import aclosing
+from typing import Any
 
 from msgspec import Struct
 from pymongo.errors import PyMongoError
@@ -47,6 +48,7 @@ from hub.platform.rate_limiter import RateLimitResult
 ERROR_HEADERS = {Unauthenticated: {"www-authenticate": "Bearer"}, WrongMediaType: UNSUPPORTED_TYPE_HEADERS}
 KEEPALIVE_S = 12.0  # comments prevent proxies from closing idle streams
 METHODS = ["GET", "POST"]
+WaitShutdown = Callable[[], Coroutine[Any, Any, object]]
 
 
 class _Exchange(Struct):
@@ -199,7 +201,7 @@ class GraphQLOverHTTP:
             return exchange.error(RateLimited(message, RETRY_AFTER_S), {"retry-after": f"{RETRY_AFTER_S:.0f}"})
         revoked = asyncio.Event()
         results = self._subscription_results(operation, context, exchange.telemetry, revoked)
-        stream = _event_stream(results, self._services.shutting_down, caller.expires_at, revoked)
+        stream = _event_stream(results, self._services.shutdown.wait_turn, caller.expires_at, revoked)
         return _LimitedStream(stream, self._sockets, mailbox) if mailbox else stream
 
     async def _execute(
@@ -215,7 +217,7 @@ class GraphQLOverHTTP:
             return exchange.json({"errors": [to_graphql_error(error, context.request_id)]}, status)
         if exchange.accept == EVENTS:
             exchange.telemetry.finish(response)
-            return _event_stream(_single_result(response), self._services.shutting_down)
+            return _event_stream(_single_result(response), asyncio.Event().wait)
         status = 200 if "data" in response else exchange.not_executed_status
         return exchange.json(response, status, rate_limit_headers(limits))
 
@@ -271,12 +273,12 @@ class _JSONResponse(Response):
 
 def _event_stream(
     results: AsyncGenerator[GraphQLResponse, None],
-    shutting_down: asyncio.Event,
+    wait_shutdown: WaitShutdown,
     expires_at: float = math.inf,
     revoked: asyncio.Event | None = None,
 ) -> Response:
     return StreamingResponse(
-        _write_events(results, shutting_down, expires_at, revoked or asyncio.Event()),
+        _write_events(results, wait_shutdown, expires_at, revoked or asyncio.Event()),
         media_type=EVENTS,
         headers={"cache-control": "no-store", "x-accel-buffering": "no"},
     )
@@ -300,16 +302,16 @@ class _LimitedStream(Response):
 
 async def _write_events(
     results: AsyncGenerator[GraphQLResponse, None],
-    shutting_down: asyncio.Event,
+    wait_shutdown: WaitShutdown,
     expires_at: float,
     revoked: asyncio.Event,
 ) -> AsyncIterator[bytes]:
     """Yield the events, and a comment after each KEEPALIVE_S without events.
 
-    At shutdown, the stream ends without `complete`, so clients reconnect. When the token or key expires at `expires_at`
-    (Unix time) or is `revoked`, the last event is an error."""
+    When `wait_shutdown` returns, the stream ends without `complete`, so clients reconnect. When the token or key
+    expires at `expires_at` (Unix time) or is `revoked`, the last event is an error."""
     yield b":\n\n"
-    stop = asyncio.ensure_future(shutting_down.wait())
+    stop = asyncio.ensure_future(wait_shutdown())
     end = asyncio.ensure_future(revoked.wait())
     upcoming = asyncio.ensure_future(anext(results, None))
     try:

@@ -200,6 +200,10 @@ class HubWebSocketProtocol(WebSocketReader):
             self.scope["extensions"][SCOPE_EXTENSION] = self  # type: ignore[assignment]
 
     @property
+    def is_open(self) -> bool:
+        return not (self.disconnected or self.close_sent or self.transport.is_closing())
+
+    @property
     def can_write(self) -> bool:
         """True if the write buffer is not full and `write_text` may be called."""
         return self.writable.is_set()
@@ -208,7 +212,7 @@ class HubWebSocketProtocol(WebSocketReader):
         """Write one text message immediately (RFC 6455, 5.2), or nothing if the socket is closing.
 
         All other writes of this protocol are also immediate, so frames are never interleaved."""
-        if self.disconnected or self.close_sent or self.transport.is_closing():
+        if not self.is_open:
             return
         size = len(text)
         if size < 126:

@@ -17,12 +17,13 @@ from hub.bench.benchmark_servers import MB, WARMUP_S, BenchEnvironment, BenchErr
 from hub.bench.mongo_sizes import growth, growth_figures, measure_sizes
 from hub.bench.payloads import SEND, TENANT, TEXT, operation, send_input, write_request, write_subscribers
 from hub.bench.plan import Plan
-from hub.bench.results import Figure
+from hub.bench.results import Figure, format_number
 from hub.model import Channel, SendStatus, live_keys
 from hub.platform.connections import Database, Mongo
 
 OPLOG_MB = 16_000.0  # a full oplog has no size to measure
 POLL_S = 0.25
+POLL_MAX_S = 5.0
 POLL_SHARE = 0.02  # of the time: a count of a million deliveries takes long, and delays what is measured
 STALLED_S = 60.0  # without progress, the measurement fails
 READERS = 20
@@ -34,10 +35,13 @@ CROWD_SENDS = 2  # at once, so there is always one
 OTHERS_RATE = 20  # sends per second
 OTHERS_CONNECTIONS = 8
 KEY = "outage"
+CONCURRENCY = "250"  # calls at once that end immediately
 SETTINGS: dict[str, Any] = {
     "smtp_url": "smtp://127.0.0.1:1",
     "smtp_from": "Bench <bench@example.org>",
     "oplog_hours": "0",
+    "delivery_concurrency": CONCURRENCY,
+    "smtp_max_connections": CONCURRENCY,
     "tenant_max_receipt_streams": str(READERS),
 }
 PROGRESS = "subscription ($id: ID!) { send(id: $id) { status recipients total counts { channel status count } } }"
@@ -109,7 +113,7 @@ class _Rig:
         )
         for collection, text in sorted(grown.by_collection.items()):
             self.plan.progress(f"{name}, {collection}: {text}")
-        return id, [rate, *growth_figures("expansion", name, grown, maximum)]
+        return id, self._measured(rate, *growth_figures("expansion", name, grown, maximum))
 
     async def measure_readers(self) -> list[Figure]:
         """Measure a send with readers of its progress and its receipts, and its cancellation."""
@@ -125,6 +129,7 @@ class _Rig:
             first = (await self._state(id))["recipients"]
             cpu_s, started_s = self.hub.cpu_s, time.perf_counter()
             memory = await self._expand(id, count, of=self.hub)
+            expanded = (await self._state(id))["recipients"] - first
             took_s, cpu_s = time.perf_counter() - started_s, self.hub.cpu_s - cpu_s
             answer = await self._change("cancelSend", id)
             for reader in readers:
@@ -133,16 +138,16 @@ class _Rig:
         rate = Figure(
             group="expansion",
             name=name,
-            value=(count - first) / took_s,
+            value=expanded / took_s,
             unit="/s",
             memory_mb=memory / MB,
-            cpu_us=cpu_s * 1e6 / (count - first),
+            cpu_us=cpu_s * 1e6 / expanded,
         )
         read = [
             Figure(group="expansion", name=f"{what} that the readers got", value=number / took_s, unit="/s")
             for what, number in zip(("states", "receipts"), received, strict=True)
         ]
-        return [rate, *read, answer]
+        return self._measured(rate, *read, answer)
 
     async def measure_changes(self, recalled: str) -> list[Figure]:
         """Measure the mutations that stop a send with as many emails as recipients, and how long their rest takes."""
@@ -150,21 +155,27 @@ class _Rig:
         steps = [{"channels": ["EMAIL"], "after": "P1D"}]
         id = await self._send(channels=["IN_APP"], steps=steps)
         await self._expand(id, count // 2)
-        figures = [await self._change("pauseSend", id), await self._change("resumeSend", id)]
+        figures = self._measured(await self._change("pauseSend", id), await self._change("resumeSend", id))
         await self._expand(id, count)
         for mutation, send in (("cancelSend", id), ("recallSend", recalled)):
             started_s = time.perf_counter()
-            figures.append(await self._change(mutation, send))
+            figures += self._measured(await self._change(mutation, send))
             await self._wait_for_the_rest(send)
-            figures.append(_rest_figure(mutation, count, time.perf_counter() - started_s))
+            figures += self._measured(_rest_figure(mutation, count, time.perf_counter() - started_s))
         started_s = time.perf_counter()
         await self.api.execute("mutation ($key: String!) { resolve(collapseKey: $key) }", key=KEY)
-        figures.append(_answer_figure("resolve", time.perf_counter() - started_s))
+        figures += self._measured(_answer_figure("resolve", time.perf_counter() - started_s))
         live = {"live_key": {"$in": live_keys(KEY)}}
         await self._wait_until_none(
             lambda: self.database.notifications.count_documents(live, hint="live_key_of_tenant")
         )
-        return [*figures, _rest_figure("resolve", count, time.perf_counter() - started_s)]
+        return [*figures, *self._measured(_rest_figure("resolve", count, time.perf_counter() - started_s))]
+
+    def _measured(self, *figures: Figure) -> list[Figure]:
+        """Print the figures, because the whole benchmark can take an hour. Return them."""
+        for figure in figures:
+            self.plan.progress(f"{figure.name}: {format_number(figure.value)} {figure.unit}")
+        return list(figures)
 
     async def _send(self, **fields: Any) -> str:
         content = {"title": "The build of the main branch failed", "body": TEXT}
@@ -228,7 +239,7 @@ class _Rig:
                 before, progressed_s = now, time.perf_counter()
             elif time.perf_counter() - progressed_s > STALLED_S:
                 raise BenchError(f"There was no progress for {STALLED_S:g} s: {now:,} left.")
-            await asyncio.sleep(max(POLL_S, took_s / POLL_SHARE))
+            await asyncio.sleep(min(max(POLL_S, took_s / POLL_SHARE), POLL_MAX_S))
 
     async def _read(self, query: str, id: str, received: list[int], index: int) -> None:
         """Count the events of a subscription."""

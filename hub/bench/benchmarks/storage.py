@@ -1,4 +1,4 @@
-"""`storage`: the bytes that one recipient of a send takes in MongoDB."""
+"""`storage`: the bytes that one recipient of a send, and a send to one user, take in MongoDB."""
 
 import asyncio
 import secrets
@@ -12,13 +12,20 @@ import aiohttp
 from hub.bench.api_client import ApiClient
 from hub.bench.benchmark_servers import BenchEnvironment, BenchError
 from hub.bench.mongo_sizes import Growth, growth, growth_figures, measure_sizes
-from hub.bench.payloads import SEND, TEXT, user_id
+from hub.bench.payloads import SEND_MANY, TEXT, user_id
 from hub.bench.plan import Plan
 from hub.bench.results import Figure
 from hub.model import Channel
 from hub.platform.connections import Database
 
 USERS_PER_CALL = 1000
+SENDS_PER_CALL = 250
+MEASURED = (
+    ("IN_APP", ["IN_APP"], USERS_PER_CALL, 800),
+    ("IN_APP and one email", ["IN_APP", "EMAIL"], USERS_PER_CALL, 1700),
+    ("a send to one user, IN_APP", ["IN_APP"], 1, 1500),
+)
+"""The name, the channels, the number of users of a send, and the target in bytes per recipient."""
 WARMUP_SENDS = 1  # to every user, so collections and indexes have a size, and every user has a mailbox
 MEASURED_SENDS = 2
 TIMEOUT_S = 600.0
@@ -33,17 +40,17 @@ EMAIL_SETTINGS = {
 async def run(env: BenchEnvironment, plan: Plan) -> list[Figure]:
     """Measure the growth of all collections and indexes by sends to many users, per recipient."""
     figures: list[Figure] = []
-    for name, channels, maximum in (("IN_APP", ["IN_APP"], 800), ("IN_APP and one email", ["IN_APP", "EMAIL"], 1700)):
+    for name, channels, users_per_send, maximum in MEASURED:
         plan.progress(f"storage of a send: {name}")
-        grown = await _measure(env, plan, channels)
+        grown = await _measure(env, plan, channels, users_per_send)
         figures += growth_figures("storage", name, grown, maximum)
         for collection, text in sorted(grown.by_collection.items()):
             plan.progress(f"{name}, {collection}: {text}")
     return figures
 
 
-async def _measure(env: BenchEnvironment, plan: Plan, channels: Sequence[str]) -> Growth:
-    """Return the bytes per recipient."""
+async def _measure(env: BenchEnvironment, plan: Plan, channels: Sequence[str], users_per_send: int) -> Growth:
+    """Return the bytes per recipient. Each send has an idempotency key, and a title of its own."""
     name = f"storage-{secrets.token_hex(4)}"
     settings: dict[str, Any] = EMAIL_SETTINGS if "EMAIL" in channels else {}
     async with AsyncExitStack() as stack:
@@ -62,11 +69,12 @@ async def _measure(env: BenchEnvironment, plan: Plan, channels: Sequence[str]) -
             await api.execute(UPSERT, users=[{"id": user, "email": f"{user}@example.org"} for user in users])
 
         async def send(times: int) -> None:
-            content = {"title": "The build of the main branch failed", "body": TEXT}
             for _ in range(times):
-                for users in groups:
-                    fields = {"to": {"users": users}, "category": "bench", "content": content, "channels": channels}
-                    await api.execute(SEND, input=fields)
+                for group in groups:
+                    for start in range(0, len(group), SENDS_PER_CALL * users_per_send):
+                        part = group[start : start + SENDS_PER_CALL * users_per_send]
+                        users = [part[at : at + users_per_send] for at in range(0, len(part), users_per_send)]
+                        await api.execute(SEND_MANY, inputs=[_input(one, channels) for one in users])
             await _wait_until_sent(client[name])
 
         await send(WARMUP_SENDS)
@@ -74,6 +82,13 @@ async def _measure(env: BenchEnvironment, plan: Plan, channels: Sequence[str]) -
         await send(MEASURED_SENDS)
         after = await measure_sizes(client, client[name])
     return growth(before, after, MEASURED_SENDS * plan.recipients)
+
+
+def _input(users: Sequence[str], channels: Sequence[str]) -> dict[str, Any]:
+    key = secrets.token_hex(8)
+    content = {"title": f"The build {key} of the main branch failed", "body": TEXT}
+    fields = {"to": {"users": users}, "category": "bench", "content": content, "channels": channels}
+    return fields | {"idempotencyKey": key}
 
 
 async def _wait_until_sent(database: Database) -> None:

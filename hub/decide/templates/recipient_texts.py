@@ -5,7 +5,7 @@ locale or the time zone is part of the key if the result depends on it. A templa
 is rendered for each recipient.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -13,25 +13,37 @@ from msgspec.structs import replace
 from hub.decide.templates.errors import MissingValue, TemplateError
 from hub.decide.templates.lookup import TemplateSet, locale_chain
 from hub.decide.templates.parts import Rendered, StoredTemplate, TextLimits, check_values, render, sharing_key
-from hub.decide.templates.render_input import RenderInput, render_input
+from hub.decide.templates.render_input import NOT_ENRICHED, NOT_YET_ENRICHED, RenderInput, render_input
 from hub.model import Channel, Tenant, User
-
-NOT_ENRICHED: dict[str, object] = {}
 
 
 class RecipientTexts:
-    """Renders the texts of one send, each once. `data` is the result of `merged_data`.
+    """Renders the texts of one send, each once. `data` is the result of `merged_data`, and `enriched` that of
+    `parsed_enrichment`.
 
     `now` is the time of the send, which "now" in a template means, so retries and late steps have the same texts."""
 
-    def __init__(self, templates: TemplateSet, tenant: Tenant, data: object, now: datetime, limits: TextLimits) -> None:
+    def __init__(
+        self,
+        templates: TemplateSet,
+        tenant: Tenant,
+        data: object,
+        now: datetime,
+        limits: TextLimits,
+        enriched: Mapping[str, object] | None = None,
+    ) -> None:
         self._templates = templates
         self._tenant = tenant
         self._data = data
         self._now = now
         self._limits = limits
+        self._enriched = enriched
         self._found: dict[tuple[Channel, str, str], tuple[StoredTemplate, tuple[str, str] | None]] = {}
         self._rendered: dict[tuple[object, ...], Rendered | TemplateError] = {}
+
+    @property
+    def _known(self) -> object:
+        return self._enriched or NOT_ENRICHED
 
     def missing(self, channels: Iterable[Channel]) -> list[Channel]:
         """Return the channels for which the template has no text in the tenant's locale."""
@@ -51,15 +63,25 @@ class RecipientTexts:
         tenant = self._tenant
         template, key = self._find(channel, tenant.locale, tenant.timezone)
         given = render_input(
-            tenant, None, None, self._data, locale=tenant.locale, timezone=tenant.timezone, now=self._now
+            tenant,
+            None,
+            None,
+            self._data,
+            locale=tenant.locale,
+            timezone=tenant.timezone,
+            now=self._now,
+            enriched=self._enriched,
         )
         if key is not None:  # not personal: recipients with the tenant's locale get the same text
-            shared = replace(given, values={**given.values, "enriched": NOT_ENRICHED}, stand_in=False)
+            known = NOT_YET_ENRICHED if self._enriched is None else self._known
+            shared = replace(given, values={**given.values, "enriched": known}, stand_in=False)
             result = self._render_once((template, channel, *key), template, channel, lambda: shared)
             if isinstance(result, Rendered):
                 return result.title
             if not isinstance(result, MissingValue) and result.part in (template.heading, "body"):
                 raise result
+            if self._enriched is None:
+                del self._rendered[template, channel, *key]  # it may be rendered without an answer
         return check_values(template, channel, given, self._limits)
 
     def check_is_slow(self, channel: Channel) -> bool:
@@ -98,7 +120,7 @@ class RecipientTexts:
                 locale=user.effective_locale(tenant),
                 timezone=user.effective_timezone(tenant),
                 now=self._now,
-                enriched=NOT_ENRICHED,
+                enriched=self._known,
                 unsubscribe_url=unsubscribe_url,
             )
 

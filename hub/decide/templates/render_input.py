@@ -24,7 +24,29 @@ class StandIn(str):
         return self
 
 
+class NoValue(StandIn):
+    """A stand-in that is false in conditions."""
+
+    __slots__ = ()
+
+    def __liquid__(self) -> None:
+        return None
+
+
+class NotYet(dict[str, object]):
+    """A value without fields that is false in conditions."""
+
+    __slots__ = ()
+
+    def __liquid__(self) -> None:
+        return None
+
+
 STAND_IN = StandIn()
+NOT_ENRICHED = NoValue()
+"""The value of `enriched` without an answer."""
+NOT_YET_ENRICHED = NotYet()
+"""The value of `enriched` before the call: reading one of its fields is an error, so the result is not used."""
 
 
 class RenderInput(Struct, frozen=True):
@@ -82,6 +104,12 @@ def merged_data(data: str | None, template_data: str | None) -> object:
     below: Any = orjson.loads(data) if data else {}
     above: Any = orjson.loads(template_data) if template_data else {}
     return below | above if isinstance(below, dict) and isinstance(above, dict) else above or below
+
+
+def parsed_enrichment(enriched: str | None) -> Mapping[str, object] | None:
+    """Return what templates read as `enriched`, from JSON text. None: the send is not enriched."""
+    values: Mapping[str, object] | None = orjson.loads(enriched) if enriched else None
+    return values
 
 
 def _user_values(user: User, locale: str, timezone: str) -> dict[str, object]:

@@ -19,7 +19,7 @@ from py_vapid import Vapid, VapidException
 from pywebpush import WebPusher, WebPushException
 
 from hub import base64url, utc_time
-from hub.model import Channel, Notification, Priority
+from hub.model import Action, Channel, Notification, Priority
 from hub.platform import circuit_breaker
 from hub.platform.outbound_http import AddressNotAllowed, HTTPResponse, OutboundHTTP, OutboundHTTPError
 from hub.send.channel import ChannelResources
@@ -153,7 +153,7 @@ def payload(message: Message, option: int = 0, max_bytes: int = PAYLOAD_BYTES) -
         "createdAt": utc_time.rfc3339(notification.created_at),
         "body": message.plain_body,
         "icon": message.tenant.logo_url,
-        "actions": [{"action": a.key, "title": a.label, "url": a.url} for a in notification.actions],
+        "actions": [{"action": a.key, "title": a.label, "url": a.url} for a in _primary_first(notification.actions)],
         "image": notification.image_url,
         "data": orjson.loads(notification.data) if notification.data else None,
     }
@@ -168,6 +168,11 @@ def payload(message: Message, option: int = 0, max_bytes: int = PAYLOAD_BYTES) -
         if len(orjson.dumps(minimal | more)) <= max_bytes:
             minimal |= more
     return orjson.dumps(minimal, option=option)
+
+
+def _primary_first(actions: tuple[Action, ...]) -> list[Action]:
+    """Return the actions in the order of their importance, because browsers display only the first two."""
+    return sorted(actions, key=lambda action: not action.primary)
 
 
 def _truncate(text: str, max_bytes: int) -> str:

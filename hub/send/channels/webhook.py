@@ -10,6 +10,7 @@ from hub import utc_time
 from hub.model import Channel, Device, Notification
 from hub.platform import circuit_breaker
 from hub.platform.outbound_http import OutboundHTTP
+from hub.platform.webhook_signature import sign_headers
 from hub.send import signed_post
 from hub.send.channel import ChannelResources
 from hub.send.message import Message, Preview, Provider
@@ -47,7 +48,7 @@ class WebhookProvider:
         if not url or not secret:
             return Dead("the device has no address, or no secret")
         now, body = self._real_clock(), body_of(message)
-        headers = signed_post.sign_headers(message.id, body, [secret], now)
+        headers = sign_headers(message.id, body, [secret], now)
         return await signed_post.post(self._outbound_http, url, body, headers, self.timeout_s, now)
 
 
@@ -55,7 +56,7 @@ def preview(message: Message) -> Preview:
     """Return the request that would be sent."""
     url, secret = _address(message.device)
     body = body_of(message)
-    headers = signed_post.sign_headers(message.id, body, [secret] if secret else [], message.created_at)
+    headers = sign_headers(message.id, body, [secret] if secret else [], message.created_at)
     pretty = orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2).decode()
     lines = [f"POST {url}", *(f"{name}: {value}" for name, value in headers.items()), "", pretty]
     return Preview(message.notification.title, "\n".join(lines))
@@ -100,6 +101,8 @@ def _notification_json(n: Notification) -> dict[str, Any]:
             {"key": action.key, "label": action.label, "url": action.url, "primary": action.primary}
             for action in n.actions
         ],
+        "actor": {"name": n.actor.name, "avatarUrl": n.actor.avatar_url} if n.actor else None,
+        "threadKey": n.thread_key,
         "priority": n.priority,
         "tags": n.tags,
         "createdAt": utc_time.rfc3339(n.created_at),

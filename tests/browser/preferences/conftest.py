@@ -11,7 +11,7 @@ from playwright.async_api import Browser
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.browser.preferences.preferences_page import PreferencesUser
 from tests.browser.settings_page import SettingsPage
-from tests.channel_setup import SHORT_TIMES
+from tests.channel_setup import SHORT_TIMES, UPSERT_USERS
 from tests.client import Tenant
 from tests.processes import Deployment
 from tests.provider_setup import VAPID_TEXT
@@ -25,6 +25,7 @@ async def preferences_hub(
     name = f"wishes{uuid4().hex[:8]}"
     async with SettingsPage(built_front_end) as pages:
         settings = {**SHORT_TIMES, "mongo_database": name, "redis_prefix": f"{name}:", "allowed_origins": pages.url}
+        settings |= {"smtp_url": "smtp://127.0.0.1:1", "smtp_from": "a@acme.example"}  # no worker sends
         settings |= {"vapid_private_key": VAPID_TEXT, "vapid_subject": "mailto:ops@acme.example"}
         async with Deployment(mongod.url, redis.url, apis=1, workers=0, **settings) as deployment:
             yield deployment, pages
@@ -38,6 +39,9 @@ async def alice(preferences_hub: tuple[Deployment, SettingsPage], browser: Brows
         await tenant.define_category(
             "news", "IN_APP", "EMAIL", name="Product news", description="Once a month at most."
         )
-        await tenant.define_category("builds", "IN_APP", name="Build results")
+        await tenant.define_category("builds", "IN_APP", "EMAIL", "WEB_PUSH", "WEBHOOK", name="Build results")
         await tenant.define_category("security", "IN_APP", "EMAIL", name="Security alerts", required=True)
+        await tenant.execute(
+            UPSERT_USERS, users=[{"id": user, "email": f"{user}@acme.example"} for user in ("alice", "bob")]
+        )
         yield PreferencesUser(tenant, pages, browser, stack)

@@ -16,10 +16,12 @@ from tests.topics.calls import leave, subscribe, upsert_topic
 
 PICTURES = os.environ.get("HUB_PICTURES")
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+NARROW_PHONE = PHONE | {"viewport": {"width": 320, "height": 640}}
 LOOKS: dict[str, tuple[dict[str, Any], str, str]] = {
     "desktop-light": (DESKTOP, "light", "en"),
+    "desktop-forced-colors": ({**DESKTOP, "forced_colors": "active"}, "light", "en"),
     "desktop-dark-german": (DESKTOP, "dark", "de"),
-    "phone-light": (PHONE, "light", "en"),
+    "narrow-phone-light-german": (NARROW_PHONE, "light", "de"),
     "phone-dark-arabic": (PHONE, "dark", "ar"),
 }
 TOPICS = {
@@ -61,6 +63,11 @@ async def test_page_has_no_axe_violations_and_does_not_overflow(alice: Preferenc
     page = await alice.page(look, scheme, lang=language)
     await page.locator("hub-push button").wait_for()
     await _look(page, name)
+    if "phone" in name:
+        lines = page.locator("hub-preferences .line")
+        for index in range(await lines.count()):
+            await lines.nth(index).click()
+        await _look(page, f"{name}-open")
     await page.locator("hub-preferences tbody tr .end button").first.click()
     await _look(page, f"{name}-mute")
     await page.keyboard.press("Escape")
@@ -79,6 +86,18 @@ async def test_page_has_no_axe_violations_and_does_not_overflow(alice: Preferenc
     await _look(page, f"{name}-why")
 
 
+async def test_texts_grow_with_the_font_size_of_the_browser(alice: PreferencesUser) -> None:
+    page = await alice.page()
+    await page.locator("hub-preferences table").wait_for()
+    session = await page.context.new_cdp_session(page)
+    await session.send("Page.setFontSizes", {"fontSizes": {"standard": 32}})
+    sizes = await page.evaluate("""() => {
+      const texts = [...document.querySelector("hub-preferences").shadowRoot.querySelectorAll("h2, p, th, td, button, label")];
+      return texts.filter((text) => text.textContent.trim()).map((text) => parseFloat(getComputedStyle(text).fontSize));
+    }""")
+    assert min(sizes) >= 24
+
+
 async def _look(page: Page, name: str) -> None:
     await page.evaluate(AXE.read_text())
     found: dict[str, Any] = await page.evaluate("(tags) => axe.run({runOnly: {type: 'tag', values: tags}})", AXE_TAGS)
@@ -89,4 +108,6 @@ async def _look(page: Page, name: str) -> None:
     ]
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     if PICTURES:
-        await page.screenshot(path=Path(PICTURES, f"preferences-{name}.png"), full_page=name in LOOKS)
+        await page.screenshot(
+            path=Path(PICTURES, f"preferences-{name}.png"), full_page=name.removesuffix("-open") in LOOKS
+        )

@@ -65,7 +65,9 @@ async def test_locked_cell_explains_why_and_does_not_change(alice: PreferencesUs
     assert (await alice.matrix())["security"]["EMAIL"] is True
 
 
-@pytest.mark.parametrize(("choice", "hours"), [("For 1 hour", 1), ("For 8 hours", 8)])
+@pytest.mark.parametrize(
+    ("choice", "hours"), [("For 1 hour", 1), ("For 8 hours", 8), ("For 1 day", 24), ("For a week", 168)]
+)
 async def test_mute_has_an_end_and_can_be_removed(alice: PreferencesUser, choice: str, hours: int) -> None:
     page = await alice.page()
     await page.get_by_role("button", name="Mute Product news").click()
@@ -109,7 +111,7 @@ async def test_mute_without_end_and_until_tomorrow(alice: PreferencesUser) -> No
 
 
 async def test_explanation_lists_channels_and_reasons_and_offers_mute(alice: PreferencesUser) -> None:
-    await alice.tenant.send("alice", title="<b>October</b>", category="news")
+    await alice.tenant.send("alice", title="<b>October</b>", category="news", channels=["IN_APP", "SMS"])
     [received] = (await alice.tenant.inbox("alice"))["nodes"]
     page = await alice.page(attributes="only-why")
     await page.locator("hub-preferences").wait_for(state="attached")
@@ -129,13 +131,26 @@ async def test_explanation_lists_channels_and_reasons_and_offers_mute(alice: Pre
     await expect(dialog.get_by_role("definition")).to_have_text(
         ["Delivered", "Not sent It is not set up on this server."]
     )
-    await dialog.get_by_role("button", name="Mute Product news forever").click()
+    await dialog.get_by_role("button", name="Mute Product news").press("Enter")
     await expect(dialog).to_have_count(0)
+    dialog = page.get_by_role("dialog", name="Mute Product news")
+    await expect(dialog.get_by_role("button", name="For 1 hour")).to_be_focused()
+    for choice in ("For 1 day", "For a week", "Forever"):
+        await expect(dialog.get_by_role("button", name=choice)).to_be_visible()
+    date = dialog.get_by_label("Until a date")
+    await dialog.get_by_role("button", name="Mute", exact=True).click()
+    assert await date.evaluate("(input) => input.validity.valueMissing")
+    await date.fill("2090-02-03")
+    await date.press("Enter")
+    await expect(dialog).to_have_count(0)
+    await expect(page.get_by_role("status").filter(has_text="Product news is muted.")).to_be_visible()
 
-    async def silent() -> bool:
-        return await alice.simulated_decision("news", "IN_APP") == "MUTED"
+    async def muted() -> str | None:
+        found: str | None = (await alice.matrix())["mutes"].get("news")
+        return found
 
-    await eventually(silent, WITHIN_S)
+    until = await eventually(muted, WITHIN_S)
+    assert await page.evaluate("(at) => new Date(at).toString().slice(4, 21)", until) == "Feb 03 2090 08:00"
 
 
 async def test_explanation_joins_channels_with_the_same_reason_and_shows_the_time_of_a_held_delivery(
@@ -177,7 +192,10 @@ async def test_inbox_item_opens_its_explanation(alice: PreferencesUser) -> None:
     await page.locator("hub-inbox button.bell").click()
     await page.locator("hub-inbox-item").hover()
     await page.locator("hub-inbox-item [data-tool=why]").click()
-    await expect(page.get_by_role("dialog", name="Why did I get this?")).to_contain_text("October")
+    dialog = page.get_by_role("dialog", name="Why did I get this?")
+    await expect(dialog).to_contain_text("October")
+    await dialog.get_by_role("button", name="Close").click()
+    await expect(page.locator("hub-inbox-item [data-tool=why]")).to_be_focused()  # in the panel, which is open again
 
 
 async def test_explanation_of_a_missing_notification_says_not_found(alice: PreferencesUser) -> None:

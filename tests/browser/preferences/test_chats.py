@@ -9,9 +9,15 @@ DEVICES = "{ me { devices { kind label maskedUrl } } }"
 
 
 async def test_chat_is_connected_with_the_keyboard_and_removed(alice: PreferencesUser) -> None:
+    await alice.tenant.define_category("news", "IN_APP", "EMAIL", "SLACK", name="Product news")
     page = await alice.page()
     opener, dialog = page.get_by_role("button", name="Connect a chat"), page.get_by_role("dialog")
-    await expect(page.get_by_role("columnheader", name="Slack")).to_have_count(0)
+    await expect(page.get_by_role("columnheader", name="Discord")).to_have_count(0)
+    set_up = page.get_by_role("button", name="Set up Slack")
+    await expect_escape_returns_focus(set_up, dialog)
+    await set_up.press("Enter")
+    await expect(dialog.get_by_role("combobox", name="Chat")).to_have_value("SLACK")
+    await page.keyboard.press("Escape")
     await expect_escape_returns_focus(opener, dialog)
     await opener.press("Enter")
     await expect(dialog.get_by_role("combobox", name="Chat")).to_be_focused()
@@ -42,5 +48,6 @@ async def test_chat_is_connected_with_the_keyboard_and_removed(alice: Preference
     await dialog.get_by_role("button", name="Remove", exact=True).click()
     await expect(row).to_have_count(0)
     await expect(page.get_by_role("heading", name="Devices")).to_be_focused()
-    await expect(page.get_by_role("columnheader", name="Slack")).to_have_count(0)
+    await expect(switch(page, "Slack for Product news")).to_have_count(0)
+    await expect(set_up).to_be_visible()
     assert (await alice.tenant.execute(DEVICES, user="alice"))["me"]["devices"] == []

@@ -36,10 +36,10 @@ async def test_click_is_reported_marks_read_and_opens_the_url(push_user: PushUse
     page = await push_user.subscribed()
     actions = [{"key": "log", "label": "Log", "url": f"{foreign_pages.url}/log"}, {"key": "later", "label": "Later"}]
     content = {"actionUrl": "/builds/1", "actions": actions}
-    for button, leads_to in (
-        ("Later", [page.url]),
-        ("Log", [page.url, f"{foreign_pages.url}/log"]),
-        ("", [f"{push_user.pages.url}/builds/1", f"{foreign_pages.url}/log"]),
+    for button, leads_to, acted in (
+        ("Later", [page.url], "later"),
+        ("Log", [page.url, f"{foreign_pages.url}/log"], None),
+        ("", [f"{push_user.pages.url}/builds/1", f"{foreign_pages.url}/log"], None),
     ):
         id = await push_user.send(title=f"Build failed {button}", content=content)
         await push_user.delivery(id, "DELIVERED")
@@ -47,7 +47,8 @@ async def test_click_is_reported_marks_read_and_opens_the_url(push_user: PushUse
         await push_user.click_banner(f"Build failed {button}", button)
         await push_user.wait_for_pages(leads_to)
         await push_user.delivery(id, "READ")
-        assert await push_user.read_at(id)
+        [n] = [n for n in (await push_user.tenant.inbox(push_user.user))["nodes"] if n["id"] == id]
+        assert (bool(n["readAt"]), n["actedKey"]) == (True, acted)
 
 
 async def test_click_navigates_a_window_and_not_a_frame(push_user: PushUser) -> None:

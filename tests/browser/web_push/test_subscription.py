@@ -72,6 +72,17 @@ async def test_user_who_turned_push_off_and_signed_out_gets_no_more_pushes(push_
     await page.get_by_role("button", name="Turn on").wait_for()
 
 
+async def test_push_can_be_turned_off_without_the_hub(push_user: PushUser) -> None:
+    page = await push_user.subscribed()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    await page.route("**/graphql", lambda route: route.abort())
+    async with page.expect_event("requestfailed"):
+        await page.evaluate("document.querySelector('hub-preferences').shadowRoot.querySelector('hub-push').turnOff()")
+    assert await page.evaluate(UNSUBSCRIBED) is True
+    assert errors == []
+
+
 async def test_second_user_of_the_browser_keeps_push_when_the_first_one_visits(push_user: PushUser) -> None:
     first = push_user.user
     await push_user.subscribed()

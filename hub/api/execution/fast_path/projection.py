@@ -23,6 +23,7 @@ from graphql import (
 from graphql.execution.values import VariableValues, get_directive_values
 from graphql.language import FieldNode, FragmentSpreadNode, InlineFragmentNode, SelectionNode
 
+from hub.api.schema.access import Access
 from hub.api.schema.notifications import PROJECTION
 
 Getter = Callable[[Any], Any]
@@ -109,6 +110,8 @@ def _field_getter(definition: Any) -> Getter:
     if PROJECTION in definition.metadata:
         getter: Getter = definition.metadata[PROJECTION]
         return getter
+    if any(isinstance(directive, Access) for directive in definition.directives):
+        raise NotProjectable(f"{definition.python_name} has an access rule")
     if definition.base_resolver is None:
         name = definition.python_name
         return lambda parent: getattr(parent, name)

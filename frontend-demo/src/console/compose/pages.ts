@@ -1,0 +1,2 @@
+/** The page that sends. */
+import "./compose-page";

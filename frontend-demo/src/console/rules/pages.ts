@@ -1,0 +1,5 @@
+/** The pages about rules and events. */
+import "./event-page";
+import "./events-page";
+import "./rule-page";
+import "./rules-page";

@@ -1,0 +1,3 @@
+/** The pages about templates. */
+import "./template-page";
+import "./templates-page";

@@ -1,0 +1,3 @@
+/** The pages about webhooks. */
+import "./webhook-page";
+import "./webhooks-page";

@@ -1,0 +1,3 @@
+export default function Builds() {
+  return <h1>The builds</h1>;
+}

@@ -1,0 +1,32 @@
+"""The units of systemd are valid, and the hub has the settings and commands that they use."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from hub.settings import Settings
+from tests.infra.tools import INFRA, find_tool, run_tool
+
+UNITS = sorted((INFRA / "systemd").glob("*.service"))
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=[unit.name for unit in UNITS])
+def test_unit_is_valid(unit: Path, tmp_path: Path) -> None:
+    analyze = find_tool("systemd-analyze")
+    text = unit.read_text().replace("/opt/hub/bin/hub", sys.executable)  # it checks that the program exists
+    copy = tmp_path / unit.name.replace("@", "@8001")
+    copy.write_text(text.replace("User=hub", "User=root").replace("Group=hub", "Group=root"))
+    done = run_tool(analyze, "verify", copy)
+    assert str(copy.name) not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=[unit.name for unit in UNITS])
+def test_unit_leaves_time_to_stop(unit: Path) -> None:
+    service = dict(re.findall(r"^(\w+)=(.*)$", unit.read_text(), re.MULTILINE))
+    defaults = [Settings.model_fields[name].default for name in ("drain_s", "shutdown_timeout_s")]
+    assert int(service["TimeoutStopSec"]) > sum(defaults) + 5
+    assert re.fullmatch(r"/opt/hub/bin/hub (serve|work)", service["ExecStart"])
+    setting = service["Environment"].partition("=")[0].removeprefix("HUB_").lower()
+    assert setting in Settings.model_fields
