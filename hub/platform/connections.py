@@ -13,6 +13,7 @@ from pymongo.read_concern import ReadConcern
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
 
 from hub.platform.cancel_safe_mongo import Client
 from hub.settings import Settings
@@ -39,6 +40,7 @@ NAMESPACE_EXISTS = 48
 MAX_CALLS = 96  # concurrent calls per client. Its pool has a few more connections.
 REDIS_MAX_CONNECTIONS = 100  # per process; an idle worker blocks one per channel. Above it, calls fail at once.
 REDIS_TIMEOUT_S = 2.0  # detects a suspended server. Waiting messages are sent again.
+REDIS_DRIVER = DriverInfo()  # made once, because it reads the metadata of the package
 
 
 @asynccontextmanager
@@ -138,6 +140,7 @@ async def redis(settings: Settings) -> AsyncIterator[Redis]:
             socket_connect_timeout=REDIS_TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
             max_connections=REDIS_MAX_CONNECTIONS,
+            driver_info=REDIS_DRIVER,
         )
         client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # checks the options, does not connect
     except (ValueError, TypeError):  # the text may quote a password
@@ -171,4 +174,5 @@ def pubsub_client(settings: Settings) -> Redis:
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
         max_connections=2,
+        driver_info=REDIS_DRIVER,
     )
