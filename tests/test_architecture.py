@@ -44,6 +44,7 @@ OWNERS = {
     "audit_keys": "platform/audit.py",
     "secrets": "platform/signed_links.py",
     "clock": "platform/hub_clock.py",
+    "backups": "backup/backup_record.py",
     "migrations": "platform/stored_data_version.py",
 }
 """The module or package, relative to `hub/`, that contains the name of the collection.

@@ -4,6 +4,7 @@ import asyncio
 import sys
 import time
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,15 +15,22 @@ from hub.cli.target_hub import fail, load_settings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from hub.backup.manifest import Manifest
     from hub.backup.storage import Storage
+    from hub.platform.connections import Database
 
 S3_SCHEME = "s3://"
+DATE = "{date}"
 TIMEOUT_S = 60.0  # of one call to MongoDB, which reads or writes up to 16 MiB
 CONNECT_TIMEOUT_S = 5.0
 STOPPED = "Stopped. Run the command again: it continues if MongoDB still has the snapshot."
 
 Target = Annotated[
-    str, typer.Argument(help="An empty folder, or s3://BUCKET/PREFIX without objects.", show_default=False)
+    str,
+    typer.Argument(
+        help="An empty folder, or s3://BUCKET/PREFIX without objects. {date} is replaced by the date in UTC.",
+        show_default=False,
+    ),
 ]
 
 
@@ -32,9 +40,10 @@ def backup(target: Target) -> None:
     Run it with the environment of the hub, which contains HUB_MONGO_URL and HUB_MONGO_DATABASE. The backup contains
     everything, such as personal data, stored credentials, and the key of signed links, but no messages that `hub dev`
     captured. If the command is stopped, run it again: it continues. S3 uses the standard variables of AWS, such as
-    AWS_REGION.
+    AWS_REGION. The database records the time of the backup, so `hub doctor` and an alert report if the newest backup is
+    old.
 
-    Example: hub backup s3://backups.example.org/hub/2026-11-30
+    Example: hub backup s3://backups.example.org/hub/{date}
     """
     from pymongo.errors import PyMongoError
 
@@ -44,7 +53,7 @@ def backup(target: Target) -> None:
     from hub.platform.connections import StoreUnavailable, first_line
 
     try:
-        asyncio.run(_backup(target))
+        asyncio.run(_backup(target.replace(DATE, datetime.now(UTC).date().isoformat())))
     except (BackupError, ManifestError, StorageError, StoreUnavailable) as error:
         fail(str(error))
     except PyMongoError as error:
@@ -71,10 +80,27 @@ async def _backup(target: str) -> None:
             raise BackupError(f"The database {database.name} contains no data of a hub (HUB_MONGO_DATABASE).")
         writer = BackupWriter(database, storage, version, [captured.COLLECTION], report)
         manifest = await writer.run()
+        await _record(database, manifest)
     print(
         f"{manifest.documents:,} documents of {len(manifest.collections)} collections, {manifest.bytes:,} bytes, as of "
         f"{manifest.snapshot_at}, in {time.monotonic() - started_s:.0f} s."
     )
+
+
+async def _record(database: "Database", manifest: "Manifest") -> None:
+    """Record the time of the backup in the database. The backup is complete also if that fails."""
+    from pymongo.errors import PyMongoError
+
+    from hub.backup.backup_record import record_backup
+    from hub.platform.connections import first_line
+
+    try:
+        await record_backup(database, datetime.fromisoformat(manifest.snapshot_at))
+    except PyMongoError as error:
+        report(
+            f"The backup is complete, but its time could not be recorded in MongoDB: {first_line(error)}. "
+            "HubBackupOld and `hub doctor` therefore ignore it."
+        )
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from pymongo.errors import PyMongoError
 from redis.asyncio import Redis as RedisClient
 from redis.exceptions import ClusterDownError, MovedError
 
+from hub.backup.backup_record import read_newest
 from hub.cli.findings import CheckFailed, Findings
 from hub.enrichment import jobs
 from hub.events import event_store
@@ -33,6 +34,7 @@ MAX_CLOCK_SKEW_S = 2.0  # tokens and cursors contain times
 MAX_TRANSACTION_LIFETIME_S = 6  # see docs/adr/0007-limit-transactions-to-6-seconds.md
 HASH_TAG = re.compile(r"^[^{]*\{[^}]+\}")
 HELD_TENANTS_MAX = 10  # tenants whose work is held since a restore
+BACKUP_MAX_AGE_S = 26 * 3600.0  # of HubBackupOld: one backup per day, and the time that it takes
 OVERDUE_S = 60.0  # a longer delay means that there are too few workers
 
 
@@ -67,6 +69,22 @@ async def _check_replica_set(database: Database, settings: Settings, findings: F
             f"MongoDB keeps abandoned transactions for {lifetime_s} s, and the inboxes in them locked: "
             f"set its transactionLifetimeLimitSeconds to {MAX_TRANSACTION_LIFETIME_S}"
         )
+    await _report_backup(database, settings, findings)
+
+
+async def _report_backup(database: Database, settings: Settings, findings: Findings) -> None:
+    """Report the age of the newest backup. Without one, the operator may use other means, such as snapshots."""
+    newest = await read_newest(database)
+    if not newest:
+        if settings.mode != "development":
+            findings.ok("`hub backup` has made no backup of this database")
+        return
+    age_s = time.time() - newest.timestamp()
+    text = f"the newest backup of `hub backup` is {age_s / 3600:.1f} hours old"
+    if age_s > BACKUP_MAX_AGE_S:
+        findings.note(f"{text}: check the job that runs it")
+    else:
+        findings.ok(text)
 
 
 async def _transaction_lifetime_s(database: Database) -> int | None:

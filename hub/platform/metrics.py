@@ -159,6 +159,14 @@ activity_lost = Counter(
 flushes = Counter("hub_queue_flushes", "Number of times the queue was refilled because Redis had lost its data.")
 
 
+# Backups
+backup_age = Gauge(
+    "hub_backup_age_seconds",
+    "Seconds since the time of the data in the newest backup of `hub backup`, or 0 if there is none. Every worker "
+    "reports the same value.",
+)
+
+
 @cache
 def _operation_metrics(transport: str, kind: str, field: str, code: str) -> tuple[Counter, Histogram]:
     return requests.labels(transport, kind, field, code), request_seconds.labels(transport, kind)

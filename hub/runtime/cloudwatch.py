@@ -17,7 +17,13 @@ from hub.platform.connections import is_cancelling
 
 PERIOD_S = 60.0
 SERVE = ("hub_sockets", "hub_commit_waiting", "hub_pubsub_disconnected")
-WORK = ("hub_due_waiting", "hub_due_oldest_seconds", "hub_lane_waiting", "hub_breakers_open")
+WORK = (
+    "hub_due_waiting",
+    "hub_due_oldest_seconds",
+    "hub_lane_waiting",
+    "hub_breakers_open",
+    "hub_backup_age_seconds",
+)
 """Every worker reports the whole queue, so the value of all workers is the maximum, not the sum."""
 
 

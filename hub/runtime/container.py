@@ -142,10 +142,6 @@ class Components:
             self.late_sends.run(),
         ]
 
-    def worker_loops(self) -> list[Coroutine[Any, Any, None]]:
-        """Return the background tasks of a worker."""
-        return [self.scheduler.run(), self.count_check.run(), self.queue_metrics.run(), self.heartbeat.run()]
-
 
 @asynccontextmanager
 async def build_components(settings: Settings) -> AsyncIterator[Components]:

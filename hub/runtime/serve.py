@@ -31,6 +31,7 @@ from hub.runtime.container import Components, build_components
 from hub.runtime.dispatchers import build_dispatchers, load_channels
 from hub.runtime.drain import drain
 from hub.runtime.stop_deadline import StopDeadline
+from hub.runtime.worker_loops import worker_loops
 from hub.settings import Settings
 
 GC_THRESHOLD = 20_000  # new objects before the youngest generation is collected; Python's default is 700
@@ -76,7 +77,7 @@ async def serve(
             hub.auth.service_keys.run(),
         ]
         if with_worker:
-            loops += hub.worker_loops()
+            loops += worker_loops(hub)
         if settings.cloudwatch_namespace:
             loops.append(cloudwatch.write_metrics(settings.cloudwatch_namespace, "serve", cloudwatch.SERVE))
         async with run_background(loops), run_dispatchers(dispatchers, settings.shutdown_timeout_s):

@@ -22,6 +22,7 @@ from hub.runtime.background import run_background, run_dispatchers
 from hub.runtime.container import Components, build_components
 from hub.runtime.dispatchers import build_dispatchers, load_channels
 from hub.runtime.stop_deadline import StopDeadline
+from hub.runtime.worker_loops import worker_loops
 from hub.send.channel import ChannelModule
 from hub.settings import Settings
 
@@ -37,7 +38,7 @@ async def work(settings: Settings, channels: Sequence[ChannelModule] | None = No
             stack.enter_context(listener).listen()  # early requests wait in the backlog of the socket
         hub = await stack.enter_async_context(build_components(settings))
         dispatchers = await build_dispatchers(hub, settings, load_channels() if channels is None else channels, stack)
-        loops = [*hub.common_loops(), *hub.worker_loops()]
+        loops = [*hub.common_loops(), *worker_loops(hub)]
         if listeners:
             loops.append(serve_probes(hub, settings, listeners))
         if settings.cloudwatch_namespace:

@@ -343,6 +343,13 @@ def stores() -> Panels:
             "Of the member that is furthest behind. Needs the MongoDB exporter.",
             unit="s",
         ),
+        number(
+            "Newest backup",
+            "max(hub_backup_age_seconds)",
+            "Age of the newest backup of `hub backup`. 0 if there is none.",
+            unit="s",
+            red_above=26 * 3600,
+        ),
     ]
 
 
