@@ -46,7 +46,7 @@ def test_five_value_sets_use_every_part_of_the_chart() -> None:
     assert len(VALUE_SETS) >= 5
     kinds = {document["kind"] for values in VALUE_SETS for document in documents(values)}
     assert kinds == {
-        *("ConfigMap", "Deployment", "HTTPRoute", "HorizontalPodAutoscaler", "Ingress", "NetworkPolicy"),
+        *("ConfigMap", "CronJob", "Deployment", "HTTPRoute", "HorizontalPodAutoscaler", "Ingress", "NetworkPolicy"),
         *("PodDisruptionBudget", "PodMonitor", "PrometheusRule", "ScaledObject", "Service", "ServiceAccount"),
     }
 
@@ -167,6 +167,20 @@ def test_chart_takes_secrets_only_from_an_existing_secret() -> None:
             assert {"secretRef": {"name": "hub"}} in sources
 
 
+def test_backup_is_off_by_default_and_runs_like_the_other_processes() -> None:
+    assert {values for values in VALUE_SETS if of_kind(documents(values), "CronJob")} == {"aws"}
+    job = of_kind(documents("aws"), "CronJob")["backup"]["spec"]
+    assert (job["schedule"], job["concurrencyPolicy"]) == ("30 3 * * *", "Forbid")
+    pod = job["jobTemplate"]["spec"]["template"]["spec"]
+    worker = of_kind(documents("aws"), "Deployment")["work"]["spec"]["template"]["spec"]
+    [container], [migrate] = pod["containers"], worker["initContainers"]
+    assert container["args"] == ["backup", "s3://backups.example.org/hub/{date}"]
+    for name in ("image", "envFrom", "env", "securityContext"):
+        assert container[name] == migrate[name], name
+    for name in ("securityContext", "serviceAccountName", "imagePullSecrets", "automountServiceAccountToken"):
+        assert pod[name] == worker[name], name
+
+
 def fails(*options: str) -> str:
     """Return the error of `helm template`."""
     done = run_tool(find_tool("helm4"), "template", "hub", CHART, *options)
@@ -181,6 +195,8 @@ def test_wrong_values_are_rejected() -> None:
     assert "replicas" in fails(*secret, "--set", "work.replicas=0")
     assert "tag" in fails(*secret, "--set", "image.tag=latest")
     assert "host" in fails(*secret, "--set", "ingress.enabled=true")
+    for target in ("", "s3://backups.example.org/hub"):  # the second day would have the same target
+        assert "target" in fails(*secret, "--set", "backup.enabled=true", "--set", f"backup.target={target}")
     assert "prometheusUrl must be set" in fails(*secret, "--set", "work.autoscaling.type=keda")
 
 
@@ -225,6 +241,9 @@ def test_network_policies_allow_only_the_given_peers() -> None:
     ports = {port["port"] for port in policies["work"]["spec"]["egress"][0]["ports"]}
     assert ports == {53, 27017, 6379, 80, 443, 465, 587, 4318}
     assert not of_kind(documents("hpa"), "NetworkPolicy")
+    backup = of_kind(documents("aws"), "NetworkPolicy")["backup"]["spec"]
+    assert backup["ingress"] == []
+    assert {port["port"] for port in backup["egress"][0]["ports"]} == ports
 
 
 def test_autoscaler_without_an_answer_of_prometheus_keeps_the_processes() -> None:
