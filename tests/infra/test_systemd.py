@@ -18,7 +18,8 @@ TIMER = BACKUP.with_suffix(".timer")
 @pytest.mark.parametrize("unit", UNITS, ids=[unit.name for unit in UNITS])
 def test_unit_is_valid(unit: Path, tmp_path: Path) -> None:
     analyze = find_tool("systemd-analyze")
-    text = unit.read_text().replace("/opt/hub/bin/hub", sys.executable)  # systemd-analyze checks that the program exists
+    program = ("/opt/hub/bin/hub", sys.executable)  # systemd-analyze checks that it exists
+    text = unit.read_text().replace(*program)
     copy = tmp_path / unit.name.replace("@", "@8001")
     copy.write_text(text.replace("User=hub", "User=root").replace("Group=hub", "Group=root"))
     done = run_tool(analyze, "verify", copy)
