@@ -29,6 +29,7 @@ from tests.local_servers import Listener
 from tests.mongo_assertions import StoredTenant
 from tests.processes import CANCELLATION_WARNINGS, Deployment, Process
 from tests.provider_setup import PRIVATE_VALUES, FakeServers
+from tests.unused_databases import drop_unused_databases
 from tests.webhook_receiver import WebhookReceiver
 
 if TYPE_CHECKING:
@@ -46,11 +47,27 @@ START_FIRST = [
 would wait for each other at the end."""
 T = TypeVar("T")
 FULL_SCALE = os.environ.get("HUB_TEST_SCALE") == "full"
+shared_mongods: list[Mongod] = []
 
 hypothesis.settings.register_profile("hub", deadline=None)  # other programs may use the cores for a moment
 hypothesis.settings.load_profile("hub")
 
 log = logging.getLogger(__name__)
+
+
+def scope_of(nodeid: str) -> str:
+    """Return the file of the test, or the folder, whose files share a deployment."""
+    path = PurePosixPath(nodeid.partition("::")[0])
+    return str(path if path.parent.name == "tests" else path.parent)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Drop the databases of the tests of a file once they have all ended."""
+    yield
+    if nextitem and scope_of(item.nodeid) != scope_of(nextitem.nodeid):
+        for mongod in shared_mongods:
+            drop_unused_databases(mongod)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -60,8 +77,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "Load
 
     class LoadFolderScheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            path = PurePosixPath(nodeid.partition("::")[0])
-            return str(path if path.parent.name == "tests" else path.parent)
+            return scope_of(nodeid)
 
         def _assign_work_unit(self, node: "WorkerController") -> None:
             for scope in START_FIRST:
@@ -81,7 +97,9 @@ def scaled(small: T, full: T) -> T:
 async def servers() -> AsyncIterator[tuple[Mongod, Redis]]:
     """Servers shared by all tests that do not stop or change them."""
     async with fresh_servers() as pair:
+        shared_mongods.append(pair[0])
         yield pair
+        shared_mongods.clear()
 
 
 class fresh_servers:  # noqa: N801 - used like a function

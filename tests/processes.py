@@ -12,6 +12,7 @@ import tempfile
 import time
 import weakref
 from pathlib import Path
+from typing import ClassVar
 
 from hub.settings import Settings
 from tests.hub_process import ForkedProcess
@@ -34,6 +35,7 @@ class Process:
     Python warns in the log about what the hub left open."""
 
     forked = True
+    instances: ClassVar["weakref.WeakSet[Process]"] = weakref.WeakSet()
 
     def __init__(self, command: str, mongo_url: str, redis_url: str, **settings: str) -> None:
         unknown = settings.keys() - Settings.model_fields.keys()  # the hub ignores unknown variables
@@ -59,6 +61,7 @@ class Process:
         weakref.finalize(self, self._log.unlink, missing_ok=True)
         self._process: ForkedProcess | subprocess.Popen[bytes] | None = None
         self.port = 0
+        self.instances.add(self)
 
     @property
     def url(self) -> str:
