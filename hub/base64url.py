@@ -1,13 +1,15 @@
 """Base64 with the URL-safe alphabet and without padding (RFC 4648, section 5)."""
 
-from base64 import b64decode, urlsafe_b64encode
+from base64 import b64decode
+from binascii import b2a_base64
 
 _STANDARD_ALPHABET = str.maketrans("-_", "+/")
+_URL_SAFE_ALPHABET = bytes.maketrans(b"+/", b"-_")
 
 
 def encode(data: bytes) -> str:
     """Return `data` in base64url."""
-    return urlsafe_b64encode(data).decode().rstrip("=")
+    return b2a_base64(data, newline=False).translate(_URL_SAFE_ALPHABET).rstrip(b"=").decode()
 
 
 def decode(text: str) -> bytes:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
 import pytest
@@ -137,6 +138,52 @@ async def test_fast_subscription_equals_the_executed_one(tenant: Tenant) -> None
     assert [event["kind"] for event in missed[0] + live[0]] == ["ADDED", "ADDED", "ALL_READ"]
     for events in (missed, live):
         assert json.dumps(events[0]) == json.dumps(events[1]), "and in the order of the query"
+
+
+FRIENDS = [f"friend {number}" for number in range(9)]  # enough for one message to all of them
+BROADCASTS = {
+    "plain": "kind unread unseen notification { id userId sortKey title because }",
+    "aliases": "k: kind __typename at: unread at: unread n: notification { a: id b: id __typename sortKey }",
+    "fragments": "...e ... on InboxEvent { unseen notification { title } } } } fragment e on InboxEvent { ...n unread } fragment n on InboxEvent { notification { id actions { label } data",
+    "directives": "kind @skip(if: true) unread @include(if: true) notification { id @include(if: $yes) title @skip(if: $yes) }",
+    "deliveries": "kind notification { id deliveries { channel status } }",
+}
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("name", BROADCASTS)
+async def test_fast_broadcast_equals_the_executed_one(tenant: Tenant, name: str) -> None:
+    """Over WebSocket and as server-sent events."""
+    variable = ", $yes: Boolean = true" if name == "directives" else ""
+    query = f"subscription ($after: Cursor{variable}) {{ inbox(after: $after) {{ {BROADCASTS[name]} }} }}"
+    fast_url, standard_url = tenant.urls
+    watched = FRIENDS[:3]
+    async with AsyncExitStack() as stack:
+        feeds, streams = {}, {}
+        for user in watched:
+            position = (await tenant.inbox(user))["position"]
+            await tenant.send(user)
+            feeds[user] = [
+                await stack.enter_async_context(tenant.feed(user, position, url=url, query=query))
+                for url in (fast_url, fast_url, standard_url)
+            ]
+            streams[user] = await stack.enter_async_context(
+                aclosing(tenant.stream_events(user, position, url=fast_url, query=query))
+            )
+            for feed in feeds[user]:  # the subscriptions are active after their first event
+                await feed.take(1)
+            await anext(streams[user])
+        for number in range(3):
+            await tenant.send(*FRIENDS, title=f'{number} 100 % "é"', data={"number": number}, content=CONTENT)
+        await tenant.execute("mutation { markAllSeen { unread } }", user=watched[0])
+        await tenant.send(*FRIENDS)
+        for user in watched:
+            count = 5 if user == watched[0] else 4
+            expected = [json.dumps(event) for event in await feeds[user][-1].take(count)]
+            for feed in feeds[user][:-1]:
+                assert [json.dumps(event) for event in await feed.take(count)] == expected
+            streamed = [(await anext(streams[user]))["data"]["inbox"] for _ in range(count)]
+            assert [json.dumps(event) for event in streamed] == expected
 
 
 SCHEMA = make_schema()._schema

@@ -7,11 +7,13 @@ RESYNC. `SubscriptionHub` puts the changes into the feed.
 import asyncio
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Protocol
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from hub.live.message_codec import Broadcast, BroadcastRow
 from hub.model import Backlog, InboxEvent, InboxEventKind, Mailbox, MailboxChange
 from hub.platform import metrics
 
@@ -19,16 +21,35 @@ QUEUE_MAX_EVENTS = 256  # for a client that reads slowly. Above this, it receive
 QUEUE_MAX_BYTES = 1 << 20
 
 
+class SharedBroadcast:
+    """A broadcast while it is delivered. Readers keep in `encoders` what they compute once for all rows."""
+
+    __slots__ = ("broadcast", "encoders")
+
+    def __init__(self, broadcast: Broadcast) -> None:
+        self.broadcast = broadcast
+        self.encoders: dict[Any, Any] = {}
+
+
+class Reader(Protocol):
+    """A reader that requires no task. The methods must not raise."""
+
+    def on_ready(self) -> None:
+        """Call `poll` of the feed until no event is left, because an event is available or the feed has ended."""
+
+    def write_row(self, shared: SharedBroadcast, row: BroadcastRow) -> bool:
+        """Write the event of a row immediately. Return False if nothing was written. The event is then queued."""
+
+
 class Feed:
     """The events of one mailbox, in order. A feed ends after a RESYNC event or when it is closed.
 
-    A reader iterates over the feed (`async for`), or registers a callback (`on_ready`) and calls `poll`, which requires
-    no task.
+    A consumer iterates over the feed (`async for`), or sets a `Reader`.
     """
 
     __slots__ = (
         *("_available", "_backlog", "_backlog_since", "_buffered", "_bytes"),
-        *("_ended", "_on_ready", "_queue"),
+        *("_ended", "_queue", "_reader"),
         *("epoch", "known_at", "mailbox", "position"),
     )
 
@@ -44,7 +65,7 @@ class Feed:
         self._bytes = 0
         self._queue: deque[InboxEvent] = deque()
         self._available: asyncio.Event | None = None
-        self._on_ready: Callable[[], None] | None = None
+        self._reader: Reader | None = None
         self._buffered: list[MailboxChange] | None = []
         self._ended = False
 
@@ -60,13 +81,11 @@ class Feed:
             await self._available.wait()
         return self._pop()
 
-    def on_ready(self, callback: Callable[[], None]) -> None:
-        """Call `callback` when an event is available or the feed has ended, or immediately if this is already the case.
-
-        The callback must call `poll` until no event is left, and must not raise."""
-        self._on_ready = callback
+    def set_reader(self, reader: Reader) -> None:
+        """Pass all events to `reader`. If the feed has events or has ended, `reader.on_ready` is called immediately."""
+        self._reader = reader
         if self._queue or self._ended:
-            callback()
+            reader.on_ready()
 
     def poll(self) -> InboxEvent | None:
         """Return the next event, or None if no event is available."""
@@ -125,6 +144,22 @@ class Feed:
             return False
         self._push(change.events, change.last)
         return True
+
+    def offer_row(self, shared: SharedBroadcast, row: BroadcastRow) -> bool:
+        """Do the same as `offer` with the change of a row of a broadcast. The change is not created if the reader
+        writes the row."""
+        if (
+            self._reader is not None
+            and row.modseq == self.position + 1
+            and row.epoch == self.epoch
+            and not self._queue
+            and self._buffered is None
+            and not self._ended
+            and self._reader.write_row(shared, row)
+        ):
+            self.position = row.modseq
+            return True
+        return self.offer(shared.broadcast.change_of(row))
 
     def catch_up(self, backlog: Backlog) -> None:
         """Queue missed changes that were read from the store. The backlog may start before this feed's position."""
@@ -186,8 +221,8 @@ class Feed:
     def _notify(self) -> None:
         if self._available is not None:
             self._available.set()
-        if self._on_ready is not None:
-            self._on_ready()
+        if self._reader is not None:
+            self._reader.on_ready()
 
     def _end_with(self, event: InboxEvent) -> None:
         if not self._ended:

@@ -28,7 +28,7 @@ from hub.errors import NotFound, Unavailable
 from hub.live import message_codec
 from hub.live.publisher import common_channel, user_channel
 from hub.live.pubsub import PubSubConnection
-from hub.live.subscription_feed import Feed
+from hub.live.subscription_feed import Feed, SharedBroadcast
 from hub.model import Backlog, Mailbox, MailboxChange, Position
 from hub.platform import metrics
 
@@ -153,9 +153,12 @@ class SubscriptionHub:
         if isinstance(message, message_codec.Reconcile):
             self.reconcile()
             return
+        shared = SharedBroadcast(message)
         for row in message.rows:
-            if row.mailbox in self._mailbox_feeds:
-                self._deliver(message.change_of(row))
+            if feeds := self._mailbox_feeds.get(row.mailbox):
+                for feed in tuple(feeds):
+                    if not feed.offer_row(shared, row):
+                        self._mark_behind(row.mailbox)
 
     def reconcile(self) -> None:
         """Compare every open mailbox with the store soon."""

@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from hub.api.context import Context, PersistedQueries
 from hub.api.errors import format_error, format_errors, to_graphql_error
 from hub.api.execution.cooperative import CooperativeExecutor
+from hub.api.execution.fast_path.broadcast_encoder import EncodeRow, compile_row_encoder
 from hub.api.execution.fast_path.compiled import CompiledOperations, resolve_projected, single_root_field
 from hub.api.execution.fast_path.projection import Getter
 from hub.api.execution.input_errors import with_variable_fields
@@ -34,6 +35,8 @@ from hub.api.execution.query_cost import Cost, QueryCosts
 from hub.api.schema.inbox_stream import InboxStream
 from hub.api.schema.reader_language import reader_language
 from hub.errors import PersistedQueryNotFound
+from hub.live.message_codec import BroadcastRow
+from hub.live.subscription_feed import SharedBroadcast
 from hub.model import Role
 from hub.platform.translations import Language
 from hub.settings import Settings
@@ -227,6 +230,20 @@ class SubscriptionResults:
             return None
         reader_language.set(self._language)
         return {"data": self._projection(event)}
+
+    def encode_row(self, shared: SharedBroadcast, row: BroadcastRow) -> bytes | None:
+        """Return the response for a row of a broadcast as JSON. Return None for the first subscription with this
+        operation and language, because compiling the encoder costs more than one event."""
+        key = self._projection, self._language
+        if key not in shared.encoders:
+            shared.encoders[key] = None
+            return None
+        encode: EncodeRow | None = shared.encoders[key]
+        if encode is None:
+            reader_language.set(self._language)
+            encode = compile_row_encoder(self._projection, shared.broadcast.notification, self._stream.now_s())
+            shared.encoders[key] = encode
+        return encode(row)
 
 
 def _to_response(result: ExecutionResult, request_id: str) -> GraphQLResponse:

@@ -1,6 +1,6 @@
 """The subscription to an inbox. It yields the events of the change feed as GraphQL objects."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 import strawberry
@@ -12,7 +12,7 @@ from hub.api.schema.notifications import Notification
 from hub.api.schema.scalars import Cursor
 from hub.errors import NotFound
 from hub.inbox.cursors import decode_position, encode_position
-from hub.live.subscription_feed import Feed
+from hub.live.subscription_feed import Feed, Reader
 from hub.live.subscriptions import SubscriptionHub
 from hub.model import Position
 from hub.utc_time import Clock
@@ -57,9 +57,9 @@ class InboxStream:
     def close(self) -> None:
         self._subscriptions.unsubscribe(self._feed)
 
-    def on_ready(self, wake: Callable[[], None]) -> None:
-        """Call `wake` whenever an event is ready or the stream has ended."""
-        self._feed.on_ready(wake)
+    def set_reader(self, reader: Reader) -> None:
+        """Pass all events to `reader`, which calls `poll`."""
+        self._feed.set_reader(reader)
 
     def poll(self) -> InboxEvent | None:
         """Return the next event, or None if no event is ready."""
@@ -70,11 +70,15 @@ class InboxStream:
     def ended(self) -> bool:
         return self._feed.ended
 
+    def now_s(self) -> int:
+        """Return the Unix time in seconds, for a cursor."""
+        return int(self._clock().timestamp())
+
     def _to_event(self, event: model.InboxEvent) -> InboxEvent:
         self.traceparent = event.traceparent
         at = self._feed.known_at
         if at is None:
-            at = int(self._clock().timestamp())
+            at = self.now_s()
         return InboxEvent(
             kind=event.kind,
             cursor=Cursor(encode_position(Position(self._feed.epoch, event.modseq, at, event.up_to_id or ""))),

@@ -1,7 +1,7 @@
 """GraphQL over WebSocket, with the `graphql-transport-ws` protocol of the npm package `graphql-ws`.
 
 One task reads the socket. Each operation has a task until it ends. An inbox subscription has a task only until it has
-started. After that, its events are written directly (`_DirectSubscription`). Every input gets a response that the
+started. After that, its events are written directly (`DirectSubscription`). Every input gets a response that the
 protocol defines: a `next` message with errors, an `error` message, or a close code. An open socket is closed with code
 4403 when its token expires or its service key is revoked.
 """
@@ -15,7 +15,6 @@ from typing import Any
 import orjson
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
-from structlog.contextvars import bound_contextvars
 
 from hub.api import exact_json
 from hub.api.auth import Authenticator
@@ -24,17 +23,17 @@ from hub.api.errors import to_graphql_error
 from hub.api.execution.engine import Engine, GraphQLResponse, SubscriptionResults
 from hub.api.execution.operation import Operation, Request, parse_request
 from hub.api.rate_limits import to_error
-from hub.api.schema.inbox_stream import InboxStream
 from hub.api.service_key_authenticator import ServiceKeyAuthenticator
+from hub.api.transport.direct_subscription import DirectSubscription
 from hub.api.transport.keyed_limiter import KeyedLimiter
 from hub.api.transport.operation_telemetry import OperationTelemetry
 from hub.api.transport.origins import Origins
 from hub.api.transport.server_time import ServerTime
-from hub.api.transport.uvicorn_protocols import HubWebSocketProtocol, find_protocol
+from hub.api.transport.uvicorn_protocols import find_protocol
 from hub.errors import BadUserInput, HubError, RateLimited, Unavailable
 from hub.ids import new_id
 from hub.model import Principal, Role
-from hub.platform import metrics, tracing
+from hub.platform import metrics
 
 PROTOCOL = "graphql-transport-ws"
 ID_MAX_CHARS = 128
@@ -150,7 +149,7 @@ class _Session:
         self._engine = engine
         self._services = services
         self.protocol = find_protocol(socket.scope)
-        self._operations: dict[str, asyncio.Task[None] | _DirectSubscription] = {}
+        self._operations: dict[str, asyncio.Task[None] | DirectSubscription] = {}
 
     async def serve(self, caller: Principal, keys: ServiceKeyAuthenticator) -> None:
         """Handle messages until the client disconnects (WebSocketDisconnect), or until the client violates the
@@ -242,7 +241,7 @@ class _Session:
 
         task.add_done_callback(lambda task: self.forget(id, task))
 
-    def forget(self, id: str, operation: "asyncio.Task[None] | _DirectSubscription") -> None:
+    def forget(self, id: str, operation: "asyncio.Task[None] | DirectSubscription") -> None:
         """Remove an operation that has ended. The client may reuse its id."""
         if self._operations.get(id) is operation:
             del self._operations[id]
@@ -296,7 +295,7 @@ class _Session:
             return results
         telemetry.finish({})
         if isinstance(results, SubscriptionResults) and results.inbox_stream and self.protocol:
-            subscription = self._operations[id] = _DirectSubscription(
+            subscription = self._operations[id] = DirectSubscription(
                 self, id, context, results, results.inbox_stream, self.protocol
             )
             subscription.start()
@@ -320,78 +319,3 @@ def _message_error(message: dict[str, Any]) -> str | None:
     if kind in {"connection_init", "ping", "pong"} and not isinstance(payload, dict | None):
         return f"`payload` of `{kind}` must be an object or left out."
     return None
-
-
-class _DirectSubscription:
-    """A running inbox subscription without a task of its own.
-
-    The code that publishes an event immediately writes it to the socket. A task waits for space only if the write
-    buffer is full. A task per subscription, and a task switch for every event, would cost more than the event itself.
-    """
-
-    __slots__ = ("_context", "_done", "_id", "_prefix", "_protocol", "_results", "_session", "_stream", "_waiting")
-
-    def __init__(
-        self,
-        session: _Session,
-        id: str,
-        context: Context,
-        results: SubscriptionResults,
-        stream: InboxStream,
-        protocol: HubWebSocketProtocol,
-    ) -> None:
-        self._session = session
-        self._protocol = protocol
-        self._id = id
-        self._context = context
-        self._results = results
-        self._stream = stream
-        self._prefix = b'{"id":' + orjson.dumps(id) + b',"type":"next","payload":'
-        self._waiting: asyncio.Task[None] | None = None
-        self._done = False
-
-    def start(self) -> None:
-        self._stream.on_ready(self._write_available)
-
-    def cancel(self) -> None:
-        """Stop the subscription without sending a message to the client."""
-        if not self._done:
-            self._done = True
-            if self._waiting:
-                self._waiting.cancel()
-            self._stream.close()
-
-    def _write_available(self) -> None:
-        """Write all available events. Start to wait if the write buffer is full."""
-        if self._done or self._waiting:
-            return
-        try:
-            while self._protocol.can_write:
-                result = self._results.poll()
-                if result is None:
-                    if self._stream.ended:
-                        self._end({"id": self._id, "type": "complete"})
-                    return
-                text = self._prefix + orjson.dumps(result) + b"}"
-                if self._stream.traceparent is None:
-                    self._protocol.write_text(text)
-                else:
-                    with tracing.span("deliver", self._stream.traceparent, "CONSUMER"):
-                        self._protocol.write_text(text)
-        except Exception as error:  # noqa: BLE001 - returned to the client and logged; the publisher must not fail
-            caller = self._context.caller
-            with bound_contextvars(tenant=caller.tenant, user=caller.user):
-                errors = [to_graphql_error(error, self._context.request_id)]
-            self._end({"id": self._id, "type": "error", "payload": errors})
-            return
-        self._waiting = asyncio.create_task(self._wait())
-
-    async def _wait(self) -> None:
-        await self._protocol.writable.wait()
-        self._waiting = None
-        self._write_available()
-
-    def _end(self, message: dict[str, Any]) -> None:
-        self._protocol.write_text(orjson.dumps(message))
-        self._session.forget(self._id, self)
-        self.cancel()
