@@ -18,7 +18,7 @@ from hub.settings import Settings
 from tests.hub_process import ForkedProcess
 
 SECRET = "a-secret-for-tests-that-is-long-enough"
-READY_S = 90.0
+READY_S = 240.0
 CANCELLATION_WARNINGS = re.compile(
     r"Exception ignored in: <(?:socket\.socket|coroutine object (?:GraphQLCoreConverter|_time_resolver)).*?"
     r"(?:unclosed <socket\.socket[^\n]*|was never awaited)\n",

@@ -21,7 +21,7 @@ from hub.api.execution.engine import Engine
 from hub.api.execution.fast_path.direct_resolvers import install_direct_resolvers
 from hub.api.execution.idempotency import IdempotentResponses
 from hub.api.public.email_links import email_link_routes
-from hub.api.public.probes import probe_routes
+from hub.api.public.probes import Probes, probe_routes
 from hub.api.public.ses_events import provider_routes
 from hub.api.public.static_files import FrontendFiles
 from hub.api.public.twilio_callbacks import twilio_routes
@@ -47,6 +47,7 @@ def make_app(
     auth: Authenticator,
     idempotent_responses: IdempotentResponses,
     database: Database,
+    probes: Probes,
     start_again: Callable[[], None] | None = None,
 ) -> ASGIApp:
     """Return the app of one process. Raise settings.ConfigurationError for invalid settings.
@@ -63,11 +64,10 @@ def make_app(
     engine = Engine(schema, services.settings, services.persisted_queries)
     user_max_connections = KeyedLimiter(services.settings.user_max_connections)  # WebSockets and event streams together
     graphql = GraphQLOverHTTP(engine, services, auth, idempotent_responses, user_max_connections)
-    pubsub = services.subscriptions.pubsub
     routes: list[BaseRoute] = [
         Route(GRAPHQL, graphql, methods=METHODS),
         Route("/events", EventEndpoint(services, auth).post, methods=["POST"]),
-        *probe_routes(services.settings, database, services.credential_encryption, pubsub, services.shutdown),
+        *probe_routes(probes, services.settings),
     ]
     if development:
         routes += _development_routes(services, auth, database, start_again)

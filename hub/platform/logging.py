@@ -24,10 +24,11 @@ QUOTES = re.compile(r", full error: |,? ?dup key: ")  # MongoDB quotes documents
 QUOTED = re.compile(r"^Command # .*? of pipeline caused error: ", re.DOTALL)  # Redis quotes messages in this text
 
 
-def configure(level: str, public_url: str = "") -> None:
+def configure(level: str, public_url: str = "", process: int | None = None) -> None:
     """Send the logs of this process to stderr. Call this function once, before anything is logged.
 
-    If `public_url` (HUB_PUBLIC_URL) is set, warnings about a send or a delivery have a link to its page."""
+    If `public_url` (HUB_PUBLIC_URL) is set, warnings about a send or a delivery have a link to its page. Each line has
+    the number `process`, if given."""
     terminal = sys.stderr.isatty()
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -35,6 +36,8 @@ def configure(level: str, public_url: str = "") -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso", utc=not terminal),
     ]
+    if process is not None:
+        shared.append(lambda _, __, event: {**event, "process": process})
     if public_url:
         shared.append(_ConsoleLinks(public_url))
     last: list[structlog.typing.Processor] = [_summarize_errors, structlog.processors.ExceptionRenderer(_traceback)]

@@ -179,6 +179,11 @@ def record_operation(transport: str, kind: str, field: str, code: str, seconds: 
     histogram.observe(seconds)
 
 
+# Processes
+process_restarts = Counter(
+    "hub_process_restarts", "Times that this process of `--workers` was started again after it had ended unexpectedly."
+)
+
 # Version compatibility
 unreadable = Counter(
     "hub_unreadable", "Documents and live messages skipped because this version cannot decode them.", ["collection"]

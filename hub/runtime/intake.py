@@ -10,6 +10,7 @@ import structlog
 from botocore.exceptions import ClientError
 from msgspec import Struct
 
+from hub.api.public.probes import Probes
 from hub.intake.queue_intake import WAIT_S, QueueIntake
 from hub.intake.store_gate import StoreGate
 from hub.runtime import listen
@@ -43,7 +44,7 @@ async def intake(settings: Settings) -> None:
             "the URL of each queue with the tenant of its events."
         )
     async with AsyncExitStack() as stack:
-        listeners = [] if settings.work_port is None else listen.bind(settings.host, settings.work_port)
+        listeners = listen.bind_optional(settings.host, settings.work_port)
         for listener in listeners:
             stack.enter_context(listener).listen()
         hub = await stack.enter_async_context(build_components(settings))
@@ -51,7 +52,8 @@ async def intake(settings: Settings) -> None:
         queues = await _open_queues(hub, settings, stopping, stack)
         loops = hub.common_loops()
         if listeners:
-            loops.append(serve_probes(hub, settings, listeners))
+            probes = Probes(hub.database, hub.services.credential_encryption)
+            loops.append(serve_probes(probes, settings, listeners))
         port = {"port": listeners[0].getsockname()[1]} if listeners else {}
         async with run_background(loops), asyncio.TaskGroup() as group:
             log.info("receiving", queues=[queue.name for queue in queues], **port)

@@ -7,6 +7,8 @@ from contextlib import ExitStack, suppress
 
 ADDRESS_MISSING = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}  # such as ::1 in a container without IPv6
 
+BACKLOG = 4096  # connections that the kernel queues; after a restart, all clients reconnect at once
+
 
 class PortUnavailable(Exception):
     """The port cannot be bound. The text contains the port and the reason, without a final period."""
@@ -46,6 +48,19 @@ def bind(host: str, port: int) -> list[socket.socket]:
             raise port_error(host, port, last_error)
         opened.pop_all()
     return bound
+
+
+def bind_optional(host: str, port: int | None) -> list[socket.socket]:
+    """Return the sockets of `bind`, or an empty list without a port."""
+    return [] if port is None else bind(host, port)
+
+
+def accept_connections(listener: socket.socket, host: str) -> None:
+    """Let the kernel queue connections. Raise PortUnavailable if another process listens on the port."""
+    try:
+        listener.listen(BACKLOG)
+    except OSError as error:
+        raise port_error(host, listener.getsockname()[1], error) from None
 
 
 def port_error(host: str, port: int, error: Exception | None) -> PortUnavailable:

@@ -21,10 +21,12 @@ import uvicorn
 
 from hub.api.app import make_app
 from hub.api.execution.idempotency import IdempotentResponses
+from hub.api.public.probes import Probes
 from hub.api.shutdown import Shutdown
 from hub.api.transport.connections_per_address import ClientAddresses, proxy_headers
 from hub.api.transport.uvicorn_protocols import HubHTTPProtocol, HubWebSocketProtocol
 from hub.platform import metrics
+from hub.platform.process_group import ProcessGroup
 from hub.runtime import cloudwatch, listen
 from hub.runtime.background import run_background, run_dispatchers
 from hub.runtime.container import Components, build_components
@@ -37,7 +39,6 @@ from hub.settings import Settings
 GC_THRESHOLD = 20_000  # new objects before the youngest generation is collected; Python's default is 700
 GIL_SWITCH_S = 0.0005  # how long the event loop waits for a thread that renders a template; Python's default is 5 ms
 KEEP_ALIVE_S = 75  # longer than in common proxies, which must not reuse a connection that the hub closes
-BACKLOG = 4096  # connections that the kernel queues; after a restart, all clients reconnect at once
 
 log = structlog.get_logger(__name__)
 
@@ -50,13 +51,14 @@ async def serve(
     bound: list[socket.socket] | None = None,
     start_again: Callable[[], None] | None = None,
     tls: ssl.SSLContext | None = None,
+    group: ProcessGroup | None = None,
 ) -> None:
     """Serve the API until SIGTERM or SIGINT.
 
     If `with_worker` is True, also run dispatchers and the scheduler. `ready` is called with the port when the server
     accepts connections. `bound` are sockets that the caller has bound. `start_again` stops the hub, deletes
-    all data, and starts it again. `tls` enables HTTPS. Raise listen.PortUnavailable, connections.StoreUnavailable, or
-    settings.ConfigurationError.
+    all data, and starts it again. `tls` enables HTTPS. `group` are the processes that share the sockets. Raise
+    listen.PortUnavailable, connections.StoreUnavailable, or settings.ConfigurationError.
     """
     listen.raise_open_file_limit()
     async with AsyncExitStack() as stack:
@@ -66,12 +68,17 @@ async def serve(
         hub = await stack.enter_async_context(build_components(settings))
         metrics.pubsub_disconnected.set_function(lambda: hub.services.subscriptions.pubsub.disconnected)
         deadline = StopDeadline(settings.drain_s + settings.shutdown_timeout_s)
-        config = _uvicorn_config(hub, settings, start_again, tls)
+        services = hub.services
+        probes = Probes(
+            hub.database, services.credential_encryption, services.subscriptions.pubsub, services.shutdown, group
+        )
+        config = _uvicorn_config(hub, settings, probes, start_again, tls)
         server = _Server(config, ready, hub.services.shutdown, settings.drain_s, deadline)
         dispatchers = await build_dispatchers(hub, settings, load_channels(), stack) if with_worker else []
         tune_interpreter()
         loops = [
             *hub.common_loops(),
+            probes.run(),
             hub.services.subscriptions.run(),
             hub.services.key_revocations.run(),
             hub.auth.service_keys.run(),
@@ -88,10 +95,14 @@ async def serve(
 
 
 def _uvicorn_config(
-    hub: Components, settings: Settings, start_again: Callable[[], None] | None, tls: ssl.SSLContext | None
+    hub: Components,
+    settings: Settings,
+    probes: Probes,
+    start_again: Callable[[], None] | None,
+    tls: ssl.SSLContext | None,
 ) -> uvicorn.Config:
     idempotent_responses = IdempotentResponses(hub.database, hub.server_clock.now)
-    app = make_app(hub.services, hub.auth, idempotent_responses, hub.database, start_again)
+    app = make_app(hub.services, hub.auth, idempotent_responses, hub.database, probes, start_again)
     addresses = ClientAddresses(settings)
     return uvicorn.Config(
         proxy_headers(app, addresses),
@@ -108,7 +119,7 @@ def _uvicorn_config(
         ws_ping_interval=settings.websocket_ping_interval_s,
         ws_ping_timeout=settings.websocket_ping_timeout_s,
         timeout_graceful_shutdown=max(1, int(settings.shutdown_timeout_s) - 2),
-        backlog=BACKLOG,
+        backlog=listen.BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         access_log=False,
         log_config=None,

@@ -14,12 +14,13 @@ from contextlib import AsyncExitStack, contextmanager
 import structlog
 import uvicorn
 
-from hub.api.public.probes import probe_app
+from hub.api.public.probes import Probes, probe_app
 from hub.api.transport.connections_per_address import ClientAddresses
 from hub.api.transport.uvicorn_protocols import HubHTTPProtocol
+from hub.platform.process_group import ProcessGroup
 from hub.runtime import cloudwatch, listen
 from hub.runtime.background import run_background, run_dispatchers
-from hub.runtime.container import Components, build_components
+from hub.runtime.container import build_components
 from hub.runtime.dispatchers import build_dispatchers, load_channels
 from hub.runtime.stop_deadline import StopDeadline
 from hub.runtime.worker_loops import worker_loops
@@ -29,18 +30,26 @@ from hub.settings import Settings
 log = structlog.get_logger(__name__)
 
 
-async def work(settings: Settings, channels: Sequence[ChannelModule] | None = None) -> None:
-    """Run dispatchers for `channels` (default: all) and the scheduler until SIGTERM or SIGINT. Raise
+async def work(
+    settings: Settings,
+    channels: Sequence[ChannelModule] | None = None,
+    bound: Sequence[socket.socket] | None = None,
+    group: ProcessGroup | None = None,
+) -> None:
+    """Run dispatchers for `channels` (default: all) and the scheduler until SIGTERM or SIGINT.
+
+    `bound` are the sockets for `/metrics` that the caller has bound. `group` are the processes that share them. Raise
     listen.PortUnavailable or connections.StoreUnavailable."""
     async with AsyncExitStack() as stack:
-        listeners = [] if settings.work_port is None else listen.bind(settings.host, settings.work_port)
+        listeners = list(listen.bind_optional(settings.host, settings.work_port) if bound is None else bound)
         for listener in listeners:
             stack.enter_context(listener).listen()  # early requests wait in the backlog of the socket
         hub = await stack.enter_async_context(build_components(settings))
         dispatchers = await build_dispatchers(hub, settings, load_channels() if channels is None else channels, stack)
-        loops = [*hub.common_loops(), *worker_loops(hub)]
+        probes = Probes(hub.database, hub.services.credential_encryption, group=group)
+        loops = [*hub.common_loops(), *worker_loops(hub), probes.run()]
         if listeners:
-            loops.append(serve_probes(hub, settings, listeners))
+            loops.append(serve_probes(probes, settings, listeners))
         if settings.cloudwatch_namespace:
             loops.append(cloudwatch.write_metrics(settings.cloudwatch_namespace, "work", cloudwatch.WORK))
         await stack.enter_async_context(run_background(loops))
@@ -64,10 +73,10 @@ def stop_on_signal(deadline: StopDeadline) -> asyncio.Event:
     return stop
 
 
-async def serve_probes(hub: Components, settings: Settings, listeners: list[socket.socket]) -> None:
+async def serve_probes(probes: Probes, settings: Settings, listeners: list[socket.socket]) -> None:
     """Serve `/metrics`, `/healthz`, and `/readyz` until cancelled."""
     config = uvicorn.Config(
-        probe_app(settings, hub.database, hub.services.credential_encryption),
+        probe_app(probes, settings),
         host=settings.host,
         lifespan="off",
         http=functools.partial(HubHTTPProtocol, settings, ClientAddresses(settings)),  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ from hub.settings.types import (
     Seconds,
     SecretKeys,
     URLToFetch,
+    WorkerCount,
 )
 
 
@@ -79,6 +80,11 @@ class ServerSettings(BaseModel):
     )
     work_port: Port | None = Field(
         None, description="Port on which `hub work` and `hub intake` serve `/metrics`, `/healthz`, and `/readyz`."
+    )
+    workers: WorkerCount = Field(
+        1,
+        description="Number of processes that `hub serve` and `hub work` run; they share the port, and one that ends "
+        "is started again.",
     )
     drain_s: Seconds = Field(
         5,

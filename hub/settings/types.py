@@ -12,6 +12,7 @@ from hub.model import Channel
 from hub.settings import value_parsers
 
 DAYS_MAX = 20_000  # MongoDB's TTL indexes count seconds in 32 bits
+WORKERS_MAX = 64
 COUNT_MAX = 2**31 - 1
 SNS_PLATFORM_KINDS = {"sns_platform_fcm": ("GCM",), "sns_platform_apns": ("APNS", "APNS_SANDBOX")}
 """The kinds of SNS platform applications that each setting accepts."""
@@ -75,6 +76,7 @@ def _check_encryption_keys(keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]
 
 Count = Annotated[int, Field(ge=0, le=COUNT_MAX)]
 PositiveCount = Annotated[int, Field(gt=0, le=COUNT_MAX)]
+WorkerCount = Annotated[int, Field(ge=1, le=WORKERS_MAX)]
 Seconds = Annotated[float, Field(ge=0, le=value_parsers.YEAR_S)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=value_parsers.YEAR_S)]
 WholeSeconds = Annotated[int, Field(gt=0, le=int(value_parsers.YEAR_S))]

@@ -32,6 +32,11 @@ def rate(metric: str, *by: str) -> str:
     return f"sum by ({', '.join(by)}) (rate({metric}[$__rate_interval]))"
 
 
+def running(job: str) -> str:
+    """Return the number of processes that respond. With `--workers`, several respond in one scrape."""
+    return f'count(process_start_time_seconds{{job="{job}"}}) or vector(0)'
+
+
 def quantiles(metric: str, *by: str, labels: str = "") -> list[Query]:
     """Return the median and the 99th percentile of a histogram."""
     grouped = ", ".join(("le", *by))
@@ -100,8 +105,8 @@ Panels = list[stat.Panel | timeseries.Panel]
 def overview() -> Panels:
     failed = 'sum(rate(hub_requests_total{code=~"UNAVAILABLE|INTERNAL_SERVER_ERROR"}[$__rate_interval]))'
     return [
-        number("API processes", 'sum(up{job="hub-serve"})', "`hub serve` processes that respond."),
-        number("Workers", 'sum(up{job="hub-work"})', "`hub work` processes that respond."),
+        number("API processes", running("hub-serve"), "`hub serve` processes that respond."),
+        number("Workers", running("hub-work"), "`hub work` processes that respond."),
         number("WebSockets", "sum(hub_sockets)", "Open WebSockets of all processes."),
         number("Operations per second", "sum(rate(hub_requests_total[$__rate_interval]))", "GraphQL operations."),
         number(
@@ -139,14 +144,14 @@ def overview() -> Panels:
         ),
         graph(
             "CPU",
-            [('rate(process_cpu_seconds_total{job=~"hub-.+"}[$__rate_interval])', "{{job}} {{instance}}")],
+            [('rate(process_cpu_seconds_total{job=~"hub-.+"}[$__rate_interval])', "{{job}} {{instance}} {{process}}")],
             "A process uses at most a little more than one core.",
             unit="percentunit",
             width=12,
         ),
         graph(
             "Memory",
-            [('process_resident_memory_bytes{job=~"hub-.+"}', "{{job}} {{instance}}")],
+            [('process_resident_memory_bytes{job=~"hub-.+"}', "{{job}} {{instance}} {{process}}")],
             "An idle subscription takes about 18 kB.",
             unit="bytes",
             width=12,
@@ -213,7 +218,7 @@ def queue() -> Panels:
         ),
         graph(
             "Wanted workers",
-            [("hub:workers_wanted", "wanted"), ('sum(up{job="hub-work"})', "running")],
+            [("hub:workers_wanted", "wanted"), (running("hub-work"), "running")],
             "The number that the scaling rule wants.",
         ),
         graph(
@@ -295,7 +300,7 @@ def live() -> Panels:
         ),
         graph(
             "Open files",
-            [('process_open_fds{job=~"hub-.+"} / process_max_fds{job=~"hub-.+"}', "{{job}} {{instance}}")],
+            [('process_open_fds{job=~"hub-.+"} / process_max_fds{job=~"hub-.+"}', "{{job}} {{instance}} {{process}}")],
             "Each WebSocket needs one.",
             unit="percentunit",
         ),
