@@ -10,6 +10,8 @@ PARALLEL := -m "not serial" --numprocesses 3 --dist loadfile  # many tests wait,
 SERIAL = -m serial $(shell grep -rl --include='test_*.py' mark.serial tests)
 HAVE_SCALES = $(shell grep -rlE --include='test_*.py' --exclude-dir=browser --exclude-dir=infra 'FULL_SCALE|scaled|digest_setup' tests)
 
+BROWSER_SCALES = $(shell grep -l FULL_SCALE tests/browser/test_*.py)
+
 INFRA_INSTALLED := .venv-infra/installed
 
 FRONT := hub/front/index.html
@@ -60,6 +62,7 @@ image-check: $(INFRA_INSTALLED)  ## build the container image with buildah and s
 prove: $(INSTALLED)  ## run at full scale the tests that have one (over an hour); `make test` runs the others
 	@HUB_TEST_SCALE=full $(TESTS) $(HAVE_SCALES) $(PARALLEL) --numprocesses 2
 	@HUB_TEST_SCALE=full $(TESTS) $(SERIAL)
+	@HUB_TEST_SCALE=full $(BIN)/pytest $(BROWSER_SCALES)
 
 compat:  ## run some of the tests under Python 3.12 and 3.13, if installed
 	@for version in 3.12 3.13; do \

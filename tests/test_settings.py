@@ -234,3 +234,14 @@ def test_indexed_attributes_are_at_most_16_valid_names(text: str) -> None:
         settings(indexed_attributes=text)
     assert "HUB_INDEXED_ATTRIBUTES" in "".join(describe_faults(refused.value))
     assert settings(indexed_attributes="plan, plan team").indexed_attributes == ("plan", "team")
+
+
+def test_sign_in_at_the_issuer_requires_an_issuer_with_https_and_its_keys() -> None:
+    keys = {"jwks_url": "https://login.example.org/keys", "console_oidc_client_id": "console"}
+    for issuer in ("https://login.example.org/realm", "http://127.0.0.1:8080/realm", "http://localhost:80"):
+        assert settings(**keys, jwt_issuer=issuer).console_oidc_client_id == "console"
+    for issuer in ("", "login", "http://login.example.org", "https://a;b", "https://[::", "ftp://localhost"):
+        with pytest.raises(ValidationError, match="HUB_JWT_ISSUER"):
+            settings(**keys, jwt_issuer=issuer)
+    with pytest.raises(ValidationError, match="HUB_JWKS_URL"):
+        settings(console_oidc_client_id="console", jwt_issuer="https://login.example.org")

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
 from hub.api.dev.demo_tokens import PATH, dev_token_routes
+from hub.api.public.console_sign_in import ConsoleSignIn
 from hub.api.public.static_files import FrontendFiles
 from hub.settings import Settings
 from tests.client import Tenant
@@ -161,6 +162,19 @@ def test_console_is_served_at_its_routes_in_each_mode(folder: Path) -> None:
             assert "immutable" in script.headers["cache-control"]
             assert "access-control-allow-origin" not in script.headers
         assert "/consoles" not in front
+
+
+def test_console_with_an_issuer_may_call_its_origin_only(folder: Path) -> None:
+    (folder / "console.html").write_text("<!doctype html><head><title>Console</title></head>")
+    sign_in = ConsoleSignIn('https://login.example.org:8443/realms/"a"', "console", "openid")
+    with http_client(FrontendFiles(False, folder, sign_in)) as client:
+        response = client.get("/console/deliveries")
+    allowed = policy(response.headers["content-security-policy"])
+    assert allowed["connect-src"] == {"'self'", "https://login.example.org:8443"}
+    assert allowed["script-src"] == allowed["style-src"] == {"'self'"}
+    assert allowed["form-action"] == {"'none'"}
+    assert '<meta name="hub-sign-in" content="{&quot;issuer&quot;:&quot;https://login' in response.text
+    assert response.text.endswith('"></head>')
 
 
 def test_page_for_emails_runs_no_scripts_and_loads_nothing(folder: Path) -> None:

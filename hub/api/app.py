@@ -20,6 +20,7 @@ from hub.api.dev.demo_tokens import dev_token_routes
 from hub.api.execution.engine import Engine
 from hub.api.execution.fast_path.direct_resolvers import install_direct_resolvers
 from hub.api.execution.idempotency import IdempotentResponses
+from hub.api.public.console_sign_in import console_sign_in
 from hub.api.public.email_links import email_link_routes
 from hub.api.public.probes import Probes, probe_routes
 from hub.api.public.ses_events import provider_routes
@@ -76,7 +77,7 @@ def make_app(
     public = Starlette(routes=[*email_link_routes(services), *provider_routes(services), *twilio_routes(services)])
     for application in (starlette, public):
         application.router.redirect_slashes = False  # a redirect would contain the client's Host header
-    frontend = FrontendFiles(development)
+    frontend = FrontendFiles(development, sign_in=console_sign_in(services.settings))
     websocket = GraphQLOverWebSocket(engine, services, auth, origins, user_max_connections)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

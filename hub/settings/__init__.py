@@ -102,6 +102,17 @@ class Settings(
         return self
 
     @model_validator(mode="after")
+    def _require_issuer_of_console(self) -> "Settings":
+        if not self.console_oidc_client_id:
+            return self
+        if not self.jwks_url or not value_parsers.is_secure_url(self.jwt_issuer):
+            raise ValueError(
+                "HUB_CONSOLE_OIDC_CLIENT_ID also requires HUB_JWT_ISSUER, an issuer with HTTPS such as "
+                "https://login.example.org, and HUB_JWKS_URL, the keys that verify its access tokens"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _require_vapid_subject(self) -> "Settings":
         key = self.vapid_private_key.get_secret_value()
         if key and not self.vapid_subject:

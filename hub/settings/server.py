@@ -113,6 +113,14 @@ class AuthSettings(BaseModel):
     jwt_audience: str = Field(
         "", description="Required `aud` claim of access tokens; if empty, any audience is accepted."
     )
+    console_oidc_client_id: str = Field(
+        "",
+        description="Client id of the console at `HUB_JWT_ISSUER`; if set, people sign in to the console there, by "
+        "OpenID Connect.",
+    )
+    console_oidc_scopes: str = Field(
+        "openid", description="Scopes that the console requests from the issuer, separated by spaces."
+    )
     jwt_leeway_s: float = Field(
         60, ge=0, le=3600, description="Clock difference that is accepted for `iat` and `nbf`; `exp` has no leeway."
     )

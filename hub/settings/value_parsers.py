@@ -114,6 +114,16 @@ def url_to_fetch(value: str) -> str:
     return f"{origin(f'{parts.scheme}://{parts.netloc}')}{parts.path}{query}"
 
 
+def is_secure_url(value: str) -> bool:
+    """Return True for the URL of a page with TLS, or on this machine."""
+    try:
+        parts = _split(value)
+        host = _host(parts.netloc.rpartition(":")[0] if parts.port else parts.netloc)
+    except ValueError:
+        return False
+    return parts.scheme == "https" or host in ("127.0.0.1", "localhost", "[::1]")
+
+
 def _split(value: str) -> SplitResult:
     try:
         parts = urlsplit(value)

@@ -4,6 +4,7 @@ import type uPlot from "uplot";
 import { timesOf, type Line, type Span } from "./activity";
 import { ConsoleElement, emptyState } from "./element";
 import { count } from "./format";
+import { navigate } from "./router";
 
 const DASHES: number[][] = [[], [7, 4], [2, 3]]; // the styles of the legend: solid, dashed, dotted
 const DAY_MS = 86_400_000;
@@ -154,7 +155,10 @@ class ActivityChart extends ConsoleElement {
           points: { show: timesOf(this.span).length < 3 }, // too few for a line
         })),
       ],
-      hooks: { setCursor: [({ cursor }) => this.#read(cursor.idx)] },
+      hooks: {
+        setCursor: [({ cursor }) => this.#read(cursor.idx)],
+        ready: [(plot) => plot.over.addEventListener("click", () => this.#open(plot))],
+      },
     };
   }
 
@@ -165,6 +169,19 @@ class ActivityChart extends ConsoleElement {
     const at = typeof index === "number" ? timesOf(this.span)[index] : undefined;
     const values = this.lines.map(({ name, values: all }) => `${name} ${count(all[index ?? -1] ?? 0)}`).join(", ");
     readout.textContent = at === undefined ? "" : `${this.#timeName(at)}: ${values}`;
+  }
+
+  /** Open the list of the value that is closest to the pointer. The table has the same links. */
+  #open(plot: uPlot): void {
+    const { idx, top = 0 } = plot.cursor;
+    const at = typeof idx === "number" ? timesOf(this.span)[idx] : undefined;
+    if (at === undefined) return;
+    const distanceOf = (line: Line): number => Math.abs(plot.valToPos(line.values[idx ?? -1] ?? 0, "y") - top);
+    const nearest = this.lines
+      .filter(({ values }) => values[idx ?? -1])
+      .sort((one, other) => distanceOf(one) - distanceOf(other))[0];
+    const to = nearest?.linkTo(at, at + this.span.stepMs);
+    if (to) navigate(to);
   }
 
   #timeName(at: number): string {

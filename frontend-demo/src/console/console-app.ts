@@ -48,6 +48,7 @@ class ConsoleApp extends ConsoleElement {
     addEventListener("hashchange", () => session.takeFragment());
     session.addEventListener("change", () => this.requestUpdate());
     await session.restore();
+    this.route = currentRoute(); // the issuer sends people back to the first page
     this.ready = true;
   }
 

@@ -63,7 +63,8 @@ class PersonReach extends LoadingElement {
                 <span class="chips">${oneOfEach(decisions.filter(isUsed)).map(chip)}</span>
               </summary>
               <ul>
-                ${oneOfEach(decisions).map((decision) => html`<li><b>${channelName(decision.channel)}:</b> ${sentence(decision)}</li>`)}
+                ${oneOfEach(decisions.filter(isUsed)).map((decision) => html`<li><b>${channelName(decision.channel)}:</b> ${sentence(decision)}</li>`)}
+                ${unused(decisions)}
               </ul>
             </details>
           </li>`,
@@ -86,6 +87,12 @@ const oneOfEach = (decisions: readonly Decision[]): Decision[] => [
 ];
 
 const isUsed = ({ reason }: Decision): boolean => reason !== "NOT_REQUESTED";
+
+/** Return one line for the channels that neither the send nor the category names. */
+function unused(decisions: readonly Decision[]) {
+  const names = oneOfEach(decisions.filter((one) => !isUsed(one))).map(({ channel }) => channelName(channel));
+  return names.length ? html`<li class="small">Not used by this category: ${names.join(", ")}.</li>` : nothing;
+}
 
 /** The words for outcomes that have not happened. */
 const OUTCOMES: Record<string, string> = { ACCEPTED: "now", HELD: "later", SKIPPED: "no", FAILED: "fails" };

@@ -1,9 +1,10 @@
 /**
- * The token of this tab. It is kept in session storage, comes from the sign-in form or from the fragment of a link
- * (`/console/#token=...`), and in development from the hub itself.
+ * The token of this tab. It is kept in session storage, comes from the sign-in form, from the issuer, or from the fragment
+ * of a link (`/console/#token=...`), and in development from the hub itself.
  */
 import { claims } from "../../packages/client/src/token";
 import { getDemoToken } from "../demo/tokens";
+import { comesFromIssuer, signInOptions } from "./sign-in-options";
 
 const KEY = "hub-console-token";
 const DEVELOPMENT = "development";
@@ -14,6 +15,9 @@ class Session extends EventTarget {
   /** A message for the sign-in page, such as the reason that the session ended. */
   message = "";
   #token = "";
+  /** Renews the token. It is kept until the page is loaded again. */
+  #refresh = "";
+  #renewing: Promise<string> | undefined;
 
   /** True if the tab has a token. */
   get signedIn(): boolean {
@@ -32,9 +36,10 @@ class Session extends EventTarget {
     return this.#token === DEVELOPMENT ? "admin" : ((claims(this.#token) as { role?: string }).role ?? "");
   }
 
-  /** Read the token from the fragment, from session storage, or from a development hub. */
+  /** Read the token from the fragment, the issuer, session storage, or a development hub. */
   async restore(): Promise<void> {
     if (this.takeFragment()) return;
+    if (comesFromIssuer()) return this.#takeCode();
     const stored = sessionStorage.getItem(KEY) ?? "";
     if (stored === SIGNED_OUT) return;
     if (stored && stored !== DEVELOPMENT) return this.#set(stored);
@@ -62,6 +67,7 @@ class Session extends EventTarget {
   signOut(message = ""): void {
     this.message = message;
     this.#token = "";
+    this.#refresh = "";
     sessionStorage.setItem(KEY, SIGNED_OUT);
     this.dispatchEvent(new Event("change"));
   }
@@ -69,12 +75,35 @@ class Session extends EventTarget {
   /** Return a token. `refused` is the token that the hub rejected. Resolves to "" if no other token exists. */
   async token(refused?: string): Promise<string> {
     if (this.#token === DEVELOPMENT) return getDemoToken("admin", refused);
-    return this.#token === refused ? "" : this.#token;
+    if (this.#token !== refused) return this.#token;
+    this.#renewing ??= this.#renew().finally(() => (this.#renewing = undefined));
+    return this.#renewing;
   }
 
-  #set(token: string): void {
+  /** Return a new token of the issuer, or "" if it returned no refresh token. */
+  async #renew(): Promise<string> {
+    if (!this.#refresh || !signInOptions) return "";
+    const { renew } = await import("./issuer");
+    const { access, refresh } = await renew(signInOptions, this.#refresh);
+    this.#set(access, refresh);
+    return access;
+  }
+
+  async #takeCode(): Promise<void> {
+    if (!signInOptions) return;
+    const { finishSignIn, signInError } = await import("./issuer");
+    try {
+      const { access, refresh } = await finishSignIn(signInOptions);
+      this.#set(access, refresh);
+    } catch (error) {
+      this.signOut(signInError(error));
+    }
+  }
+
+  #set(token: string, refresh = ""): void {
     this.message = "";
     this.#token = token;
+    this.#refresh = refresh;
     sessionStorage.setItem(KEY, token);
     this.dispatchEvent(new Event("change"));
   }

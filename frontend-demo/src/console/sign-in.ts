@@ -1,8 +1,9 @@
-/** The form for a service key or an access token. */
+/** The form for a service key or an access token, and the button that opens the issuer. */
 import { html, nothing } from "lit";
 import { refusal } from "./client";
 import { ConsoleElement, toError } from "./element";
 import { session } from "./session";
+import { signInOptions, type SignInOptions } from "./sign-in-options";
 
 class SignIn extends ConsoleElement {
   static override properties = { message: { state: true }, checking: { state: true } };
@@ -17,7 +18,7 @@ class SignIn extends ConsoleElement {
   }
 
   override firstUpdated(): void {
-    this.querySelector("input")?.focus();
+    this.querySelector<HTMLElement>(signInOptions ? "button" : "input")?.focus();
   }
 
   override render() {
@@ -25,6 +26,7 @@ class SignIn extends ConsoleElement {
       <form class="card" @submit=${this.onSubmit}>
         <h1>Sign in to the console</h1>
         ${this.message ? html`<p class="notice bad" role="alert">${this.message}</p>` : nothing}
+        ${signInOptions ? this.issuer(signInOptions) : nothing}
         <label class="stacked"
           >Service key or access token
           <input type="password" name="token" required autocomplete="off" spellcheck="false" aria-describedby="hint"
@@ -32,10 +34,19 @@ class SignIn extends ConsoleElement {
         <p class="quiet small" id="hint">
           It needs the role viewer, support, operator, service, or admin. It is kept in this tab only, until you sign out or close the tab.
         </p>
-        <button class="main" type="submit" ?disabled=${this.checking}>${this.checking ? "Checking…" : "Sign in"}</button>
+        <button class=${signInOptions ? "" : "main"} type="submit" ?disabled=${this.checking}>${this.checking ? "Checking…" : "Sign in"}</button>
         <p class="quiet small">On the hub's machine, <code>hub console</code> prints a link that signs you in.</p>
       </form>
     </main>`;
+  }
+
+  private issuer(options: SignInOptions) {
+    const start = async (): Promise<void> => {
+      const { startSignIn, signInError } = await import("./issuer");
+      await startSignIn(options).catch((error: unknown) => (this.message = signInError(error)));
+    };
+    return html`<button class="main" type="button" @click=${start}>Sign in with ${new URL(options.issuer).host}</button>
+      <p class="divider quiet small">or</p>`;
   }
 
   private async onSubmit(event: SubmitEvent): Promise<void> {

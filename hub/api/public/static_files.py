@@ -16,6 +16,7 @@ from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from hub.api.public.console_sign_in import NO_SIGN_IN, ConsoleSignIn
 from hub.api.public_responses import PAGE_CSP, TEMPLATES
 
 FOLDER = Path(__file__).parents[2] / "front"
@@ -40,19 +41,13 @@ DEMO_PAGE_CSP = (
     "require-trusted-types-for 'script'; trusted-types lit-html hub-push vue"
 )
 """The policy of the demo page. `'self'` in `connect-src` includes WebSockets. Lit's style sheets need no permission."""
-CONSOLE_CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "frame-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "
-    "require-trusted-types-for 'script'; trusted-types lit-html"
-)
-"""The policy of the console. It shows texts of senders, users, and providers, and calls only the hub that serves it."""
 PREVIEW_CSP = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; base-uri 'none'; "
     "form-action 'none'; sandbox allow-same-origin"
 )
 """The policy of the page in which the console shows an email: it runs no scripts, and loads nothing from the network.
 The console has the same origin, so it can put the email into the page."""
-PAGE_POLICIES = {CONSOLE_PAGE: CONSOLE_CSP, PREVIEW_PAGE: PREVIEW_CSP}
+PRODUCTION_PAGES = {CONSOLE_PAGE, PREVIEW_PAGE}
 ASSET_CSP = "default-src 'none'; frame-ancestors 'none'"  # for scripts and images that are opened as pages
 WORKER_CSP = "default-src 'none'; connect-src http: https:; img-src http: https: data:"
 """The policy of the service worker. The worker sends reports to HUB_PUBLIC_URL, which may have a different origin than
@@ -71,8 +66,9 @@ class File(Struct, frozen=True):
 class FrontendFiles:
     """An ASGI app that serves the URL paths that it contains (`path in files`)."""
 
-    def __init__(self, development: bool, folder: Path = FOLDER) -> None:
+    def __init__(self, development: bool, folder: Path = FOLDER, sign_in: ConsoleSignIn = NO_SIGN_IN) -> None:
         self._folder = folder
+        self._sign_in = sign_in
         self._development = development
         self.files = self._load()
 
@@ -114,12 +110,18 @@ class FrontendFiles:
             if file_path.suffix in MEDIA_TYPES and file_path.is_file():
                 name = file_path.relative_to(self._folder).as_posix()
                 if self._development or not _is_demo(name):
-                    files[_url_path(name)] = _load_file(file_path, name)
+                    files[_url_path(name)] = self._load_file(file_path, name)
         return files
+
+    def _load_file(self, path: Path, name: str) -> File:
+        body = path.read_bytes()
+        if name == CONSOLE_PAGE:
+            return _file_of(self._sign_in.add_to(body), path.suffix, name, self._sign_in.csp)
+        return _file_of(body, path.suffix, name, PREVIEW_CSP if name == PREVIEW_PAGE else DEMO_PAGE_CSP)
 
 
 def _is_demo(name: str) -> bool:
-    return (name.endswith(".html") and name not in PAGE_POLICIES) or name.startswith(DEMO_PREFIX)
+    return (name.endswith(".html") and name not in PRODUCTION_PAGES) or name.startswith(DEMO_PREFIX)
 
 
 def _url_path(name: str) -> str:
@@ -127,13 +129,11 @@ def _url_path(name: str) -> str:
     return ROOT if name == "index.html" else f"/{name.removesuffix('.html')}"
 
 
-def _load_file(path: Path, name: str) -> File:
-    body = path.read_bytes()
-    is_page = path.suffix == ".html"
+def _file_of(body: bytes, suffix: str, name: str, page_csp: str) -> File:
+    is_page = suffix == ".html"
     is_hashed = name.startswith(HASHED_PREFIXES)
-    page_csp = PAGE_POLICIES.get(name, DEMO_PAGE_CSP)
     headers = {
-        "content-type": MEDIA_TYPES[path.suffix],
+        "content-type": MEDIA_TYPES[suffix],
         "cache-control": "public, max-age=31536000, immutable" if is_hashed else "no-cache",
         "etag": f'W/"{b64encode(sha256(body).digest()[:15]).decode()}"',
         "vary": "accept-encoding",
