@@ -59,10 +59,12 @@ infra: $(INSTALLED) $(INFRA_INSTALLED)  ## check alerts, dashboard, Helm chart, 
 image-check: $(INFRA_INSTALLED)  ## build the container image with buildah and stand-in base images; needs root
 	@bash infra/checks/image.sh
 
-prove: $(INSTALLED)  ## run at full scale the tests that have one (over an hour); `make test` runs the others
+prove: $(INSTALLED)  ## run at full scale the tests that have one, and compare the benchmarks with recorded ratios (over an hour)
 	@HUB_TEST_SCALE=full $(TESTS) $(HAVE_SCALES) $(PARALLEL) --numprocesses 2
 	@HUB_TEST_SCALE=full $(TESTS) $(SERIAL)
 	@HUB_TEST_SCALE=full $(BIN)/pytest $(BROWSER_SCALES)
+	@if [ "`uname`" = Linux ] && command -v cc >/dev/null; then $(BIN)/hub bench all --check; \
+		else echo "skipped: hub bench is for Linux and needs a C compiler"; fi
 
 compat:  ## run some of the tests under Python 3.12 and 3.13, if installed
 	@for version in 3.12 3.13; do \

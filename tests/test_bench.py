@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from hub.bench.plan import Plan
+from hub.bench.regressions import RECORD, find_regressions, read_record, write_record
 from hub.bench.results import Figure
 from hub.bench.runner import Report
 from tests.conftest import FULL_SCALE
@@ -71,3 +72,64 @@ def test_report_compares_figures_with_their_targets(tmp_path: Path) -> None:
     assert "| fanout: too slow | 250 ms | <= 200 | MISSED |" in page
     assert [figure.floor_ratio for figure in figures] == [0.5, 0.2]
     assert ElementTree.fromstring(picture).tag.endswith("svg")
+
+
+def ratios(**values: float) -> list[Figure]:
+    """Return figures whose ratio to the floor is the value."""
+    named = {name.replace("_", " "): value for name, value in values.items()}
+    return [Figure(group="send", name=name, value=1000 * value, unit="/s", floor=1000) for name, value in named.items()]
+
+
+def test_regressions_name_each_ratio_below_its_limit(tmp_path: Path) -> None:
+    path = tmp_path / "ratios.toml"
+    write_record(ratios(to_one_user=0.8, to_all=0.5), ["send"], path)
+    path.write_text(
+        path.read_text().replace(
+            '"send: to one user" = { ratio = 0.8, slack = 0.3 }', '"send: to one user" = { ratio = 0.8, slack = 0.1 }'
+        )
+    )
+    record = read_record(path)
+    assert find_regressions(ratios(to_one_user=0.73, to_all=0.36), ["send"], record) == []
+    assert find_regressions(ratios(to_one_user=0.71, to_all=0.36), ["send"], record) == [
+        "send: to one user: the ratio to the floor is 0.71, below the limit 0.72 (recorded: 0.80, slack: 10%)."
+    ]
+
+
+def test_regressions_of_times_are_those_that_take_longer(tmp_path: Path) -> None:
+    def last(ms: float) -> list[Figure]:
+        return [Figure(group="fanout", name="last", value=ms, unit="ms", floor=50)]
+
+    write_record(last(100), ["fanout"], path := tmp_path / "ratios.toml")
+    assert find_regressions(last(140), ["fanout"], read_record(path)) == []
+    assert len(find_regressions(last(150), ["fanout"], read_record(path))) == 1
+
+
+def test_regressions_name_ratios_that_cannot_be_compared(tmp_path: Path) -> None:
+    write_record(ratios(to_one_user=0.8), ["send"], path := tmp_path / "ratios.toml")
+    faults = find_regressions(ratios(to_nobody=0.9), ["send"], read_record(path))
+    assert [fault.partition(": ")[2].partition(".")[0] for fault in faults] == [
+        "to one user: a ratio is recorded, but this run did not measure it",
+        "to nobody: no ratio is recorded",
+    ]
+    assert find_regressions([], ["fanout"], read_record(path)) == []
+
+
+def test_recorded_ratios_replace_those_of_the_same_benchmark_and_keep_the_slack(tmp_path: Path) -> None:
+    path = tmp_path / "ratios.toml"
+    path.write_text(
+        '"send: to one user" = { ratio = 0.8, slack = 0.1 }\n"send: old" = { ratio = 1, slack = 0.1 }\n'
+        '"inbox: page" = { ratio = 2.0, slack = 0.5 }\n'
+    )
+    write_record(ratios(to_one_user=0.9123), ["send"], path)
+    record = {name: (recorded.ratio, recorded.slack) for name, recorded in read_record(path).items()}
+    assert record == {"send: to one user": (0.912, 0.1), "inbox: page": (2.0, 0.5)}
+
+
+def test_recorded_ratios_are_those_of_the_benchmarks_with_a_floor() -> None:
+    assert {name.partition(":")[0] for name in read_record(RECORD)} == {
+        "send",
+        "fanout",
+        "inbox",
+        "memory",
+        "expansion",
+    }

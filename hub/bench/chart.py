@@ -43,7 +43,7 @@ def draw(figures: Sequence[Figure]) -> str:
         kind = "good" if figure.target_met else "bad"
         label = f"{format_number(figure.value)} {figure.unit} ({figure.target})"
         parts += [
-            f'<text x="{LABEL - 12}" y="{y + 5}" text-anchor="end">{escape(f"{figure.group}: {figure.name}")}</text>',
+            f'<text x="{LABEL - 12}" y="{y + 5}" text-anchor="end">{escape(figure.title)}</text>',
             f'<rect class="track" x="{LABEL}" y="{y - 8}" width="{BAR}" height="16" rx="3"/>',
             f'<rect class="{kind}" x="{LABEL}" y="{y - 8}" width="{BAR * score / MAX_SCORE:.1f}" height="16" rx="3"/>',
             f'<text x="{LABEL + BAR + 12}" y="{y + 5}">{escape(label)}</text>',

@@ -25,6 +25,10 @@ class Figure:
     floor: float | None = None
 
     @property
+    def title(self) -> str:
+        return f"{self.group}: {self.name}"
+
+    @property
     def target(self) -> str:
         if self.minimum is not None:
             return f">= {format_number(self.minimum)}"
@@ -54,7 +58,7 @@ def rows(figures: Sequence[Figure]) -> list[tuple[str, ...]]:
     head: list[tuple[str, ...]] = [HEADER]
     return head + [
         (
-            f"{figure.group}: {figure.name}",
+            figure.title,
             f"{format_number(figure.value)} {figure.unit}".strip(),
             figure.target,
             marks[figure.target_met],

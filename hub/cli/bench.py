@@ -4,9 +4,12 @@ import asyncio
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from hub.bench.runner import Report
 
 
 class Benchmark(StrEnum):
@@ -22,28 +25,37 @@ class Benchmark(StrEnum):
     ALL = "all"
 
 
+Seconds = Annotated[float, typer.Option(help="Duration of one measurement, in seconds.", min=0.5)]
+Repeat = Annotated[int, typer.Option(help="Number of measurements; the best result is reported.", min=1)]
+Size = Annotated[int, typer.Option(help="Number of notifications in the mailbox of the `inbox` benchmark.", min=100)]
+Sockets = Annotated[int, typer.Option(help="Number of open sockets in the `fanout` and `memory` benchmarks.", min=10)]
+Deliveries = Annotated[int, typer.Option(help="Number of queued deliveries in the `dispatch` benchmark.", min=100)]
+Items = Annotated[int, typer.Option(help="Number of held items in the `digest` benchmark.", min=100)]
+Digests = Annotated[int, typer.Option(help="Number of digests in the `digest` benchmark.", min=1)]
+Recipients = Annotated[int, typer.Option(help="Number of recipients in the `storage` benchmark.", min=100)]
 Audience = Annotated[int, typer.Option(help="Number of users of the tenant in the `expansion` benchmark.", min=1000)]
 Into = Annotated[Path, typer.Option(help="Folder in which `all` writes benchmarks.md and benchmarks.svg.")]
+Check = Annotated[
+    bool,
+    typer.Option("--check", help="Fail if a ratio to a floor is worse than the recorded one. Writes no benchmarks.md."),
+]
+Record = Annotated[bool, typer.Option("--record", help="Record the ratios to the floors for `--check`.")]
 
 
 def bench(
     name: Annotated[Benchmark, typer.Argument(help="The benchmark to run.")] = Benchmark.ALL,
-    seconds: Annotated[float, typer.Option(help="Duration of one measurement, in seconds.", min=0.5)] = 5,
-    repeat: Annotated[int, typer.Option(help="Number of measurements; the best result is reported.", min=1)] = 3,
-    size: Annotated[
-        int, typer.Option(help="Number of notifications in the mailbox of the `inbox` benchmark.", min=100)
-    ] = 1_000_000,
-    sockets: Annotated[
-        int, typer.Option(help="Number of open sockets in the `fanout` and `memory` benchmarks.", min=10)
-    ] = 5_000,
-    deliveries: Annotated[
-        int, typer.Option(help="Number of queued deliveries in the `dispatch` benchmark.", min=100)
-    ] = 20_000,
-    items: Annotated[int, typer.Option(help="Number of held items in the `digest` benchmark.", min=100)] = 100_000,
-    digests: Annotated[int, typer.Option(help="Number of digests in the `digest` benchmark.", min=1)] = 1_000,
-    recipients: Annotated[int, typer.Option(help="Number of recipients in the `storage` benchmark.", min=100)] = 5_000,
+    seconds: Seconds = 5,
+    repeat: Repeat = 3,
+    size: Size = 1_000_000,
+    sockets: Sockets = 5_000,
+    deliveries: Deliveries = 20_000,
+    items: Items = 100_000,
+    digests: Digests = 1_000,
+    recipients: Recipients = 5_000,
     audience: Audience = 50_000,
     into: Into = Path("infra"),
+    check: Check = False,
+    record: Record = False,
 ) -> None:
     """Measure the performance of a hub on this machine.
 
@@ -62,6 +74,8 @@ def bench(
         sys.exit("`hub bench` is not part of the installed package: run it from a checkout of the source (make bench).")
     from hub.platform.server_programs import ServerError
 
+    if check and record:
+        sys.exit("Choose one of --check and --record.")
     if name is Benchmark.ALL and not into.is_dir():
         sys.exit(f"The folder {into} does not exist: choose the folder for benchmarks.md with --into.")
     plan = Plan(
@@ -84,5 +98,20 @@ def bench(
     print(result.text())
     if result.failures:
         sys.exit(1)
-    if name is Benchmark.ALL:
-        print(f"\nWritten: {', '.join(str(path) for path in result.write(into))}")
+    _finish(result, names, into if name is Benchmark.ALL else None, check=check, record=record)
+
+
+def _finish(report: "Report", names: list[str], into: Path | None, *, check: bool, record: bool) -> None:
+    """Compare the ratios, or write the page and record the ratios. Exit with code 1 if there are regressions."""
+    from hub.bench.regressions import RECORD, find_regressions, read_record, write_record
+
+    if check:
+        if faults := find_regressions(report.figures, names, read_record()):
+            sys.exit("\n" + "\n".join(faults))
+        print("\nNo ratio to a floor is worse than its limit.")
+        return
+    if into:
+        print(f"\nWritten: {', '.join(str(path) for path in report.write(into))}")
+    if record:
+        write_record(report.figures, names)
+        print(f"\nThe ratios are recorded in {RECORD}.")
