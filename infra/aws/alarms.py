@@ -13,6 +13,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
+from infra.aws.backup import Backup
 from infra.aws.config import Config
 from infra.aws.dashboard import dashboard
 from infra.aws.hub import Hub
@@ -23,6 +24,7 @@ from infra.aws.tasks import HubService
 
 FIVE_MINUTES = Duration.minutes(5)
 OVER, UNDER = cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD, cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
+BACKUP_MAX_AGE_S = 26 * 3600
 MISSING_IS_GOOD = cloudwatch.TreatMissingData.NOT_BREACHING
 MISSING_IS_BAD = cloudwatch.TreatMissingData.BREACHING
 
@@ -55,6 +57,8 @@ class Alarms(Stack):
             self._valkey(stores.valkey.servers.ref)
         if "HUB_SES_FROM" in config.settings:
             self._email()
+        if hub.backup:
+            self._backups(hub.backup, config.metrics_namespace)
         dashboard(self, hub, queues, config.metrics_namespace)
         CfnOutput(self, "AlarmTopic", value=self.topic.topic_arn)
 
@@ -65,7 +69,7 @@ class Alarms(Stack):
         metric: cloudwatch.IMetric,
         threshold: float,
         *,
-        minutes: int = 1,
+        periods: int = 1,
         missing: cloudwatch.TreatMissingData = MISSING_IS_GOOD,
         comparison: cloudwatch.ComparisonOperator = OVER,
     ) -> None:
@@ -75,7 +79,7 @@ class Alarms(Stack):
             alarm_description=text,
             metric=metric,
             threshold=threshold,
-            evaluation_periods=minutes,
+            evaluation_periods=periods,
             comparison_operator=comparison,
             treat_missing_data=missing,
         )
@@ -84,19 +88,19 @@ class Alarms(Stack):
 
     def _deliveries(self, namespace: str) -> None:
         late = hub_metric(namespace, "work", "hub_due_oldest_seconds", "Maximum")
-        self._alarm("QueueStuck", "Deliveries wait longer than 5 minutes for a worker.", late, 300, minutes=5)
+        self._alarm("QueueStuck", "Deliveries wait longer than 5 minutes for a worker.", late, 300, periods=5)
         reports = hub_metric(namespace, "work", "hub_lane_waiting", "SampleCount")
         self._alarm(
             "NoWorker",
             "No `hub work` reports: deliveries wait.",
             reports,
             1,
-            minutes=5,
+            periods=5,
             missing=MISSING_IS_BAD,
             comparison=UNDER,
         )
         away = hub_metric(namespace, "serve", "hub_pubsub_disconnected", "Maximum")
-        self._alarm("RedisUnavailable", "Nothing is lost, but live events take seconds.", away, 0, minutes=2)
+        self._alarm("RedisUnavailable", "Nothing is lost, but live events take seconds.", away, 0, periods=2)
 
     def _requests(self, hub: Hub, config: Config) -> None:
         balancer = hub.edge.balancer.metrics
@@ -111,16 +115,16 @@ class Alarms(Stack):
             period=MINUTE,
             label="Percent of requests with status 5xx",
         )
-        self._alarm("RequestsFail", "More than 1 % of requests have status 5xx.", errors, 1, minutes=5)
+        self._alarm("RequestsFail", "More than 1 % of requests have status 5xx.", errors, 1, periods=5)
         slow = balancer.target_response_time(statistic="p99", period=MINUTE)
-        self._alarm("Slow", "1 % of requests take longer than a second.", slow, 1, minutes=10)
+        self._alarm("Slow", "1 % of requests take longer than a second.", slow, 1, periods=10)
         healthy = hub.targets.metrics.healthy_host_count(statistic="Minimum", period=MINUTE)
         self._alarm(
             "FewTargets",
             "Fewer than two tasks of `hub serve` respond.",
             healthy,
             MIN_TASKS,
-            minutes=5,
+            periods=5,
             missing=MISSING_IS_BAD,
             comparison=UNDER,
         )
@@ -178,12 +182,27 @@ class Alarms(Stack):
                 f"Fewer than two tasks of `hub {name.lower()}` run.",
                 running_tasks(hub.cluster, service.service),
                 MIN_TASKS,
-                minutes=10,
+                periods=10,
                 missing=MISSING_IS_BAD,
                 comparison=UNDER,
             )
         failed = hub.rotation.function.metric_errors(period=FIVE_MINUTES)
         self._alarm("RotationFails", "HUB_JWT_SECRET was not rotated.", failed, 0)
+
+    def _backups(self, backup: Backup, namespace: str) -> None:
+        """The age is 0 until the first backup."""
+        age = hub_metric(namespace, "work", "hub_backup_age_seconds", "Maximum", Duration.hours(1))
+        self._alarm("BackupOld", "The newest backup is more than 26 hours old.", age, BACKUP_MAX_AGE_S)
+        text = "There has been no backup for 26 hours since the deployment."
+        self._alarm("NoBackup", text, age, 1, periods=26, comparison=UNDER)
+        failed = cloudwatch.Metric(
+            namespace="AWS/Events",
+            metric_name="FailedInvocations",
+            dimensions_map={"RuleName": backup.rule.rule_name},
+            statistic="Sum",
+            period=FIVE_MINUTES,
+        )
+        self._alarm("BackupNotStarted", "EventBridge could not start the task of the backup.", failed, 0)
 
     def _queues(self, queues: Intake) -> None:
         for one in queues.queues:
@@ -193,7 +212,7 @@ class Alarms(Stack):
                 self._alarm(queue.node.id, text, waiting, 0)
             age = one.queue.metric_approximate_age_of_oldest_message(statistic="Maximum", period=MINUTE)
             text = f"Events of the tenant {one.tenant} wait longer than 5 minutes."
-            self._alarm(f"{one.queue.node.id}Late", text, age, 300, minutes=5)
+            self._alarm(f"{one.queue.node.id}Late", text, age, 300, periods=5)
             failed = cloudwatch.Metric(
                 namespace="AWS/Events",
                 metric_name="FailedInvocations",
@@ -220,9 +239,9 @@ class Alarms(Stack):
 
             memory = metric("DatabaseMemoryUsagePercentage")
             text = "Valkey is nearly full: it will reject writes, and deliveries wait in MongoDB."
-            self._alarm(f"ValkeyMemory{node}", text, memory, 75, minutes=5)
+            self._alarm(f"ValkeyMemory{node}", text, memory, 75, periods=5)
             self._alarm(
-                f"ValkeyCpu{node}", "Valkey needs a larger node.", metric("EngineCPUUtilization"), 80, minutes=5
+                f"ValkeyCpu{node}", "Valkey needs a larger node.", metric("EngineCPUUtilization"), 80, periods=5
             )
 
     def _email(self) -> None:

@@ -32,6 +32,7 @@ class Config:
     events: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     alarm_email: str = ""
     own_mongo: bool = False
+    backups: bool = False
     traces: bool = False
     waf_rate: int = 100_000
 

@@ -6,6 +6,7 @@ from aws_cdk import CfnOutput, Stack
 from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
+from infra.aws.backup import Backup
 from infra.aws.config import Config
 from infra.aws.edge import Edge
 from infra.aws.email import Email
@@ -57,7 +58,10 @@ class Hub(Stack):
         scale_work(self.work, namespace)
 
         self.intake = self._add_intake(shared, queues) if queues else None
+        self.backup = Backup(self, "Backup", shared) if config.backups else None
         self.rotation = Rotation(self, "Rotation", secret, self.serve, self.cluster.cluster_name)
+        CfnOutput(self, "ClusterName", value=self.cluster.cluster_name)
+        CfnOutput(self, "WorkService", value=self.work.service.service_name)
         CfnOutput(self, "Address", value=self.edge.balancer.load_balancer_dns_name)
 
     def _add_intake(self, shared: Shared, queues: Intake) -> HubService:

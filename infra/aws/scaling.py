@@ -21,14 +21,14 @@ BACKLOG_PER_TASK = 500  # a task stores this many events in seconds
 MINUTE = Duration.minutes(1)
 
 
-def hub_metric(namespace: str, process: str, name: str, statistic: str) -> cloudwatch.Metric:
+def hub_metric(namespace: str, process: str, name: str, statistic: str, period: Duration = MINUTE) -> cloudwatch.Metric:
     """Return a metric that the hub writes to its log."""
     return cloudwatch.Metric(
         namespace=namespace,
         metric_name=name,
         dimensions_map={"Process": process},
         statistic=statistic,
-        period=MINUTE,
+        period=period,
     )
 
 

@@ -1,8 +1,8 @@
-"""The ECS services `hub serve`, `hub work`, and `hub intake`."""
+"""The ECS services `hub serve`, `hub work`, and `hub intake`, and tasks that run one command."""
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aws_cdk import Aws, Duration, RemovalPolicy, Stack
@@ -46,10 +46,12 @@ class Shared:
     settings: Mapping[str, str]
 
 
-class HubService(Construct):
-    """One command of the hub as a service that starts new tasks before it stops old ones."""
+class HubTask(Construct):
+    """A command of the hub, as the definition of a task."""
 
-    def __init__(self, scope: Construct, id: str, shared: Shared, command: str, size: tuple[int, int]) -> None:
+    def __init__(
+        self, scope: Construct, id: str, shared: Shared, command: Sequence[str], size: tuple[int, int], *, serves: bool
+    ) -> None:
         super().__init__(scope, id)
         cpu, memory_mib = size
         self.task = ecs.FargateTaskDefinition(self, "Task", cpu=cpu, memory_limit_mib=memory_mib)
@@ -57,12 +59,40 @@ class HubService(Construct):
         self.log_group = logs.LogGroup(
             self, "Logs", retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.DESTROY
         )
-        self._add_hub(shared, command)
-        if shared.config.traces:
-            self._add_collector()
+        self._add_hub(shared, command, serves=serves)
         acknowledge(self.task, "ECS2", "secrets come from Secrets Manager")
         if execution_role := self.task.execution_role:
             acknowledge_wildcard(execution_role, "*", "ecr:GetAuthorizationToken has no resource")
+
+    def _add_hub(self, shared: Shared, command: Sequence[str], *, serves: bool) -> None:
+        """Add the container. `serves`: it listens on HUB_PORT until it is stopped."""
+        health = ecs.HealthCheck(
+            command=["CMD", "hub", "healthcheck"],
+            interval=Duration.seconds(10),
+            timeout=Duration.seconds(5),
+            start_period=Duration.seconds(120),
+        )
+        self.task.add_container(
+            "hub",
+            image=_image(self, shared.config.image),
+            command=[*command],
+            environment={**_environment(shared, command[0]), **shared.settings},
+            secrets={name: ecs.Secret.from_secrets_manager(secret) for name, secret in shared.secrets.items()},
+            logging=ecs.LogDrivers.aws_logs(stream_prefix=command[0], log_group=self.log_group),
+            health_check=health if serves else None,
+            port_mappings=[ecs.PortMapping(container_port=HUB_PORT)] if serves else [],
+            readonly_root_filesystem=True,
+            stop_timeout=Duration.seconds(STOP_S),
+        )
+
+
+class HubService(HubTask):
+    """One command of the hub as a service that starts new tasks before it stops old ones."""
+
+    def __init__(self, scope: Construct, id: str, shared: Shared, command: str, size: tuple[int, int]) -> None:
+        super().__init__(scope, id, shared, [command], size, serves=True)
+        if shared.config.traces:
+            self._add_collector()
         self.service = ecs.FargateService(
             self,
             "Service",
@@ -74,25 +104,6 @@ class HubService(Construct):
             max_healthy_percent=200,
             circuit_breaker=ecs.DeploymentCircuitBreaker(rollback=True),
             enable_ecs_managed_tags=True,
-        )
-
-    def _add_hub(self, shared: Shared, command: str) -> None:
-        self.task.add_container(
-            "hub",
-            image=_image(self, shared.config.image),
-            command=[command],
-            environment={**_environment(shared, command), **shared.settings},
-            secrets={name: ecs.Secret.from_secrets_manager(secret) for name, secret in shared.secrets.items()},
-            logging=ecs.LogDrivers.aws_logs(stream_prefix=command, log_group=self.log_group),
-            health_check=ecs.HealthCheck(
-                command=["CMD", "hub", "healthcheck"],
-                interval=Duration.seconds(10),
-                timeout=Duration.seconds(5),
-                start_period=Duration.seconds(120),
-            ),
-            port_mappings=[ecs.PortMapping(container_port=HUB_PORT)],
-            readonly_root_filesystem=True,
-            stop_timeout=Duration.seconds(STOP_S),
         )
 
     def _add_collector(self) -> None:

@@ -12,7 +12,7 @@ from hub.settings import Settings
 from infra.aws.names import BODY_MAX_BYTES, BODY_RULES, DATA_PATHS, INTAKE_MAX_TASKS, MAX_RECEIVES, TOO_LARGE
 from infra.aws.tests.conftest import Template, values
 
-COMMANDS = {"serve", "work", "intake"}
+SERVICES = {"serve", "work", "intake"}
 
 
 def test_network_has_three_zones(network: Template) -> None:
@@ -26,7 +26,7 @@ def test_network_has_three_zones(network: Template) -> None:
 
 def test_services_run_in_private_subnets_without_a_fixed_number_of_tasks(hub: Template) -> None:
     services = hub.find("AWS::ECS::Service")
-    assert len(services) == len(COMMANDS)
+    assert len(services) == len(SERVICES)
     for service in services.values():
         network = service["NetworkConfiguration"]["AwsvpcConfiguration"]
         assert (network["AssignPublicIp"], len(network["Subnets"])) == ("DISABLED", 3)
@@ -38,7 +38,7 @@ def test_services_run_in_private_subnets_without_a_fixed_number_of_tasks(hub: Te
 
 def test_containers_are_read_only_and_have_time_to_stop(hub: Template) -> None:
     containers = hub.containers()
-    assert containers.keys() == COMMANDS
+    assert containers.keys() == SERVICES | {"backup"}
     for container in containers.values():
         environment = {one["Name"]: one["Value"] for one in container["Environment"]}
         assert container["ReadonlyRootFilesystem"] is True
@@ -94,6 +94,38 @@ def test_intake_may_only_receive(hub: Template) -> None:
     allowed = hub.actions("IntakeTaskTaskRole") - hub.actions("ServeTaskTaskRole")
     assert {f"sqs:{name}" for name in needed} <= allowed
     assert allowed <= {f"sqs:{name}" for name in needed | {"GetQueueUrl"}}
+
+
+def test_backup_runs_every_day_and_may_only_write_to_its_bucket(hub: Template, other_hub: Template) -> None:
+    rule = hub.one("AWS::Events::Rule")
+    assert rule["ScheduleExpression"] == "cron(30 3 * * ? *)"
+    [target] = rule["Targets"]
+    network = target["EcsParameters"]["NetworkConfiguration"]["AwsVpcConfiguration"]
+    assert (target["EcsParameters"]["LaunchType"], len(network["Subnets"])) == ("FARGATE", 3)
+    [service] = [one for id, one in hub.find("AWS::ECS::Service").items() if id.startswith("Work")]
+    work = service["NetworkConfiguration"]["AwsvpcConfiguration"]
+    assert (network["SecurityGroups"], network["Subnets"]) == (work["SecurityGroups"], work["Subnets"])
+    container, worker = hub.containers()["backup"], hub.containers()["work"]
+    [bucket] = [id for id in hub.find("AWS::S3::Bucket") if id.startswith("Backup")]
+    assert values(container["Command"][1]) == f"s3://<{bucket}>/hub/{{date}}"
+    assert container["Secrets"] == worker["Secrets"]
+    assert "HealthCheck" not in container
+    assert hub.actions("BackupRunTaskTaskRole") == {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"}
+    assert {json.dumps(one["Resource"]).count(bucket) for one in hub.statements("BackupRunTaskTaskRole")} == {1}
+    assert not other_hub.find("AWS::Events::Rule")
+    assert "backup" not in other_hub.containers()
+
+
+def test_backups_are_private_locked_and_deleted_after_a_time(hub: Template) -> None:
+    resources = hub.content["Resources"]
+    [resource] = [resources[id] for id in hub.find("AWS::S3::Bucket") if id.startswith("Backup")]
+    bucket = resource["Properties"]
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    lock = bucket["ObjectLockConfiguration"]["Rule"]["DefaultRetention"]
+    assert (bucket["ObjectLockEnabled"], lock) == (True, {"Days": 7, "Mode": "GOVERNANCE"})
+    [lifecycle] = bucket["LifecycleConfiguration"]["Rules"]
+    assert (lifecycle["Status"], lifecycle["ExpirationInDays"]) == ("Enabled", 35)
+    assert resource["DeletionPolicy"] == "Retain"
 
 
 @pytest.mark.parametrize("size", [0, 8192, 999_999, 1 << 20, 4_194_299, BODY_MAX_BYTES, 4_000_000])

@@ -86,6 +86,20 @@ def test_missing_workers_and_tasks_are_alarms(alarms: Template) -> None:
     assert breaching == {"NoWorker", "FewTargets", "ServeTasks", "WorkTasks", "IntakeTasks"}
 
 
+def test_old_and_missing_backups_are_alarms(alarms: Template) -> None:
+    """The age is 0 until the first backup, which is normal on the first day only."""
+    found = {id.rstrip("0123456789ABCDEF"): one for id, one in alarms.find("AWS::CloudWatch::Alarm").items()}
+    old, none = found["BackupOld"], found["NoBackup"]
+    assert old["MetricName"] == none["MetricName"] == "hub_backup_age_seconds"
+    assert (old["Threshold"], old["ComparisonOperator"], old["EvaluationPeriods"]) == (
+        26 * 3600,
+        "GreaterThanThreshold",
+        1,
+    )
+    assert (none["Threshold"], none["ComparisonOperator"]) == (1, "LessThanThreshold")
+    assert none["Period"] * none["EvaluationPeriods"] == 26 * 3600
+
+
 def test_metrics_of_the_hub_exist(alarms: Template, hub: Template) -> None:
     named = set(re.findall(r"hub_[a-z_]+", json.dumps(alarms.content) + json.dumps(hub.content)))
     assert "hub_due_oldest_seconds" in named

@@ -11,9 +11,9 @@ import pytest
 from redis import Redis as RedisClient
 
 from hub.platform.embedded_servers import Mongod, Redis
-from infra.aws import rotation_function
+from infra.aws import migrate, rotation_function
 from infra.aws.names import REDIS_ACCESS, REDIS_PREFIX, REDIS_USER
-from infra.aws.tests.conftest import Template
+from infra.aws.tests.conftest import Template, values
 from tests.client import Tenant, eventually
 from tests.event_calls import list_events
 from tests.hub_process import CONSTANTS
@@ -117,6 +117,96 @@ def test_rotation_prepends_a_key_keeps_two_and_restarts_the_api(
     assert len({*first, *second, *third}) == 4
     assert restarts[0] == {"cluster": cluster, "service": "serve", "forceNewDeployment": True}
     assert len(restarts) == 6
+
+
+def start_service(template: Template) -> str:
+    """Create the stack that `migrate` reads, and a service with the container of `hub work`. Return the cluster."""
+    ec2, ecs = boto3.client("ec2"), boto3.client("ecs")
+    cluster = ecs.create_cluster(clusterName=f"hub-{uuid4().hex[:8]}")["cluster"]["clusterName"]
+    container = template.containers()["work"]
+    family = ecs.register_task_definition(
+        family="work",
+        networkMode="awsvpc",
+        requiresCompatibilities=["FARGATE"],
+        cpu="1024",
+        memory="2048",
+        taskRoleArn="arn:aws:iam::123456789012:role/task",
+        executionRoleArn="arn:aws:iam::123456789012:role/execution",
+        containerDefinitions=[
+            {
+                "name": "hub",
+                "image": "hub:1",
+                "command": container["Command"],
+                "secrets": [
+                    {"name": one["Name"], "valueFrom": values(one["ValueFrom"])} for one in container["Secrets"]
+                ],
+                "portMappings": [{"containerPort": 8000}],
+                "memory": 1024,  # moto requires it
+                "readonlyRootFilesystem": True,
+            },
+            {"name": "collector", "image": "collector:1", "memory": 128},
+        ],
+    )["taskDefinition"]["family"]
+    subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    network = {"awsvpcConfiguration": {"subnets": [subnet], "securityGroups": []}}
+    ecs.create_service(
+        cluster=cluster,
+        serviceName="work",
+        taskDefinition=family,
+        desiredCount=0,
+        launchType="FARGATE",
+        networkConfiguration=network,
+    )
+    outputs = {"ClusterName": {"Value": cluster}, "WorkService": {"Value": "work"}}
+    body = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}, "Outputs": outputs}
+    boto3.client("cloudformation").create_stack(StackName=migrate.STACK, TemplateBody=json.dumps(body))
+    return str(cluster)
+
+
+@pytest.mark.parametrize("code", [0, 1, None])
+def test_migration_runs_the_new_image_as_a_task_like_the_workers(
+    code: int | None, hub: Template, aws: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Moto starts no containers, so the test ends the task with the exit code, which is missing if it never started."""
+    assert aws
+    cluster = start_service(hub)
+    calls: list[dict[str, Any]] = []
+    ended = [
+        {"lastStatus": "RUNNING"},
+        {"lastStatus": "STOPPED", "containers": [{"exitCode": code} if code is not None else {}]},
+    ]
+    original = boto3.client
+
+    def client(service: str) -> Any:
+        made = original(service)
+        events = made.meta.events
+        events.register("before-parameter-build.ecs.RunTask", lambda params, **_: calls.append(dict(params)))
+        events.register("after-call.ecs.DescribeTasks", lambda parsed, **_: parsed["tasks"][0].update(ended.pop(0)))
+        return made
+
+    monkeypatch.setattr(boto3, "client", client)
+    monkeypatch.setattr(migrate, "POLL_S", 0)
+    try:
+        assert migrate.migrate("hub:2") == (1 if code is None else code)
+    finally:
+        original("cloudformation").delete_stack(StackName=migrate.STACK)
+    ecs = original("ecs")
+    [call] = calls
+    started = ecs.describe_task_definition(taskDefinition=call["taskDefinition"])["taskDefinition"]
+    work = ecs.describe_task_definition(taskDefinition="work")["taskDefinition"]
+    [container] = started["containerDefinitions"]
+    assert (container["image"], container["command"]) == ("hub:2", ["migrate"])
+    assert container["secrets"] == work["containerDefinitions"][0]["secrets"]
+    assert {name: started[name] for name in migrate.COPIED if name in work} == {
+        name: work[name] for name in migrate.COPIED if name in work
+    }
+    [service] = ecs.describe_services(cluster=cluster, services=["work"])["services"]
+    assert call["networkConfiguration"] == service["networkConfiguration"]
+    assert started["status"] == "INACTIVE"
+
+
+def test_outputs_that_the_migration_reads_exist(hub: Template) -> None:
+    assert {"ClusterName", "WorkService"} <= hub.content["Outputs"].keys()
 
 
 async def test_hub_works_as_the_user_of_valkey(servers: tuple[Mongod, Redis]) -> None:
