@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from hub.bench import comparison
 from hub.bench.plan import Plan
 from hub.bench.regressions import RECORD, find_regressions, read_record, write_record
 from hub.bench.results import Figure
@@ -33,6 +34,27 @@ async def test_bench_send_prints_a_table() -> None:
     output = await bench("send", "--seconds", "2", "--repeat", "1")
     assert "send: to one user each" in output
     assert "floor: insert and publish" in output
+
+
+@needs_compiler
+@pytest.mark.skipif(not shutil.which("npm"), reason="needs Node and npm")
+@pytest.mark.skipif(not FULL_SCALE, reason="starts three other servers: `make prove` runs it")
+@pytest.mark.serial
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("benchmark", ["send", "fanout"])
+async def test_bench_against_other_servers_shows_all_of_them(benchmark: str) -> None:
+    output = await bench(benchmark, "--against", "--seconds", "5", "--repeat", "1", "--sockets", "100")
+    for server in comparison.SERVERS:
+        row = next(line for line in output.splitlines() if line.startswith(f"{benchmark}: {server.name}"))
+        assert row.endswith(" x")
+
+
+async def test_other_servers_without_node_are_skipped_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison.shutil, "which", lambda _: None)
+    servers, skipped = await comparison.select_servers()
+    assert [server.name for server in servers] == ["strawberry"]
+    assert skipped.startswith("Skipped yoga and mercurius: Node 20.19 or later and npm are not installed")
+    assert skipped in Report([], Plan(seconds=1, repeat=1), pinned=True, took_s=1, load=0, skipped=skipped).text()
 
 
 @needs_compiler
@@ -72,6 +94,19 @@ def test_report_compares_figures_with_their_targets(tmp_path: Path) -> None:
     assert "| fanout: too slow | 250 ms | <= 200 | MISSED |" in page
     assert [figure.floor_ratio for figure in figures] == [0.5, 0.2]
     assert ElementTree.fromstring(picture).tag.endswith("svg")
+
+
+def test_report_compares_the_hub_with_other_servers(tmp_path: Path) -> None:
+    figures = [
+        Figure(group="fanout", name="yoga, last of 100", value=300, unit="ms", hub=150),
+        Figure(group="send", name="yoga, four writes", value=1000, unit="/s", hub=1500),
+    ]
+    report = Report(figures, Plan(seconds=1, repeat=1), pinned=True, took_s=1, load=0)
+    page, picture = (path.read_text() for path in report.write(tmp_path))
+    assert "| send: yoga, four writes | 1,000 /s |" in page
+    assert [line.split(" | ")[-1] for line in page.splitlines() if ": yoga" in line] == ["2.00 x |", "1.50 x |"]
+    bars = [(bar.get("class"), bar.get("width")) for bar in ElementTree.fromstring(picture) if bar.tag.endswith("rect")]
+    assert bars == [("good", "165.0"), ("other", "330.0"), ("good", "330.0"), ("other", "220.0")]
 
 
 def ratios(**values: float) -> list[Figure]:

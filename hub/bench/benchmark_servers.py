@@ -171,6 +171,13 @@ class BenchEnvironment:
             yield target
 
     @asynccontextmanager
+    async def other_server(self, name: str, *command: str) -> AsyncIterator[MeasuredProcess]:
+        """Run a server that is not a hub. Its last arguments are the URLs of MongoDB and Redis."""
+        arguments = (*command, self.mongod.url, self.redis.url)
+        async with self._start_command(name, *arguments, environment={}) as target:
+            yield target
+
+    @asynccontextmanager
     async def mongo_client(self) -> AsyncIterator[Mongo]:
         client: Mongo = AsyncMongoClient(self.mongod.url, tz_aware=True)
         async with client:
@@ -229,24 +236,29 @@ class BenchEnvironment:
     async def _start_process(
         self, module: str, *arguments: str, environment: dict[str, str], on_first_core: bool = True
     ) -> AsyncIterator[MeasuredProcess]:
-        """Run a Python process on the first core. The process must log its port as JSON, as the hub does."""
+        """Run a Python module."""
+        name, command = "-".join([module, *arguments[:1]]), (sys.executable, "-m", module, *arguments)
+        async with self._start_command(name, *command, environment=environment, on_first_core=on_first_core) as target:
+            yield target
+
+    @asynccontextmanager
+    async def _start_command(
+        self, name: str, *command: str, environment: dict[str, str], on_first_core: bool = True
+    ) -> AsyncIterator[MeasuredProcess]:
+        """Run a process on the first core. The process must log its port as JSON, as the hub does."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
-        log = self.folder / f"{'-'.join([module, *arguments[:1]]).replace('/', '_')}.log"
+        log = self.folder / f"{name.replace('/', '_')}.log"
         with log.open("wb") as out:
             process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                module,
-                *arguments,
-                env=inherited | environment,
-                stdin=DEVNULL,
-                stdout=out,
-                stderr=out,
+                *command, env=inherited | environment, stdin=DEVNULL, stdout=out, stderr=out
             )
         try:
             if self._cores and on_first_core:
-                os.sched_setaffinity(process.pid, {self._cores[0]})
-            yield MeasuredProcess(process, await _port(process, log))
+                _pin(process.pid, self._cores[0])
+            port = await _port(process, log)
+            if self._cores and on_first_core:
+                _pin(process.pid, self._cores[0])  # threads that had started before the first call
+            yield MeasuredProcess(process, port)
         finally:
             await _terminate(process)
 
@@ -281,6 +293,13 @@ async def _terminate(process: Process) -> None:
     except TimeoutError:
         process.kill()
         await process.wait()
+
+
+def _pin(pid: int, core: int) -> None:
+    """Pin all threads of a process to a core."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread.name), {core})
 
 
 def _pin_to_second_core() -> list[int] | None:

@@ -55,13 +55,15 @@ def write_request(env: BenchEnvironment, name: str, body: bytes, user: str | Non
     return env.write_file(f"{name}.http", head.encode() + body)
 
 
-def write_subscribers(env: BenchEnvironment, count: int, name: str = "all", since: int = 0) -> dict[str, object]:
+def write_subscribers(
+    env: BenchEnvironment, count: int, name: str = "all", since: int = 0, *, query: str = SUBSCRIBE, **variables: Any
+) -> dict[str, object]:
     """Write the files for one socket per user, starting with user number `since`."""
     users = [user_id(number) for number in range(since, since + count)]
     tokens = [
         sign_token(SECRET, user=user, tenant=TENANT, role=Role.USER, expires_in_s=TOKEN_LIFETIME_S) for user in users
     ]
-    message = {"id": operation_id(), "type": "subscribe", "payload": {"query": SUBSCRIBE}}
+    message = {"id": operation_id(), "type": "subscribe", "payload": {"query": query, "variables": variables}}
     return {
         "tokens": env.write_file(f"tokens-{name}", "\n".join(tokens)),
         "subscribe": env.write_file("subscribe.json", orjson.dumps(message)),

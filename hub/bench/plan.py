@@ -23,6 +23,7 @@ class Plan:
     digests: int = 1_000
     recipients: int = 5_000
     audience: int = 50_000
+    against: bool = False
     progress: Callable[[str], None] = lambda _: None
 
     async def best(self, measure: Callable[[], Awaitable[T]], badness: Callable[[T], float]) -> T:

@@ -24,6 +24,7 @@ class PostResult:
         items: int = 1,
         minimum: float | None = None,
         floor: float | None = None,
+        hub: float | None = None,
     ) -> Figure:
         return Figure(
             group=group,
@@ -36,6 +37,7 @@ class PostResult:
             memory_mb=self.memory_mb,
             cpu_us=self.cpu_us / items,
             floor=floor,
+            hub=hub,
         )
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 class Figure:
     """One row of the table.
 
-    `floor` is the result of the baseline, in the unit of `value`. `cpu_us` is the CPU time of the process per counted
-    item, `memory_mb` its resident memory at the end.
+    `floor` is the result of the baseline, in the unit of `value`. In the row of another server, `hub` is the result of
+    the hub in the same run. `cpu_us` is the CPU time of the process per counted item, `memory_mb` its resident memory
+    at the end.
     """
 
     group: str
@@ -23,6 +24,7 @@ class Figure:
     memory_mb: float | None = None
     cpu_us: float | None = None
     floor: float | None = None
+    hub: float | None = None
 
     @property
     def title(self) -> str:
@@ -44,12 +46,24 @@ class Figure:
     @property
     def floor_ratio(self) -> float | None:
         """Return the value relative to the floor. 1 means equal, and 0.5 means half as good."""
-        if not self.floor or not self.value:
+        return self._relative(self.value, self.floor)
+
+    @property
+    def hub_ratio(self) -> float | None:
+        """Return the result of the hub relative to the value. 2 means that the hub is twice as good."""
+        return self._relative(self.hub, self.value)
+
+    @property
+    def more_is_better(self) -> bool:
+        return self.unit.endswith("/s")
+
+    def _relative(self, value: float | None, other: float | None) -> float | None:
+        if not value or not other:
             return None
-        return self.value / self.floor if self.unit.endswith("/s") else self.floor / self.value
+        return value / other if self.more_is_better else other / value
 
 
-HEADER = ("", "measured", "target", "", "p50 ms", "p99 ms", "RSS MB", "CPU us each", "floor", "of floor")
+HEADER = ("", "measured", "target", "", "p50 ms", "p99 ms", "RSS MB", "CPU us each", "floor", "of floor", "hub is")
 
 
 def rows(figures: Sequence[Figure]) -> list[tuple[str, ...]]:
@@ -68,6 +82,7 @@ def rows(figures: Sequence[Figure]) -> list[tuple[str, ...]]:
             format_number(figure.cpu_us),
             format_number(figure.floor),
             f"{figure.floor_ratio:.2f}" if figure.floor_ratio else "",
+            f"{figure.hub_ratio:.2f} x" if figure.hub_ratio else "",
         )
         for figure in figures
     ]

@@ -13,6 +13,7 @@ from typing import TextIO
 from hub.bench import chart
 from hub.bench.benchmark_servers import BenchEnvironment, BenchError
 from hub.bench.benchmarks import BENCHMARKS
+from hub.bench.comparison import COMPARISONS, Server, select_servers
 from hub.bench.plan import Plan
 from hub.bench.results import Figure, rows, table
 
@@ -41,10 +42,11 @@ class Report:
     took_s: float
     load: float  # load average before the run
     failures: Sequence[str] = ()
+    skipped: str = ""  # a sentence about other servers that could not run
 
     def text(self) -> str:
         """Return the report for a terminal."""
-        return "\n\n".join([table(self.figures), self.conditions, *self.failures])
+        return "\n\n".join(filter(None, [table(self.figures), self.conditions, self.skipped, *self.failures]))
 
     @property
     def conditions(self) -> str:
@@ -72,7 +74,7 @@ class Report:
         parts = ", ".join(f"{name} {version(name)}" for name in ("uvicorn", "strawberry-graphql", "pymongo", "redis"))
         return PAGE_TEMPLATE.format(
             table="\n".join(cells),
-            conditions=self.conditions,
+            conditions="\n\n".join(filter(None, [self.conditions, self.skipped])),
             machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
             f"Python {platform.python_version()}, {parts}",
             date=datetime.now(UTC).date(),
@@ -94,16 +96,30 @@ async def run_benchmarks(names: Sequence[str], plan: Plan) -> Report:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     figures: list[Figure] = []
     failures: list[str] = []
+    if plan.against and not COMPARISONS.keys() & set(names):
+        raise BenchError(f"Other servers are measured only in: {', '.join(COMPARISONS)}.")
+    servers, skipped = await select_servers() if plan.against else ([], "")
     plan.progress("starting MongoDB and Redis")
     async with BenchEnvironment() as env:
         for name in names:
             try:
-                figures += await BENCHMARKS[name](env, plan)
+                measured = await BENCHMARKS[name](env, plan)
+                figures += measured
+                figures += await _compare(env, plan, name, servers, measured[0].value)
             except BenchError as error:  # the results of the other benchmarks are still useful
                 failures.append(f"{name} could not be measured: {error}")
         pinned = env.pinned
     plan.progress("")
-    return Report(figures, plan, pinned, time.monotonic() - started_at, load, failures)
+    return Report(figures, plan, pinned, time.monotonic() - started_at, load, failures, skipped)
+
+
+async def _compare(env: BenchEnvironment, plan: Plan, name: str, servers: Sequence[Server], hub: float) -> list[Figure]:
+    """Measure other servers, if there is a comparison for this benchmark."""
+    figures = []
+    for server in servers if name in COMPARISONS else ():
+        plan.progress(f"{name}: {server.name}")
+        figures.append(await COMPARISONS[name](env, plan, server, hub))
+    return figures
 
 
 PAGE_TEMPLATE = """# Benchmarks
@@ -146,4 +162,9 @@ Machine: {machine}.
 "CPU us each" is the CPU time of the process per send, notification, event, page or item; load on the machine affects it
 least. "floor" is the result of a minimal program that does only what any hub must do. "of floor" is 1 if the hub is as
 good as that program.
+
+Rows with the name of another server are written by `hub bench all --against`. "hub is" says how many times as good the
+hub is in the same run. These servers authenticate nobody and limit nothing. They store a send with the same four writes
+in one transaction, majority-committed and journaled. Their event to {sockets} sockets is one send to one topic, by the
+pub/sub of their library, while the send of the hub has one notification for each user.
 """

@@ -39,6 +39,13 @@ Check = Annotated[
     bool,
     typer.Option("--check", help="Fail if a ratio to a floor is worse than the recorded one. Writes no benchmarks.md."),
 ]
+Against = Annotated[
+    bool,
+    typer.Option(
+        "--against",
+        help="In `send` and `fanout`, also measure servers with Strawberry, Yoga, and Mercurius. Needs Node.",
+    ),
+]
 Record = Annotated[bool, typer.Option("--record", help="Record the ratios to the floors for `--check`.")]
 
 
@@ -54,6 +61,7 @@ def bench(
     recipients: Recipients = 5_000,
     audience: Audience = 50_000,
     into: Into = Path("infra"),
+    against: Against = False,
     check: Check = False,
     record: Record = False,
 ) -> None:
@@ -88,6 +96,7 @@ def bench(
         digests=digests,
         recipients=recipients,
         audience=audience,
+        against=against,
         progress=runner.Progress(sys.stderr),
     )
     names = list(BENCHMARKS) if name is Benchmark.ALL else [name.value]
