@@ -50,7 +50,7 @@ async def test_bench_against_other_servers_shows_all_of_them(benchmark: str) -> 
 
 
 async def test_other_servers_without_node_are_skipped_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparison.shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     servers, skipped = await comparison.select_servers()
     assert [server.name for server in servers] == ["strawberry"]
     assert skipped.startswith("Skipped yoga and mercurius: Node 20.19 or later and npm are not installed")

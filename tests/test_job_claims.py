@@ -37,7 +37,7 @@ def _sent(job: Delivery) -> Settlement[Delivery]:
 
 
 @pytest.fixture
-async def other(servers: tuple[Mongod, Redis], database: Database) -> Any:
+async def other(database: Database) -> Any:
     """A database of its own."""
     name = f"claims-{uuid4().hex[:8]}"
     yield database.client[name]

@@ -14,7 +14,7 @@ from pymongo import MongoClient
 from hub.model import mailbox_of
 from tests.browser.test_console import UPSERT_USERS, ConsoleHub, ConsolePage, hub, open_console
 from tests.browser.test_demo import PHONE, WITHIN_MS
-from tests.client import Json
+from tests.client import Json, eventually
 
 __all__ = ["hub", "open_console"]  # fixtures
 
@@ -53,6 +53,7 @@ async def test_pages_of_the_setup_are_accessible_and_fit(open_console: Any, hub:
         ("suppressions", "tr[data-row]"),
         ("suppressions?user=none", ".empty"),
         ("keys", ".page-heading + .lead"),
+        ("tenant", "#field-name"),
         ("compose", "#field-category"),
     ):
         await console.open(path)
@@ -252,3 +253,25 @@ async def test_send_to_many_is_confirmed_by_typing_their_number(open_console: An
     await confirm.click()
     await expect(page.get_by_text("Nothing was sent.")).to_be_visible()
     assert len(sent) == 1
+
+
+async def test_look_of_the_tenant_is_changed_and_errors_are_at_the_field(open_console: Any, hub: ConsoleHub) -> None:
+    console: ConsolePage = await open_console("tenant")
+    page = console.page
+    await page.get_by_label("Name").fill("Acme")
+    await page.get_by_label("Color").fill("red")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator("#field-color-error")).to_have_text("A color must have the form #rrggbb.")
+    await page.get_by_label("Color").fill("#0b57d0")
+    await expect(page.locator(".color-sample")).to_have_css("background-color", "rgb(11, 87, 208)")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.get_by_text("The look is saved.")).to_be_visible()
+    tenant = (await hub.execute("{ tenant { id name color logoUrl } }"))["tenant"]
+    assert (tenant["name"], tenant["color"], tenant["logoUrl"]) == ("Acme", "#0b57d0", None)
+    await page.get_by_label("Name").fill("")
+    await page.get_by_role("button", name="Save").click()
+
+    async def named_by_id() -> bool:
+        return bool((await hub.execute("{ tenant { name } }"))["tenant"]["name"] == tenant["id"])
+
+    await eventually(named_by_id)

@@ -60,7 +60,7 @@ class AuditPage extends ListPage<AuditEntry> {
             ({ at, actor, action, target, changes }) => html`<tr data-row>
               <td class="when">${timeOf(at)}</td>
               <td class="person"><a data-main href=${this.filtered({ actor })}><bdi>${actor}</bdi></a></td>
-              <td><a href=${this.filtered({ action })}><code>${action}</code></a></td>
+              <td class="action"><a href=${this.filtered({ action })}><code>${action}</code></a></td>
               <td class="person"><bdi>${target ?? ""}</bdi></td>
               <td class="why">${changesOf(changes)}</td>
             </tr>`,

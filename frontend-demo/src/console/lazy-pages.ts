@@ -59,6 +59,7 @@ const PAGES: Record<string, LazyPage> = {
     render: ({ params }) => html`<suppressions-page .params=${params}></suppressions-page>`,
   },
   keys: { name: "Service keys", load: setup, render: () => html`<keys-page></keys-page>` },
+  tenant: { name: "Look and defaults", load: setup, render: () => html`<tenant-page></tenant-page>` },
   compose: {
     name: "New send",
     load: () => import("./compose/pages"),

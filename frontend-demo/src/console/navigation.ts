@@ -15,9 +15,9 @@ interface Page {
 }
 
 /** The pages that not every role may read, with the least role. */
-const LEAST_ROLE: Record<string, "support" | "service" | "admin"> = {
+const LEAST_ROLE: Record<string, "support" | "operator" | "service" | "admin"> = {
   compose: "service", templates: "support", rules: "support", events: "support", webhooks: "admin",
-  suppressions: "support", keys: "admin", audit: "admin",
+  suppressions: "support", keys: "admin", tenant: "operator", audit: "admin",
 };
 const readable = ({ to }: Page): boolean => may(LEAST_ROLE[to] ?? "viewer");
 
@@ -44,6 +44,7 @@ const GROUPS: readonly (readonly [name: string, pages: readonly Page[]])[] = [
   ["Administration", [
     page("suppressions", "Suppressions", "x", "Addresses that bounced or complained; lift one.", "M9 2.75a6.25 6.25 0 1 0 0 12.5 6.25 6.25 0 0 0 0-12.5ZM4.6 4.6l8.8 8.8"),
     page("keys", "Service keys", "y", "Create and revoke credentials of back ends.", "M6 6.25a3.25 3.25 0 1 0 0 6.5 3.25 3.25 0 0 0 0-6.5Zm2.3 1 6.2-4.5m-2 1.5 1.75 2.25"),
+    page("tenant", "Look and defaults", "d", "Name, logo, and color in emails; language and time zone.", "M9 2.75a6.25 6.25 0 1 0 0 12.5c1 0 1.5-.75 1.5-1.5s-.5-1.25-.5-2 .5-1.25 1.5-1.25h1.75c1.25 0 2-.9 2-2C15.25 5.25 12.5 2.75 9 2.75ZM6 8h.01M8 5.75h.01M11.5 6h.01"),
     page("audit", "Audit log", "l", "Changes of configuration and people, with their authors.", "M5 2.75h8a1 1 0 0 1 1 1v10.5a1 1 0 0 1-1 1H5a1 1 0 0 1-1-1V3.75a1 1 0 0 1 1-1Zm2 3.5h4M7 9h4m-4 2.75h2"),
   ]],
 ];

@@ -1,4 +1,4 @@
-/** The GraphQL operations of the pages about topics, categories, suppressions, and service keys. */
+/** The GraphQL operations of the pages about topics, categories, suppressions, service keys, and the tenant. */
 import { graphql, type ResultOf, type VariablesOf } from "../../../packages/client/src/graphql";
 
 const TopicFields = graphql(`fragment TopicFields on Topic { key name description visible subscribers createdAt }`);
@@ -33,6 +33,10 @@ export const Subscribe = graphql(`
 export const Unsubscribe = graphql(`
   mutation Unsubscribe($topic: String!, $users: [ID!]!) { unsubscribeFromTopic(topic: $topic, users: $users) }
 `);
+
+export const Tenant = graphql(`query Tenant { tenant { id name logoUrl color locale timezone } }`);
+
+export const UpdateTenant = graphql(`mutation UpdateTenant($input: TenantInput!) { updateTenant(input: $input) { id } }`);
 
 export const AllCategories = graphql(`
   query AllCategories {
