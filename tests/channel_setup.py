@@ -35,7 +35,7 @@ SHORT_TIMES = {
     "provider_timeout_s": "2",
     "lease_margin_s": "1",
     "requeue_after_s": "2",
-    "scheduler_interval_s": "0.25",
+    "scheduler_interval_s": "0.5",
     "retry_schedule": "1s,1s,1s",
     "circuit_breaker_open_s": "2",
 }

@@ -135,7 +135,9 @@ def new_interpreters(monkeypatch: pytest.MonkeyPatch) -> None:
 async def deployment(servers: tuple[Mongod, Redis]) -> AsyncIterator[Deployment]:
     """Two API processes and a worker, for tests that do not stop them. Users have no rate limit."""
     mongod, redis = servers
-    async with Deployment(mongod.url, redis.url, apis=2, workers=1, rate_limit_per_user="0") as running:
+    async with Deployment(
+        mongod.url, redis.url, apis=2, workers=1, rate_limit_per_user="0", scheduler_interval_s="1"
+    ) as running:
         yield running
 
 

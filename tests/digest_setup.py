@@ -69,7 +69,7 @@ async def wait_for_ends(tenant: Tenant, user: str, count: int) -> tuple[list[Jso
         done = len(digests) + len(items) == count and not states & {"HELD", "ACCEPTED", "PROCESSING", "RETRYING"}
         return (digests, items) if done else None
 
-    found: tuple[list[Json], list[Json]] = await eventually(ended, 30)
+    found: tuple[list[Json], list[Json]] = await eventually(ended)
     return found
 
 

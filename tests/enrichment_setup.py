@@ -105,7 +105,7 @@ class Enriched(Tenant):
         async def received() -> bool:
             return len(self.receiver.received_at[id]) >= times
 
-        await eventually(received, 20)
+        await eventually(received)
 
     async def send_order(self, *users: str, **more: Any) -> Json:
         """Send with the template. Return `{duplicate, send}`."""

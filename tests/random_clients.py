@@ -61,7 +61,7 @@ class FollowingClient:
         async def exists() -> bool:
             return self.replica.modseq >= modseq
 
-        await eventually(exists, 20)
+        await eventually(exists)
 
 
 @asynccontextmanager

@@ -50,14 +50,14 @@ async def test_failing_url_does_not_block_other_urls_of_its_host(
                 found = await list_all_deliveries(tenant, statuses=["HELD", "RETRYING"])
                 return len(found) == 42
 
-            await eventually(held, 30)
+            await eventually(held)
             await tenant.send("dead", "broken", "silent", "good", channels=["WEBHOOK"])
 
             async def left_alone() -> bool:
                 found = await list_all_deliveries(tenant, statuses=["HELD"])
                 return len({d["userId"] for d in found if d["reason"] == "PROVIDER_DOWN"}) == 3
 
-            await eventually(left_alone, 20)
+            await eventually(left_alone)
             created = (await tenant.execute_as_admin(ENDPOINT, input={"url": f"{receiver.url}/tenant"}))[
                 "createWebhook"
             ]
@@ -68,7 +68,7 @@ async def test_failing_url_does_not_block_other_urls_of_its_host(
             async def arrived() -> bool:
                 return len(receiver.bodies["/good"]) == 4 and len(receiver.bodies["/tenant"]) >= 3
 
-            await eventually(arrived, 20)
+            await eventually(arrived)
             assert not [d for d in await list_all_deliveries(tenant, statuses=["HELD"]) if d["userId"] == "good"]
 
 
@@ -90,14 +90,14 @@ async def test_unreachable_host_blocks_all_its_urls(servers: tuple[Mongod, Redis
                 async def tried() -> bool:
                     return len(await list_all_deliveries(tenant, statuses=["HELD", "RETRYING"])) == 12
 
-                await eventually(tried, 30)
+                await eventually(tried)
                 await tenant.send("bob", "good", channels=["WEBHOOK"])
 
                 async def held() -> bool:
                     found = await list_all_deliveries(tenant, statuses=["HELD"])
                     return "bob" in {d["userId"] for d in found if d["reason"] == "PROVIDER_DOWN"}
 
-                await eventually(held, 20)
+                await eventually(held)
                 await eventually(lambda: _received_ids(receiver, "/good"), 20)
 
 
@@ -140,7 +140,7 @@ async def test_unused_probe_is_granted_again(servers: tuple[Mongod, Redis]) -> N
         async def granted() -> bool:
             return (await breakers.check(["host"]))["host"] == 0
 
-        await eventually(granted, 5)
+        await eventually(granted)
         assert (await breakers.check(["host"]))["host"] > 0
         await breakers.release_probes(["host"])
         assert (await breakers.check(["host"]))["host"] == 0

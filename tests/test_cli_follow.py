@@ -126,7 +126,7 @@ class Terminal:
         async def written() -> bool:
             return bool(re.search(pattern, self.output))
 
-        await eventually(written, 30)
+        await eventually(written)
 
     async def wait(self) -> int:
         """Return the exit code."""

@@ -61,7 +61,7 @@ class Measurement:
         async def all_received() -> bool:
             return len(self._latencies_ms.get(title, ())) == len(self.healthy)
 
-        await eventually(all_received, 20)
+        await eventually(all_received)
         return percentile(self._latencies_ms[title], 0.99)
 
     async def add_clients(self) -> list[BulkClient]:

@@ -123,11 +123,11 @@ async def test_flushed_redis_is_refilled_within_two_scheduler_intervals() -> Non
             async def all_queued() -> bool:
                 return await on_lanes() == FLUSHED - under_way == FLUSHED - len(fakes.arrivals())
 
-            await eventually(all_queued, 20)
+            await eventually(all_queued)
             await client.flushall()
             flushed_at = time.monotonic()
             assert await on_lanes() == 0
-            await eventually(all_queued, 30)
+            await eventually(all_queued)
             took_s = time.monotonic() - flushed_at
             gate.set()
             for _ in range(4):  # a second flush while they are taken and more are enqueued
@@ -162,7 +162,7 @@ async def test_delivery_taken_while_mongodb_is_away_is_sent_when_it_is_back() ->
             async def called() -> bool:
                 return bool(fakes.arrivals())
 
-            await eventually(called, 20)
+            await eventually(called)
             await tenant.define_category("other", "IN_APP")  # a journaled write, after which the kill loses no claim
             mongod.kill()
             gate.set()
@@ -196,7 +196,7 @@ async def test_sigterm_during_sending_finishes_running_calls_and_repeats_none(se
             return 30 < len(fakes.arrivals()) < sent - 80
 
         for _ in range(scaled(1, 2)):
-            await eventually(in_the_middle, 30)
+            await eventually(in_the_middle)
             started_at = time.monotonic()
             assert await worker.stop(within_s=10) == 0
             left = await list_all_deliveries(tenant, statuses=["PROCESSING"])

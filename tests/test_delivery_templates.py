@@ -63,7 +63,7 @@ async def received_emails(channels: FakeChannels, count: int) -> list[EmailMessa
     async def arrived() -> bool:
         return len(channels.mail.emails) >= count
 
-    await eventually(arrived, 20)
+    await eventually(arrived)
     assert len(channels.mail.emails) == count
     return channels.mail.emails
 

@@ -79,7 +79,7 @@ async def test_several_sends_leave_in_one_message_per_channel(running: Running) 
             ("EMAIL", "SENT", 1), ("IN_APP", "DELIVERED", 1), ("WEBHOOK", "DELIVERED", 1),
         ]  # fmt: skip
 
-    await eventually(counted, 10)
+    await eventually(counted)
     later = (await tenant.send("anna", title="item-3", channels=channels, digest=HOUR))["send"]["id"]
     digests, _ = await find(tenant, userId="anna", statuses=["HELD"])
     assert [(one["sendId"], one["itemCount"]) for one in digests] == [(later, 1)] * 2
@@ -234,7 +234,7 @@ async def test_quiet_hours_and_daily_limit_concern_the_digest_once(running: Runn
         digests, _ = await find(tenant, userId="jana")
         return digests[0]["reason"] == "DO_NOT_DISTURB"
 
-    await eventually(held_longer, 20)
+    await eventually(held_longer)
     await tenant.send("jana", title="item-2", channels=["WEB_PUSH"], digest=HOUR)
     await tenant.execute(change, user="jana", input={"doNotDisturbUntil": None})
     [digest], items = await wait_for_ends(tenant, "jana", 3)
@@ -248,7 +248,7 @@ async def test_quiet_hours_and_daily_limit_concern_the_digest_once(running: Runn
     async def shown() -> bool:
         return [n["title"] for n in (await tenant.inbox("jana"))["nodes"]] == ["item-3"]
 
-    await eventually(shown, 10)
+    await eventually(shown)
     _, items = await find(tenant, userId="jana", statuses=["SKIPPED"])
     assert Counter((one["reason"], one["digestId"]) for one in items) == {("DAILY_LIMIT", None): 1}
 
@@ -288,7 +288,7 @@ async def test_item_that_is_replaced_in_its_own_batch_is_cancelled(running: Runn
             ("CANCELLED", "REPLACED"): 2,
         }
 
-    await eventually(ended, 10)
+    await eventually(ended)
 
 
 async def test_simulate_says_when_the_digest_leaves(running: Running) -> None:
@@ -345,7 +345,7 @@ async def test_items_that_cannot_be_decoded_do_not_hide_the_older_ones(running: 
     async def sent() -> bool:
         return await database.deliveries.count_documents({"mailbox": "acme/pia", "status": "SENT"}) == 2
 
-    await eventually(sent, 30)
+    await eventually(sent)
     [mail] = mails_to(fakes, "pia")
     assert mail["Subject"] == "item-0"
     failed = items | {"status": "FAILED", "reason": "UNREADABLE"}

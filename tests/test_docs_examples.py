@@ -45,6 +45,7 @@ async def test_example_client_prints_a_new_notification(tenant: Tenant, node: st
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="the examples call curl")
+@pytest.mark.timeout(900)
 async def test_documented_commands_work(folder: Path) -> None:
     blocks = re.findall(r"```sh\n(.*?)```", text_of(*example_pages()), re.DOTALL)
     (folder / "docs").symlink_to(DOCS)
@@ -58,7 +59,7 @@ async def test_documented_commands_work(folder: Path) -> None:
             env=environment(),
             text=True,
             capture_output=True,
-            timeout=270,
+            timeout=800,  # about a hundred commands, each of which starts Python
         )
     assert done.stderr == ""
     assert '"errors"' not in done.stdout
@@ -128,7 +129,7 @@ async def test_channel_of_the_guide_sends(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 passed" in done.stdout

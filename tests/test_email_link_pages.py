@@ -57,7 +57,7 @@ async def receive_email(tenant: Tenant, server: FakeMailServer, locale: str, **c
     async def exists() -> EmailMessage | None:
         return next((email for email in server.emails if email["To"] == address), None)
 
-    email = await eventually(exists, 20)
+    email = await eventually(exists)
     return email.get_body(("plain",)).get_content(), email.get_body(("html",)).get_content()
 
 

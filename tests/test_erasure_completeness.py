@@ -124,7 +124,7 @@ async def enrich(tenant: Tenant, user: str, unique: str, fakes: FakeChannels) ->
     async def arrived() -> bool:
         return any(n["title"] == answer["note"] for n in (await tenant.inbox(user))["nodes"])
 
-    await eventually(arrived, 30)
+    await eventually(arrived)
 
 
 async def expect_complete_export(tenant: Tenant, user: str, texts: list[str], mode: str) -> None:
@@ -183,7 +183,7 @@ async def test_erased_user_is_in_no_collection_and_no_key(servers: tuple[Mongod,
             async def called() -> bool:
                 return not await list_deliveries(tenant, statuses=OPEN)
 
-            await eventually(called, 30)
+            await eventually(called)
             await keyed(EXPORT, Role.ADMIN, id=alice)
             bobs = [n["id"] for n in (await tenant.inbox("bob"))["nodes"]]
             await tenant.mark("bob", "markRead", *bobs)

@@ -251,7 +251,7 @@ async def test_every_stored_event_is_handled_once_although_workers_are_killed(se
                 await process.start()
 
         await asyncio.gather(publish(), kill())
-        found = await ended(tenant, KILLED_EVENTS, scaled(60, 1200))
+        found = await ended(tenant, KILLED_EVENTS, scaled(150, 1200))
         assert {event["eventId"] for event in found} == {event["id"] for batch in batches for event in batch}
         assert len(found) == KILLED_EVENTS
         for event in found:

@@ -136,7 +136,7 @@ async def test_sends_lose_their_content_although_notifications_are_no_longer_sto
     async def is_swept() -> bool:
         return await database.sends.count_documents(swept) == 1
 
-    await eventually(is_swept, 30)
+    await eventually(is_swept)
     later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     await tenant.send("ann", title="Retained")
     await tenant.send("ann", "ben", title="Collapsed", category="other", collapseKey="about ann")

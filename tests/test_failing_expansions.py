@@ -63,7 +63,7 @@ async def test_recipient_who_fails_is_tried_again_and_the_others_are_reached(run
         send = (await acme.execute(REASON, id=id))["send"]
         return send if send["reason"] else None
 
-    send = await eventually(shown, 30)
+    send = await eventually(shown)
     assert (send["status"], send["recipients"]) == ("EXPANDING", len(users) - 1)
     assert "expansion_failed" in send["reason"]
     await database.command({"collMod": "notifications", "validator": {}})
@@ -91,7 +91,7 @@ async def test_others_are_reached_although_no_more_recipients_can_be_set_aside(r
         await database.expansion_parts.update_one(long, {"$set": {"leased_until": utc_time.now()}})
         return users[-1] in await count_recipients(acme, id)
 
-    await eventually(last_is_reached, 30)
+    await eventually(last_is_reached)
     await _reject(database)
 
 
@@ -110,7 +110,7 @@ async def test_slices_without_recipients_do_not_wait_after_failures(running: Run
     async def last_is_reached() -> bool:
         return await count_recipients(acme, id) == Counter(recipients[2:])
 
-    await eventually(last_is_reached, 30)
+    await eventually(last_is_reached)
     await _reject(database)
     await _end_pause(database, id)
     assert (await expanded(acme, id))["recipients"] == len(recipients)
@@ -130,7 +130,7 @@ async def test_mark_that_a_killed_worker_left_is_removed(running: Running, acme:
         send = (await acme.execute(REASON, id=id))["send"]
         return (send["recipients"], send["reason"]) == (3, None)
 
-    await eventually(unmarked, 30)
+    await eventually(unmarked)
     await _reject(database)
     await _end_pause(database, id)
     assert (await expanded(acme, id))["recipients"] == len(users)
@@ -154,7 +154,7 @@ async def _failing(running: Running, acme: Tenant, users: list[str], **more: Any
     async def marked() -> bool:
         return bool((await acme.execute(REASON, id=id))["send"]["reason"])
 
-    await eventually(marked, 30)
+    await eventually(marked)
     return id
 
 

@@ -115,7 +115,7 @@ async def is_down(tenant: Tenant, id: str) -> bool:
         states = await email_counts(tenant, id)
         return Counter() if {"ACCEPTED", "PROCESSING"} & {status for status, _ in states} else states
 
-    states: States = await eventually(found, 30)
+    states: States = await eventually(found)
     return ("HELD", "PROVIDER_DOWN") in states
 
 
@@ -373,7 +373,7 @@ async def test_recipient_of_a_canary_whose_inbox_is_busy_gets_the_send_with_the_
         async def all_others() -> bool:
             return bool((await get_send(acme, id))["recipients"] == len(USERS) - 1)
 
-        await eventually(all_others, 30)
+        await eventually(all_others)
         await session.abort_transaction()
     assert (await expanded(acme, id))["status"] == "ACCEPTED"
     assert await count_recipients(acme, id) == Counter(USERS)

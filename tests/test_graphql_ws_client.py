@@ -82,13 +82,13 @@ class Watch:
         async def check() -> bool:
             return len(self.connections) >= times
 
-        await eventually(check, 20)
+        await eventually(check)
 
     async def received(self, count: int) -> None:
         async def check() -> bool:
             return len(self.events) >= count
 
-        await eventually(check, 20)
+        await eventually(check)
 
     async def more_events(self, count: int = 10) -> None:
         """Return when the client has received that many more events."""

@@ -93,7 +93,7 @@ async def test_health_of_a_working_hub_is_ok_also_in_doctor(
         found = await health(tenant)
         return found if found["workers"] and found["workers"][0]["calls"] == 1 else None
 
-    found = await eventually(recounted, 20)
+    found = await eventually(recounted)
     assert (found["ok"], found["problems"], found["deadLetters"], found["failureRate"]) == (True, [], 0, 0)
     assert (found["queues"], found["oldestDueSeconds"]) == ([], 0)
     state = {"open": False, "failureRate": 0, "since": None}
@@ -127,7 +127,7 @@ async def test_health_of_a_working_hub_is_ok_also_in_doctor(
         found = await health(tenant)
         return found if found["queues"] and found["oldestDueSeconds"] > 0 else None
 
-    found = await eventually(only_queue_is_reported, 20)
+    found = await eventually(only_queue_is_reported)
     assert found["problems"][0].startswith("No worker runs")
     assert (found["workers"], found["providers"]) == ([], [])
     [queue] = found["queues"]
@@ -148,7 +148,7 @@ async def test_health_with_failed_emails_is_not_ok_and_doctor_exits_with_1(
         found = await health(tenant)
         return found if found["failureRate"] == 1 else None
 
-    found = await eventually(recounted, 20)
+    found = await eventually(recounted)
     assert (found["ok"], found["deadLetters"]) == (False, 12)
     assert found["problems"][0] == "EMAIL through smtp fails: 12 of 12 calls in the last 15 minutes."
     assert found["problems"][1].startswith("12 deliveries are FAILED, 12 of them within a day")
@@ -176,7 +176,7 @@ async def test_provider_with_an_open_breaker_is_named(tenant: Tenant, mail: Fake
         found = await health(tenant)
         return found if any(provider["open"] for provider in found["providers"]) else None
 
-    found = await eventually(context, 20)
+    found = await eventually(context)
     assert found["problems"][0].startswith("EMAIL through smtp is on hold since ")
     [smtp, webhook] = found["providers"]
     assert smtp["since"]

@@ -149,7 +149,7 @@ async def test_events_of_eventbridge_arrive_through_sqs(
         async def empty() -> bool:
             return await queues.count(queue) == 0
 
-        await eventually(empty, 20)
+        await eventually(empty)
         assert sorted(await queues.dead(queue)) == sorted(poison)
     shipped = [event for event in found if event["type"] == "Order Shipped"]
     assert {(event["source"], event["data"]["order"]) for event in shipped} == {(source, 1), (source, 2)}
@@ -219,12 +219,12 @@ async def test_outage_of_the_store_moves_no_message_to_the_dead_letter_queue(que
         async def stored() -> bool:
             return {event["eventId"] for event in await list_events(tenant)} == set(ids)
 
-        await eventually(stored, 30)
+        await eventually(stored)
 
         async def empty() -> bool:
             return await queues.count(queue) == 0
 
-        await eventually(empty, 30)
+        await eventually(empty)
         assert not await queues.dead(queue)
         assert all("intake_paused" in intake.log for intake in intakes)
 

@@ -133,7 +133,7 @@ async def test_watchdog_ends_a_process_only_when_its_pool_is_stuck(
         async def done() -> bool:
             return watching.done()
 
-        await eventually(done, 10)
+        await eventually(done)
         assert ended == [cancel_safe_mongo.EXIT_STUCK]
         for pool in pools:
             pool.lock.release()
@@ -163,7 +163,7 @@ async def test_watchdog_does_not_end_a_process_while_mongodb_is_down(monkeypatch
                 return False
             return True
 
-        await eventually(responses, 15)
+        await eventually(responses)
         await client.close()
 
 
@@ -189,7 +189,7 @@ async def test_api_recovers_after_mongodb_was_suspended_under_load_and_ends_on_s
             response = await tenant.execute_raw(QUERY, user="alice")
             return "errors" not in response and await _ready(api) == 200
 
-        await eventually(responses, 20)
+        await eventually(responses)
         mongod.suspend()
         await asyncio.sleep(1)
         for task in requesting:

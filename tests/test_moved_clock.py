@@ -144,7 +144,7 @@ async def test_retry_of_hours_is_made_after_an_advance(servers: tuple[Mongod, Re
         async def retrying() -> bool:
             return bool(await list_all_deliveries(tenant, statuses=["RETRYING"]))
 
-        await eventually(retrying, 20)
+        await eventually(retrying)
         receiver.secrets["/alice"] = created["secret"]
         await advance(tenant, running.urls[0], "PT20H")
         [delivery] = await wait_until_settled(tenant, 1, 20)

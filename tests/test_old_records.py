@@ -74,7 +74,7 @@ async def run_worker_until_gone(store: Database, servers: tuple[Mongod, Redis], 
         async def are_gone() -> bool:
             return not await store[collection].count_documents({"_id": {"$in": list(ids)}})
 
-        await eventually(are_gone, 20)
+        await eventually(are_gone)
     finally:
         await worker.stop()
 

@@ -40,7 +40,7 @@ async def test_expansion_waits_for_a_longer_oplog(tmp_path: Path) -> None:
                 async def waits() -> bool:
                     return bool(log_lines(worker, event="oplog_short"))
 
-                await eventually(waits, 30)
+                await eventually(waits)
                 send = await broadcast(tenant, "waits")
                 assert (await get_send(tenant, send["id"]))["status"] == "EXPANDING"
                 worker.kill()

@@ -125,7 +125,7 @@ async def test_suspects_are_isolated_one_after_another_and_others_proceed(
         async def second() -> bool:
             return sum(id in suspects for id in calls.started) == 2
 
-        await eventually(second, 30)
+        await eventually(second)
         assert await worker.stop(within_s=10) == 0
         assert await list_all_deliveries(tenant, statuses=["PROCESSING"]) == []
         await worker.start()
@@ -179,7 +179,7 @@ async def test_expired_calls_are_retried_later_and_uncalled_deliveries_immediate
         async def none_held() -> bool:
             return not await list_all_deliveries(tenant, statuses=["PROCESSING"])
 
-        await eventually(none_held, 20)
+        await eventually(none_held)
         found = {doc["_id"]: doc async for doc in stored.find({})}
         waits = sorted((found[id]["due_at"] - found[id]["updated_at"]).total_seconds() for id in called)
         assert 0 <= waits[0] <= waits[-1] <= 1200

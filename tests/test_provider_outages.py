@@ -100,7 +100,7 @@ async def test_outage_of_one_provider_does_not_affect_others_and_uses_no_attempt
         await wait_until_settled(tenant, SENDS_PER_PHASE * 4, 30)
         fakes.mail.replies = DOWN
         down = await traffic.phase()
-        await eventually(others_there, 30)
+        await eventually(others_there)
         tried: defaultdict[int, list[int]] = defaultdict(list)  # failed calls, by how often the breaker had opened
         waiting: list[Json] = []
         first = await openings()
@@ -160,7 +160,7 @@ async def test_email_falls_back_to_the_second_provider_immediately(servers: tupl
             await tenant.send(users[0], channels=["EMAIL"])
             return bool(fakes.mail.emails)
 
-        await eventually(first_again, 20)
+        await eventually(first_again)
 
 
 async def test_gone_browser_is_called_once_and_an_outage_removes_no_device(servers: tuple[Mongod, Redis]) -> None:
@@ -227,7 +227,7 @@ async def test_only_the_address_that_was_called_is_suppressed(
                 rows: list[Json] = (await tenant.execute(query, id=sent["id"]))["send"]["counts"]
                 return [row for row in rows if row["status"] in {"SENT", "SKIPPED"}]
 
-            return {row["status"] for row in await eventually(settled, 20)} == {status}
+            return {row["status"] for row in await eventually(settled)} == {status}
 
         assert await recounted("SENT"), "at the new address"
         await living_at("old")

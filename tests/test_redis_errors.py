@@ -191,7 +191,7 @@ async def test_breaker_on_keys_of_a_wrong_type_still_opens_and_probes(redis: Red
     async def probing() -> bool:
         return (await breakers.check(["smtp"]))["smtp"] == 0
 
-    await eventually(probing, 5)
+    await eventually(probing)
     assert (await breakers.check(["smtp"]))["smtp"] > 0, "one probe at a time"
     await redis.hset(key, mapping={"until": "soon", "times": "often"})
     assert await breakers.check(["smtp"]) == {"smtp": -1}
@@ -226,7 +226,7 @@ async def test_limiter_on_keys_of_a_wrong_type_counts_again(redis: RedisClient) 
             async def again() -> bool:
                 return (await recounted("a")).get(foreign) == b"1"
 
-            await eventually(again, 5)
+            await eventually(again)
         await asyncio.sleep(2 * SYNC_S)
         assert list((await recounted("b")).values()) == [b"3"]
     finally:

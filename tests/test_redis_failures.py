@@ -159,7 +159,7 @@ async def test_scheduled_sends_and_steps_in_the_inbox_are_published_without_redi
         async def shown() -> bool:
             return {n["title"] for n in (await tenant.inbox("alice"))["nodes"]} == {"scheduled", "step"}
 
-        await eventually(shown, 30)
+        await eventually(shown)
 
 
 async def test_redis_flushed_under_traffic_open_clients_get_every_change() -> None:

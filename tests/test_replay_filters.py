@@ -209,7 +209,7 @@ async def test_replay_command_counts_confirms_and_prints_ids(
     async def removed() -> bool:
         return not await list_deliveries(tenant, reasons=["REFUSED"])
 
-    await eventually(removed, 20)
+    await eventually(removed)
 
 
 @pytest.mark.usefixtures("fast_deployment")  # it creates the indexes

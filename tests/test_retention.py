@@ -67,7 +67,7 @@ async def test_apply_retention_removes_what_was_sent_before(tenant: Tenant, data
     async def removed() -> bool:
         return all([not (await tenant.inbox(user, view="ALL"))["nodes"] for user in ("alice", "bob")])
 
-    await eventually(removed, 40)
+    await eventually(removed)
 
     async def finished() -> bool:
         return not await database.retention_sweeps.find_one({"_id": f"{tenant.name}/news"})

@@ -47,7 +47,7 @@ async def test_readers_of_a_large_send_share_its_counts_for_seconds(tenant: Tena
         assert (counts == {"DELIVERED": 1, "READ": 1}) == (at > first_at)
         return at > first_at
 
-    await eventually(counted_again, 20)
+    await eventually(counted_again)
 
 
 async def test_one_query_has_the_counts_of_small_and_large_sends(tenant: Tenant, database: Database) -> None:

@@ -154,7 +154,7 @@ async def test_simulate_predicts_the_arrivals_and_the_reasons_of_skipped_deliver
         async def all_received() -> bool:
             return len(received) >= len(requested)
 
-        await eventually(all_received, 20)
+        await eventually(all_received)
         collecting.cancel()
         log.info("%d sends: %d arrived, %s", SENDS, len(arrived), dict(Counter(simulations.skipped.values())))
         assert arrived == simulations.accepted
@@ -172,7 +172,7 @@ async def wait_until_nothing_waits(tenant: Tenant) -> None:
     async def nothing_waits() -> bool:
         return not (await tenant.execute(query))["deliveries"]["nodes"]
 
-    await eventually(nothing_waits, 30)
+    await eventually(nothing_waits)
 
 
 async def test_simulation_notes_a_category_and_a_user_that_do_not_exist(tenant: Tenant) -> None:

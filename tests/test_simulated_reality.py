@@ -199,7 +199,7 @@ class Comparison:
         async def nothing_moves() -> bool:
             return not await list_deliveries(self._tenant, statuses=["ACCEPTED", "RETRYING", "PROCESSING"])
 
-        await eventually(nothing_moves, 30)
+        await eventually(nothing_moves)
 
     async def move_clock(self, url: str, minutes: int) -> None:
         self.ahead = timedelta(milliseconds=(await advance(self._tenant, url, f"PT{minutes}M"))["aheadMs"])

@@ -123,7 +123,7 @@ async def test_resolution_whose_process_was_killed_is_completed(idle: Idle, coun
         left = [{name: {"$exists": True}} for name in ("claim", "leased_until", "parts_left", "paused_reason")]
         return await idle.database.sends.find_one({"_id": id, "$or": left}) is None
 
-    await eventually(complete, 30)
+    await eventually(complete)
     ended = await get_send(idle.tenant, id)
     assert (ended["status"], ended["reason"], ended["recipients"]) == ("CANCELLED", "RESOLVED", 0)
     part = await only_part(idle, id)

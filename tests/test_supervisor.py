@@ -28,7 +28,11 @@ async def running(target: Callable[[Member], None]) -> AsyncIterator[tuple[list[
     """Yield the log and the task of a supervisor with two processes. It must be stopped."""
     with capture_logs() as log:
         task = asyncio.create_task(Supervisor(settings(), [], target).run())
-        yield log, task
+        try:
+            yield log, task
+        except BaseException:
+            task.cancel()
+            raise
         assert await task == 0
 
 

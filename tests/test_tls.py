@@ -31,7 +31,7 @@ async def wait_for_url(command: Command) -> str:
         assert command.process.poll() is None, command.err
         return 0
 
-    return f"https://127.0.0.1:{await eventually(serving, 30)}/graphql"
+    return f"https://127.0.0.1:{await eventually(serving)}/graphql"
 
 
 async def test_serve_with_a_certificate_works_over_https_and_wss(servers: tuple[Mongod, Redis], tmp_path: Path) -> None:

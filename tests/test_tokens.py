@@ -151,7 +151,7 @@ async def test_token_without_a_signature_is_rejected(tenant: Tenant) -> None:
         {"tenant": None},
         {"role": None},
         {"tenant": "A-z_0.9"},
-        {"exp": time.time() + 600.5},
+        {"exp": time.time() + 86_400.5},
         {"exp": 9_999_999_999_999},
         {"iat": time.time() + 20.5, "nbf": time.time() + 20.5},
         {"iss": "anybody", "aud": ["a", "b"]},
@@ -175,7 +175,7 @@ async def test_token_that_expires_between_requests_is_rejected(tenant: Tenant) -
     async def check() -> bool:
         return await is_rejected(tenant.http, url, token)
 
-    await eventually(check, 5)
+    await eventually(check)
 
 
 async def test_socket_is_closed_with_4403_when_its_token_expires(tenant: Tenant) -> None:
@@ -313,7 +313,7 @@ async def test_tokens_signed_with_published_keys_are_accepted(servers: tuple[Mon
             async def key_is_accepted() -> bool:
                 return await is_accepted(http, url, issuer.token(later))
 
-            await eventually(key_is_accepted, 15)
+            await eventually(key_is_accepted)
             assert await is_accepted(http, url, issuer.token(ec))
             assert await is_rejected(http, url, issuer.token(rsa, jti="never seen before"))
             # Invalid tokens cannot make the hub request the keys repeatedly.
@@ -386,7 +386,7 @@ async def test_issuer_that_does_not_respond_is_unavailable_until_it_does(servers
             async def key_is_accepted() -> bool:
                 return await is_accepted(http, url, issuer.token(key))
 
-            await eventually(key_is_accepted, 15)
+            await eventually(key_is_accepted)
 
 
 async def test_token_determines_the_role(tenant: Tenant) -> None:

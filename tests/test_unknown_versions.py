@@ -59,7 +59,7 @@ async def test_undecodable_delivery_fails_and_others_are_sent(tenant: Tenant, st
             found = await store.deliveries.find_one({"_id": bad["_id"]})
             return (found["status"], found.get("reason"), found.get("due_at")) == ("FAILED", "UNREADABLE", None)
 
-        await eventually(unreadable, 20)
+        await eventually(unreadable)
         listed = await list_deliveries(tenant)
         assert len(listed) == (6 if "priority" in spoilt else 5)
 

@@ -119,7 +119,7 @@ async def test_batch_of_deliveries_with_an_unreadable_mailbox_reaches_the_others
             delivery = await database.deliveries.find_one({"mailbox": f"{tenant.name}/u3"})
             return (delivery["status"], delivery.get("reason")) == ("FAILED", "UNREADABLE")
 
-        await eventually(unreadable, 20)
+        await eventually(unreadable)
 
 
 async def test_subscriptions_that_share_a_query_with_an_unreadable_mailbox_open(tenant: Tenant, database: Any) -> None:
@@ -162,7 +162,7 @@ async def test_due_notifications_that_cannot_be_decoded_do_not_delay_others_and_
     async def expired() -> bool:
         return not await titles(tenant, "bob")
 
-    await eventually(expired, 15)
+    await eventually(expired)
     [worker] = hub.workers
     await asyncio.sleep(2)
     due = {"mailbox": {"$regex": f"^{tenant.name}/"}, "wake_at": {"$lte": datetime.now(UTC)}}
@@ -194,7 +194,7 @@ async def test_recall_removes_what_it_can_and_resumes_for_an_unreadable_mailbox(
     async def finished() -> bool:
         return not await database.sends.find_one(interrupted)
 
-    await eventually(finished, 10)
+    await eventually(finished)
     assert await titles(tenant, "ann") == await titles(tenant, "carol") == []
 
 
@@ -214,7 +214,7 @@ async def test_recount_continues_after_an_unreadable_mailbox(
             events = [one["event"] for one in log]
             return "recount_failed" in events and "counts_drifted" in events[events.index("recount_failed") :]
 
-        await eventually(bob_was_recounted_after_a_failure, 40)
+        await eventually(bob_was_recounted_after_a_failure)
         recounting.cancel()
 
 

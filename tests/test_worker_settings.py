@@ -67,7 +67,7 @@ async def test_webhook_endpoints_can_have_their_own_retry_schedule(
                 nodes: list[Json] = endpoint["calls"]["nodes"]
                 return nodes
 
-            [call] = await eventually(failed, 20)
+            [call] = await eventually(failed)
             assert len(call["attempts"]) == 2
 
 
@@ -84,7 +84,7 @@ async def test_worker_with_a_crashed_component_exits_and_logs_it(servers: tuple[
         async def removed() -> bool:
             return not worker.running
 
-        await eventually(removed, 20)
+        await eventually(removed)
         assert await worker.stop() != 0
         received = [json.loads(line) for line in worker.log.splitlines() if '"event": "component_crashed"' in line]
         assert received, worker.log

@@ -154,7 +154,7 @@ class Tab:
             return bool(number == size)
 
         await self.page.locator("hub-inbox-panel .scroll").evaluate("(scroller) => (scroller.scrollTop = 0)")
-        await eventually(complete, 20)
+        await eventually(complete)
         return [titles[number] for number in sorted(titles)]
 
     async def wait_for_items(self, *titles: str) -> None:
@@ -164,7 +164,7 @@ class Tab:
             return await self.titles() == list(titles)
 
         try:
-            await eventually(check, 15)
+            await eventually(check)
         except AssertionError:
             assert await self.titles() == list(titles)
 
@@ -175,7 +175,7 @@ class Tab:
             displayed = await self.bell.locator(".badge").all_inner_texts()
             return displayed == ([str(unread)] if unread else [])
 
-        await eventually(check, 15)
+        await eventually(check)
 
     async def wait_until_live(self, bell: str = "hub-inbox") -> None:
         """Wait until the bell is connected. Its panel may be closed."""
@@ -183,7 +183,7 @@ class Tab:
         async def live() -> bool:
             return bool(await self.page.locator(bell).evaluate("(bell) => bell.hub?.status === 'live'"))
 
-        await eventually(live, 15)
+        await eventually(live)
 
     async def leave_the_list(self) -> None:
         """Move the pointer and the focus out of the list, where new items would wait."""

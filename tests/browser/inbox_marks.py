@@ -16,7 +16,7 @@ async def wait_for_marks(tenant: Tenant, title: str, **marks: bool) -> None:
         state = await stored_notification(tenant, title)
         return all(bool(state[mark]) is expected for mark, expected in marks.items())
 
-    await eventually(check, 15)
+    await eventually(check)
 
 
 async def open_panel(alice: BrowserUser, *titles: str) -> Tab:

@@ -160,7 +160,7 @@ async def test_empty_states_are_accessible(look: str, browsers: Browsers) -> Non
     async def requested() -> bool:
         return bool(held)
 
-    await eventually(requested, 15)
+    await eventually(requested)
     held[0].refuse("No", "BAD_USER_INPUT")
     await failed.page.locator("hub-inbox-panel .state .pill").wait_for()
     await check_state(failed, look, "failed")

@@ -25,7 +25,7 @@ async def wait_for_toasts(tab: Tab, *titles: str) -> None:
     async def check() -> bool:
         return await shown.all_inner_texts() == list(titles)
 
-    await eventually(check, 15)
+    await eventually(check)
 
 
 async def open_with_toasts(alice: BrowserUser) -> Tab:
@@ -43,7 +43,7 @@ async def open_with_toasts(alice: BrowserUser) -> Tab:
             "(bell) => bell._inbox?.list('ACTIVE').state === 'ready'"
         )
 
-    await eventually(loaded, 15)
+    await eventually(loaded)
     return tab
 
 

@@ -243,7 +243,7 @@ async def test_preference_of_the_user_is_the_reason_in_the_send_form(open_demo: 
             await expect(timeline).to_be_visible()
             return bool(await demo_page.entry("alice", output).count())
 
-        await eventually(received, 30)
+        await eventually(received)
     assert "\n".join(await demo_page.axe_violations()) == ""
 
 

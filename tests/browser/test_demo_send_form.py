@@ -240,7 +240,7 @@ async def test_guide_shows_quiet_hours_a_daily_limit_and_a_digest(open_demo: Any
         found = await emails(demo_page, "3")
         return sorted(email["user"] for email in found) == ["alice", "bob"]
 
-    await eventually(gathered, 30)
+    await eventually(gathered)
 
 
 async def test_guide_shows_an_escalation(open_demo: Any) -> None:
@@ -259,7 +259,7 @@ async def test_guide_shows_an_escalation(open_demo: Any) -> None:
     async def escalated() -> bool:
         return [email["user"] for email in await emails(demo_page, "web-9 does not respond")] == ["bob"]
 
-    await eventually(escalated, 30)
+    await eventually(escalated)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

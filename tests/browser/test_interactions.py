@@ -277,7 +277,7 @@ async def test_list_and_badge_agree_while_marks_are_pending(tenant: Tenant, alic
     await tab.wait_for_unread(2)
     await tab.tab("UNREAD").click()
     await tab.wait_for_items("Dog", "Bee")
-    await eventually(requested, 15)
+    await eventually(requested)
     held[0].refuse("No more today")
     await tab.wait_for_items("Dog", "Cat", "Bee")
     await tab.wait_for_unread(3)

@@ -21,7 +21,7 @@ async def wait_for_focus(tab: Tab, element: str) -> None:
         return await focused_element(tab) == element
 
     try:
-        await eventually(has_focus, 5)
+        await eventually(has_focus)
     except AssertionError:
         assert await focused_element(tab) == element
 

@@ -82,7 +82,7 @@ async def test_mark_in_one_tab_shows_in_the_other_before_the_hub_responds(
     async def stored() -> bool:
         return bool((await tenant.inbox("alice"))["unread"] == 1)
 
-    await eventually(stored, 20)
+    await eventually(stored)
     await one.wait_for_unread(1)
     await other.wait_for_unread(1)
 
@@ -122,7 +122,7 @@ async def test_notifications_sent_while_offline_appear_once_and_in_order(
     async def counted() -> bool:
         return bool(await tab.page.evaluate("told.some(([name, count]) => name === 'hub-count' && count >= 203)"))
 
-    await eventually(counted, 20)
+    await eventually(counted)
     assert await tab.read_list() == [*missed, *before]
     await tab.wait_for_unread("99+")
     assert not await tab.page.evaluate("told.some(([name, count]) => name === 'hub-count' && count > 203)")
@@ -153,7 +153,7 @@ async def test_inbox_reconnects_after_the_hub_was_killed(browser: Browser) -> No
                             "Before"
                         ]
 
-                    await eventually(archived, 20)
+                    await eventually(archived)
 
 
 async def test_stored_page_is_shown_before_the_hub_responds(
@@ -294,7 +294,7 @@ async def test_banners_close_when_read_on_another_device(
         async def check() -> bool:
             return bool(await tab.page.evaluate("banners.open") == list(expected))
 
-        await eventually(check, 15)
+        await eventually(check)
 
     newest, deep = ids["Number 024"], ids["Number 000"]
     await show(newest, deep)
@@ -332,7 +332,7 @@ async def test_identical_news_is_announced_each_time(tenant: Tenant, alice: Brow
             texts = [text for text in await tab.page.evaluate("announced") if text.strip()]
             return bool(texts == ["1 new notification: Same"] * count)
 
-        await eventually(announced, 15)
+        await eventually(announced)
 
 
 async def test_lost_network_shows_immediately_and_in_tabs_that_are_not_loaded(

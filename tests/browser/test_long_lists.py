@@ -77,7 +77,7 @@ async def wait_for_rows(tab: Tab) -> Json:
         rows = await evaluate(tab, ROWS)
         return bool(rows["filled"])
 
-    await eventually(filled, 15)
+    await eventually(filled)
     assert rows["inOrder"]
     assert rows["count"] <= ROWS_MAX
     assert rows["visible"] == list(range(rows["visible"][0], rows["visible"][-1] + 1))

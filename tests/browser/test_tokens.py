@@ -20,7 +20,7 @@ async def test_token_is_renewed_before_it_expires(tenant: Tenant, browsers: Brow
     async def renewed() -> bool:
         return len(alice.token_requests) > before
 
-    await eventually(renewed, 40)
+    await eventually(renewed)
     await tenant.send("alice", title="After")
     await tab.item("After").wait_for()
     assert not any(alice.token_requests), "a token expired before there was a new one"
@@ -144,7 +144,7 @@ async def test_last_connected_element_provides_tokens_and_a_removed_one_does_not
     async def requested() -> bool:
         return bool(await tab.page.evaluate("asked") > before)
 
-    await eventually(requested, 15)
+    await eventually(requested)
     await tenant.send("alice", title="After")
     await second.locator(".badge").filter(has_text="1").wait_for()
 
@@ -185,4 +185,4 @@ async def test_page_in_the_background_takes_a_new_token_immediately(tenant: Tena
         await tab.page.evaluate("document.querySelector('hub-inbox').refresh()")
         return await tab.titles() == ["After"]
 
-    await eventually(exists, 15)
+    await eventually(exists)

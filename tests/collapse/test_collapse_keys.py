@@ -124,7 +124,7 @@ async def test_hidden_notification_that_expired_is_neither_counted_nor_resolved(
         removed = {"mailbox": f"{tenant.name}/alice", "removed_as": "EXPIRED", "live_key": {"$exists": False}}
         return await store.notifications.count_documents(removed) == 1
 
-    await eventually(expired, 20)
+    await eventually(expired)
     assert await tenant.execute('mutation { resolve(collapseKey: "k") }') == {"resolve": 0}
     await tenant.send("alice", title="New", collapseKey="k")
     assert await collapsed(tenant) == [("New", 1)]
@@ -292,7 +292,7 @@ async def test_200_concurrent_hidden_sends_leave_one_live_notification(
         deliveries = await list_all_deliveries(tenant)
         return all(row["status"] in {"DELIVERED", "CANCELLED"} for row in deliveries)
 
-    await eventually(ended, 30)
+    await eventually(ended)
     by_notification = {row["notificationId"]: row for row in await list_all_deliveries(tenant)}
     assert by_notification.keys() == {n["_id"] for n in documents}
     assert by_notification[live["_id"]]["status"] == "DELIVERED"

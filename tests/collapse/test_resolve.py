@@ -131,7 +131,7 @@ async def test_scheduled_send_skips_the_users_for_whom_its_key_was_resolved(tena
         assert send["status"] in {"SCHEDULED", "ACCEPTED"}
         return send if send["status"] == "ACCEPTED" else None
 
-    send = await eventually(published, 30)
+    send = await eventually(published)
     assert send["recipients"] == 2
     rows = {
         n["userId"]: {(row["channel"], row["status"], row["reason"]) for row in n["deliveries"]}
@@ -205,7 +205,7 @@ async def test_more_than_a_thousand_are_removed_in_the_background_and_later_ones
     async def complete() -> bool:
         return await store.resolutions.count_documents({}) == 0
 
-    await eventually(complete, 20)
+    await eventually(complete)
     assert await collapsed(tenant, last) == [("Later", 2)]
     counts = await asyncio.gather(*(tenant.inbox(user) for user in users[:5]))
     assert all((page["unread"], page["nodes"]) == (0, []) for page in counts)

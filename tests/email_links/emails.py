@@ -62,7 +62,7 @@ class EmailRecipient:
         async def exists() -> list[EmailMessage]:
             return self.ses.emails(self.address)[existing:]
 
-        [message] = await eventually(exists, 20)
+        [message] = await eventually(exists)
         await self.wait_for_status("SENT")
         return message
 
@@ -73,7 +73,7 @@ class EmailRecipient:
             newest = (await list_deliveries(self.tenant, userId=self.id))[0]
             return newest if newest["status"] == status else None
 
-        found: Json = await eventually(exists, 20)
+        found: Json = await eventually(exists)
         return found
 
     async def stored_user(self, store: Database) -> Json:

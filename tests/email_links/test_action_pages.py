@@ -53,7 +53,7 @@ async def test_action_of_an_email_is_taken_on_its_page_and_not_by_following_the_
             data = [call["data"] for call in receiver.bodies["/events"] if call["type"] == "notification.acted"]
             return [(one["channel"], one["actionKey"]) for one in data]
 
-        assert await eventually(received, 15) == [("EMAIL", "approve")]
+        assert await eventually(received) == [("EMAIL", "approve")]
 
 
 async def test_link_of_an_action_with_a_url_redirects_and_takes_nothing(alice: EmailRecipient, tenant: Tenant) -> None:

@@ -78,7 +78,7 @@ async def test_delivered_and_clicked_reports_change_the_status_with_one_receipt(
             received = [call["type"] for call in receiver.bodies["/events"]]
             return received.count("notification.clicked") == 1 and "delivery.delivered" in received
 
-        await eventually(all_told, 15)
+        await eventually(all_told)
     response, _ = await request_path(tenant, "POST", link, json={"event": "delivered"})
     assert response.status == 204
     await alice.wait_for_status("READ")
@@ -100,7 +100,7 @@ async def test_report_before_the_call_is_settled_counts(
     async def exists() -> list[EmailMessage]:
         return ses.emails(alice.address)
 
-    [email] = await eventually(exists, 20)
+    [email] = await eventually(exists)
     reporting = asyncio.create_task(
         request_path(tenant, "POST", link_paths(email)["Open"], json={"event": "delivered"})
     )
@@ -232,7 +232,7 @@ async def test_click_on_a_hidden_notification_is_stored_as_read_with_a_receipt(
             received = {(call["type"], call["data"]["channel"]) for call in receiver.bodies["/events"]}
             return {("notification.clicked", "EMAIL"), ("notification.read", "EMAIL")} <= received
 
-        await eventually(all_told, 15)
+        await eventually(all_told)
     page = await tenant.inbox(alice.id)
     assert (page["nodes"], page["unread"], page["unseen"]) == ([], 0, 0)
     [hidden] = await store["notifications"].find({"mailbox": f"{tenant.name}/{alice.id}"}).to_list()

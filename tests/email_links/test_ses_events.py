@@ -82,7 +82,7 @@ async def test_suppressions_are_paginated_and_lifted_by_an_admin(tenant: Tenant,
         [found] = await list_deliveries(tenant, userId=first.id)
         return (found["status"], found["reason"]) == ("FAILED", "SUPPRESSED")
 
-    await eventually(still_suppressed, 20)
+    await eventually(still_suppressed)
     assert (await tenant.execute_as_admin(LIFT, id=first.id, address=first.address.upper()))["liftSuppression"] is True
     assert (await tenant.execute_as_admin(LIFT, id=first.id, address=first.address))["liftSuppression"] is False
     assert [row["address"] for row in (await tenant.execute_as_admin(SUPPRESSIONS))["suppressions"]["nodes"]] == [

@@ -50,7 +50,7 @@ async def run_last_round(database: Database, id: str) -> None:
     async def complete() -> bool:
         return await database.sends.find_one(resumed) is None
 
-    await eventually(complete, 30)
+    await eventually(complete)
 
 
 async def states(tenant: Tenant, id: str) -> States:

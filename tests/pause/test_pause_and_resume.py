@@ -42,7 +42,7 @@ async def test_no_call_starts_after_the_answer_and_each_delivery_leaves_once(run
     async def some_arrived() -> bool:
         return (await states(acme, id))["SENT", None] >= 5
 
-    await eventually(some_arrived, 20)
+    await eventually(some_arrived)
     paused = await change(acme, "pauseSend", id)
     assert (paused["status"], paused["pausedReason"]) == ("PAUSED", "Paused by service.")
     waiting = {one["id"] for one in await list_all_deliveries(acme, sendId=id) if one["status"] in NOT_STARTED}
@@ -183,7 +183,7 @@ async def test_scheduled_send_is_published_after_it_is_resumed_unless_it_expired
     async def passed() -> bool:
         return (await get(acme, marker))["status"] == "ACCEPTED"
 
-    await eventually(passed, 20)
+    await eventually(passed)
     assert [(await get(acme, id))["status"] for id in (due, expired)] == ["PAUSED", "PAUSED"]
     assert (await acme.inbox("sam"))["nodes"] == []
     for id in (due, expired, later_on):

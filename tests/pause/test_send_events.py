@@ -33,7 +33,7 @@ async def test_endpoints_without_events_get_one_call_for_an_expanded_send(runnin
             bodies = [receiver.bodies[path] for path in paths]
             return list(expected) == [Counter((one["type"], one["data"]["sendId"]) for one in of) for of in bodies]
 
-        await eventually(arrived, 30)
+        await eventually(arrived)
 
     other = {("notification.created", named): 1}
     of_send = {("send.expanded", id): 1}

@@ -70,7 +70,7 @@ async def test_second_provider_is_not_called_after_the_answer(
         [one] = await list_all_deliveries(tenant, sendId=id)
         return one["status"] == "PROCESSING" and len(one["attempts"]) == 1
 
-    await eventually(called, 20)
+    await eventually(called)
     await stop(tenant, mutation, id)
     fakes.mail.replies["RCPT"] = "450 4.2.1 try later"
     fakes.mail.cut()

@@ -32,7 +32,7 @@ async def wait_for(tenant: Tenant, *expected: tuple[str, int, str], **filter: An
         states = [(one["status"], one["itemCount"], one["channel"]) for one in briefings]
         return briefings if sorted(states) == sorted(expected) else None
 
-    briefings: list[Json] = await eventually(found, 20)
+    briefings: list[Json] = await eventually(found)
     return briefings
 
 
@@ -79,7 +79,7 @@ async def test_held_deliveries_of_all_categories_leave_in_one_message_per_device
             ("WEB_PUSH", True): 3, ("MOBILE_PUSH", True): 3, ("EMAIL", False): 2,
         }  # fmt: skip
 
-    await eventually(settled, 20)
+    await eventually(settled)
 
 
 async def test_deliveries_that_wait_for_different_ends_have_different_briefings(
@@ -114,7 +114,7 @@ async def test_part_of_a_briefing_leaves_when_the_preferences_change(acme: Tenan
         [held], _ = await find(acme, userId="cleo", statuses=["HELD"])
         return held if held["dueAt"] > later(hours=8) else None
 
-    held = await eventually(moved, 20)
+    held = await eventually(moved)
     assert [n["title"] for n in held["items"]] == ["three", "one"]
     await set_times(acme, "cleo", quietHours=None)
     await wait_for(acme, ("SENT", 2, "WEB_PUSH"), ("SENT", 2, "WEB_PUSH"), userId="cleo")
@@ -141,7 +141,7 @@ async def test_delivery_whose_worker_meets_a_quiet_time_joins_the_briefing(
         [now], items = await find(acme, userId="dora")
         return now["itemCount"] == 2 and {one["digestId"] for one in items} == {briefing["id"]}
 
-    await eventually(joined, 20)
+    await eventually(joined)
 
 
 async def test_step_that_is_due_in_a_quiet_time_joins_the_briefing_of_each_device(
@@ -166,7 +166,7 @@ async def test_step_that_is_due_in_a_quiet_time_joins_the_briefing_of_each_devic
             ("SKIPPED", "ALREADY_READ"): 2,
         }
 
-    await eventually(ended, 20)
+    await eventually(ended)
 
 
 async def test_briefing_whose_items_all_wait_is_decided_again_at_the_first_end() -> None:

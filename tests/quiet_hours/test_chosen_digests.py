@@ -34,7 +34,7 @@ async def wait_for_end(tenant: Tenant, at: datetime) -> None:
         due_at = datetime.fromisoformat((await open_digest(tenant))["dueAt"])
         return timedelta() <= due_at - at <= SPREAD
 
-    await eventually(moved, 20)
+    await eventually(moved)
 
 
 async def opened_at(database: Database, tenant: Tenant) -> datetime:
@@ -147,7 +147,7 @@ async def test_digest_that_quiet_hours_hold_keeps_its_end_when_deliveries_join(
         digest = await open_digest(acme)
         return digest if digest["reason"] == "DO_NOT_DISTURB" else None
 
-    first = await eventually(held, 20)
+    first = await eventually(held)
     assert (await simulate(acme, alice, "WEB_PUSH"))[2] == first["dueAt"]
     await acme.send(alice)
     digest = await open_digest(acme)
@@ -165,7 +165,7 @@ async def test_new_default_of_the_tenant_applies_to_later_sends(acme: Tenant, al
             _, _, due_at = await simulate(acme, alice, "EMAIL", **EMAIL)
             return timedelta() <= datetime.fromisoformat(due_at or "") - at < SPREAD
 
-        await eventually(applies, 10)
+        await eventually(applies)
         await acme.send(alice, **EMAIL)
     digest = await open_digest(acme)
     assert digest["itemCount"] == 2
@@ -197,7 +197,7 @@ async def test_changed_choice_moves_the_end_of_an_open_digest(
         found = await list_deliveries(acme, statuses=["SENT"])
         return first["id"] in {one["id"] for one in found} and len(found) == 4
 
-    await eventually(sent, 20)
+    await eventually(sent)
     assert first["id"] in channels.arrivals()
 
 
@@ -213,7 +213,7 @@ async def test_choice_applies_to_the_open_digest_of_a_send(acme: Tenant, alice: 
         doc = await database.deliveries.find_one({"tenant": acme.name, "open": True})
         return bool(doc and doc.get("revision"))
 
-    await eventually(decided_again, 20)
+    await eventually(decided_again)
     await wait_for_end(acme, opened + timedelta(hours=1.5))
     await choose(acme, digest="PT4H")
     await wait_for_end(acme, opened + timedelta(hours=4))

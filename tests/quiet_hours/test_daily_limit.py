@@ -28,7 +28,7 @@ async def wait_for_pushes(tenant: Tenant, count: int) -> None:
         found = await list_all_deliveries(tenant)
         return Counter(one["status"] for one in found) == {"SENT": count}
 
-    await eventually(all_sent, 20)
+    await eventually(all_sent)
 
 
 @pytest.mark.parametrize("requested", [["IN_APP", "WEB_PUSH"], ["WEB_PUSH"]], ids=["shown", "hidden"])
@@ -107,7 +107,7 @@ async def test_briefing_counts_once_when_it_leaves(acme: Tenant, channels: FakeC
         found = Counter((one["status"], one["reason"]) for one in await list_all_deliveries(acme))
         return found == {("SENT", None): 8, ("SKIPPED", "DAILY_LIMIT"): 6} and len(await inbox_of(acme, "alice")) == 2
 
-    await eventually(decided, 20)
+    await eventually(decided)
     skipped = await list_all_deliveries(acme, statuses=["SKIPPED"])
     assert {one["sendId"] for one in skipped} == set(over)
     assert {one["notificationId"] for one in skipped} == {n["id"] for n in await inbox_of(acme, "alice")}
@@ -150,7 +150,7 @@ async def test_later_step_is_another_interruption(acme: Tenant, channels: FakeCh
         found = Counter((one["status"], one["reason"]) for one in await list_all_deliveries(acme))
         return found == {("SENT", None): 2, ("SKIPPED", "DAILY_LIMIT"): 1}
 
-    await eventually(decided, 20)
+    await eventually(decided)
     assert len(await inbox_of(acme, "alice")) == 1
 
 
@@ -174,7 +174,7 @@ async def test_counted_message_that_is_skipped_afterwards_still_counts(acme: Ten
     async def skipped() -> bool:
         return [one["reason"] for one in await list_all_deliveries(acme)] == ["ALREADY_READ"]
 
-    await eventually(skipped, 20)
+    await eventually(skipped)
     assert await simulate(acme, "alice", "WEB_PUSH", channels=["WEB_PUSH"]) == ("SKIPPED", "DAILY_LIMIT", None)
 
 
@@ -196,7 +196,7 @@ async def test_parts_of_an_interruption_that_leave_in_different_transactions_cou
             found = await list_all_deliveries(acme, channels=[of])
             return not {"HELD", "ACCEPTED", "PROCESSING"} & {one["status"] for one in found}
 
-        await eventually(decided, 20)
+        await eventually(decided)
         found = Counter((one["status"], one["reason"]) for one in await list_all_deliveries(acme))
         assert found["SENT", None] == count
     mailbox = await database.mailboxes.find_one({"_id": f"{acme.name}/alice"})

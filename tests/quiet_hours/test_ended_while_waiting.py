@@ -58,7 +58,7 @@ async def test_digest_leaves_without_what_ended_while_it_waited(
         held = {**of_tenant, "digest_key": {"$exists": True}, "status": "HELD", "reason": "QUIET_HOURS"}
         return await database.deliveries.count_documents(held) == 2
 
-    await eventually(two_wait, 20)
+    await eventually(two_wait)
     await set_times(acme, "quiet", quietHours=window(timedelta(hours=-2), timedelta(hours=-1)))
     await acme.execute(UPSERT, users=[{"id": "traveller", "timezone": "Pacific/Auckland"}])
     kept = {("SENT", None): 2}
@@ -80,7 +80,7 @@ async def test_digest_leaves_without_what_ended_while_it_waited(
             found[doc["mailbox"].partition("/")[2]][doc["status"], doc.get("reason")] += 1
         return found == expected
 
-    await eventually(ended, 20)
+    await eventually(ended)
     digests = await database.deliveries.find({**of_tenant, "digest_key": {"$exists": True}}).to_list()
     assert Counter((doc["status"], doc.get("reason")) for doc in digests) == {
         ("SENT", None): 7,
@@ -103,7 +103,7 @@ async def test_held_push_of_a_replaced_notification_ends(acme: Tenant, alice: st
         found = await database.deliveries.find(items).to_list()
         return [(doc["status"], doc.get("reason")) for doc in found] == [("CANCELLED", "REPLACED")]
 
-    await eventually(ended, 20)
+    await eventually(ended)
 
 
 async def test_send_that_read_the_old_preferences_is_decided_again(
@@ -120,17 +120,17 @@ async def test_send_that_read_the_old_preferences_is_decided_again(
         return await database.deliveries.count_documents(after) == 1
 
     await set_times(acme, alice, doNotDisturbUntil=later(hours=9))
-    await eventually(decided, 20)
+    await eventually(decided)
 
     async def only_the_last_pass_remains() -> bool:
         user = await database.users.find_one({"_id": f"{acme.name}/{alice}"})
         assert user
         return bool(user.get("redecide_at", LAST) > datetime.now(UTC) + timedelta(seconds=2))
 
-    await eventually(only_the_last_pass_remains, 20)
+    await eventually(only_the_last_pass_remains)
     before_the_change = {"due_at": datetime.now(UTC) + timedelta(hours=5), "revision": 1}
     assert (await database.deliveries.update_one(with_time, {"$set": before_the_change})).modified_count == 1
-    await eventually(decided, 20)
+    await eventually(decided)
 
 
 async def test_window_without_a_zone_is_in_that_of_the_user_or_else_of_the_tenant(acme: Tenant, alice: str) -> None:

@@ -30,7 +30,7 @@ async def deliveries_of(tenant: Tenant, status: str, count: int = 1, **filter: A
         _, found = await find(tenant, statuses=[status], **filter)
         return found if len(found) >= count else None
 
-    found: list[Json] = await eventually(enough, 20)
+    found: list[Json] = await eventually(enough)
     return found
 
 
@@ -80,7 +80,7 @@ async def test_held_push_leaves_when_the_quiet_hours_change(acme: Tenant, alice:
         delay = datetime.fromisoformat(found["dueAt"]) - datetime.fromisoformat(held["dueAt"])
         return delay == timedelta(hours=6)
 
-    await eventually(moved, 20)
+    await eventually(moved)
     await set_times(acme, alice, quietHours=None)
     [sent] = await deliveries_of(acme, "SENT")
     assert sent["id"] == held["id"]
@@ -136,7 +136,7 @@ async def test_sign_in_code_of_a_required_category_arrives_at_night(acme: Tenant
     async def both_disturb() -> bool:  # also the one that waited
         return [one["reason"] for one in await deliveries_of(acme, "HELD", 2)] == ["DO_NOT_DISTURB"] * 2
 
-    await eventually(both_disturb, 20)
+    await eventually(both_disturb)
 
 
 async def test_priority_that_a_window_allows_passes(acme: Tenant, alice: str) -> None:
@@ -219,7 +219,7 @@ async def test_held_push_ends_as_soon_as_it_is_not_wanted(acme: Tenant, channels
         _, found = await find(acme)
         return {one["userId"]: (one["status"], one["reason"]) for one in found} == expected
 
-    await eventually(ended, 20)
+    await eventually(ended)
     _, found = await find(acme)
     assert not channels.arrivals().keys() & {one["id"] for one in found}
 
@@ -298,7 +298,7 @@ async def test_all_held_deliveries_of_a_user_are_decided_again(database: Databas
         assert user
         return "redecide_at" not in user
 
-    await eventually(finished, 40)
+    await eventually(finished)
     [briefing] = await database.deliveries.find({**of_alice, **after}).to_list()
     items = {**of_alice, "digest_id": briefing["_id"], "due_at": None}
     assert await database.deliveries.count_documents(items) == expected == briefing["joined"]

@@ -30,7 +30,7 @@ async def sent(tenant: Tenant, user: str, **more: Any) -> Json:
         deliveries = await list_deliveries(tenant, sendId=id, statuses=["SENT"])
         return deliveries[0] if deliveries else None
 
-    delivery: Json = await eventually(found, 20)
+    delivery: Json = await eventually(found)
     return delivery
 
 
@@ -39,7 +39,7 @@ async def has_status(tenant: Tenant, delivery: Json, expected: str) -> Json:
         [now] = [one for one in await list_deliveries(tenant, userId=delivery["userId"]) if one["id"] == delivery["id"]]
         return now if now["status"] == expected else None
 
-    reached: Json = await eventually(found, 20)
+    reached: Json = await eventually(found)
     return reached
 
 

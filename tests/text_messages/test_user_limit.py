@@ -26,7 +26,7 @@ async def test_user_gets_five_sms_an_hour_and_the_others_later(
             ("HELD", "RATE_LIMITED"),
         }
 
-    await eventually(all_decided, 20)
+    await eventually(all_decided)
     held = await list_deliveries(tenant, statuses=["HELD"])
     assert [one["userId"] for one in held] == ["alice"] * 3
     assert texts(twilio, number) == 8

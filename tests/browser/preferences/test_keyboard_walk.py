@@ -36,7 +36,7 @@ class Keyboard:
             return bool(await self.page.evaluate(FOCUSED) == name)
 
         try:
-            await eventually(is_focused, 15)
+            await eventually(is_focused)
         except AssertionError:
             assert await self.page.evaluate(FOCUSED) == name
 
@@ -65,7 +65,7 @@ async def wait_for(alice: PreferencesUser, title: str, field: str, *, given: boo
     async def is_stored() -> bool:
         return bool((await stored(alice, title))[field]) == given
 
-    await eventually(is_stored, 15)
+    await eventually(is_stored)
 
 
 async def test_every_feature_of_the_inbox_works_with_the_keyboard(alice: PreferencesUser) -> None:
@@ -126,7 +126,7 @@ async def test_every_feature_of_the_preferences_works_with_the_keyboard(alice: P
             news = next(row for row in found["categories"] if row["category"]["key"] == "news")
             return {**found, **news, **{cell["channel"]: cell for cell in news["channels"]}}[field] == value
 
-        await eventually(is_stored, 15)
+        await eventually(is_stored)
 
     await keys.find("Email for Product news")
     await keys.press("Space")
