@@ -4,6 +4,7 @@ import asyncio
 import json
 import secrets
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from tests.client import SHORTEST_PAUSE_S, GraphQLErrors, Json, Replica, Tenant,
 from tests.conftest import scaled
 from tests.device_calls import CONNECT_WEBHOOK, REGISTER_MOBILE_DEVICE, new_browser, register
 from tests.graphql_errors import expect_error
+from tests.inbox_watchers import retry_until_answered
 from tests.mongo_assertions import stored_receipts
 from tests.preference_calls import UPDATE_PREFERENCES
 from tests.processes import Process
@@ -289,11 +291,11 @@ async def test_sends_during_an_erasure_leave_no_partial_data(tenant: Tenant, dat
 
     async def sending() -> None:
         for _ in range(30):
-            await tenant.send("alice")
+            await retry_until_answered(partial(tenant.send, "alice", idempotencyKey=uuid4().hex))
 
     async def erasing() -> None:
         for _ in range(10):
-            await delete(tenant, "alice")
+            await retry_until_answered(partial(delete, tenant, "alice"))
 
     await asyncio.gather(sending(), sending(), erasing(), erasing())
     page = await tenant.inbox("alice", first=100)
