@@ -263,7 +263,7 @@ async def test_look_of_the_tenant_is_changed_and_errors_are_at_the_field(open_co
     await page.get_by_role("button", name="Save").click()
     await expect(page.locator("#field-color-error")).to_have_text("A color must have the form #rrggbb.")
     await page.get_by_label("Color").fill("#0b57d0")
-    await expect(page.locator(".color-sample")).to_have_css("background-color", "rgb(11, 87, 208)")
+    await expect(page.locator(".color-sample rect")).to_have_css("fill", "rgb(11, 87, 208)")
     await page.get_by_role("button", name="Save").click()
     await expect(page.get_by_text("The look is saved.")).to_be_visible()
     tenant = (await hub.execute("{ tenant { id name color logoUrl } }"))["tenant"]
