@@ -14,11 +14,13 @@ import pytest
 
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.bulk_clients import BulkClient, closing_clients
+from tests.channel_setup import SHORT_TIMES, connect_webhook, wait_for_deliveries
 from tests.client import Tenant, eventually
 from tests.inbox_watchers import find_log_faults, retry_until_answered
 from tests.local_servers import Listener
-from tests.processes import Process
+from tests.processes import Deployment, Process
 from tests.telemetry import log_lines, metric_value, scrape_metrics
+from tests.webhook_receiver import WebhookReceiver
 
 pytestmark = [pytest.mark.usefixtures("new_interpreters"), pytest.mark.timeout(900)]
 
@@ -26,6 +28,13 @@ APART = {"mongo_database": "workers", "redis_prefix": "workers:"}
 PROCESSES = ("0", "1")
 STARTS_S = 240.0  # new interpreters start slowly on a busy machine
 KILLED = 128 + signal.SIGKILL
+PATIENT = {
+    **SHORT_TIMES,
+    "delivery_concurrency": "2",
+    "provider_timeout_s": "10",
+    "retry_schedule": "1s,1s,1s,1s,1s,1s,1s,1s",
+}
+"""Settings with which a slow machine fails no delivery."""
 
 
 def pid_of(group: Process, number: int) -> int:
@@ -94,6 +103,52 @@ async def test_killed_api_process_returns_and_its_clients_miss_no_event(servers:
         await asyncio.wait(reconnecting)
     assert await api.stop() == 0
     assert not find_log_faults([api])
+
+
+async def test_killed_worker_returns_and_every_delivery_arrives(
+    servers: tuple[Mongod, Redis], receiver: WebhookReceiver
+) -> None:
+    """At the end, the workers stop when their command is killed."""
+    mongod, redis = servers
+    receiver.default_response = lambda *_: 0.5
+    workers = Process("work", mongod.url, redis.url, workers="2", work_port="0", **PATIENT, **APART)
+    async with Deployment(mongod.url, redis.url, apis=1, workers=0, **PATIENT, **APART) as running:
+        await workers.start()
+        try:
+            async with Tenant(f"t{uuid4().hex[:12]}", running.urls) as tenant:
+                await wait_until_ready(workers)
+                await send_while_a_worker_is_killed(tenant, workers, receiver)
+            pids = [pid_of(workers, number) for number in (0, 1)]
+        finally:
+            workers.kill()
+
+        async def ended() -> bool:
+            return not any(os.path.exists(f"/proc/{pid}") for pid in pids)  # noqa: ASYNC240, PTH110
+
+        await eventually(ended)
+        assert not find_log_faults([*running.apis, workers])
+
+
+async def send_while_a_worker_is_killed(tenant: Tenant, workers: Process, receiver: WebhookReceiver) -> None:
+    """A worker makes two calls at a time, so both have work."""
+    await connect_webhook(tenant, receiver, "ann")
+    for _ in range(20):
+        await tenant.send("ann", channels=["WEBHOOK"])
+
+    async def both_called() -> bool:
+        return min(await by_process(workers.url, "hub_attempts_total")) > 0
+
+    await eventually(both_called)
+    os.kill(pid_of(workers, 0), signal.SIGKILL)
+    for _ in range(10):
+        await tenant.send("ann", channels=["WEBHOOK"])
+
+    async def restarted() -> bool:
+        """Return True when a scrape reaches both processes again."""
+        return await by_process(workers.url, "hub_process_restarts_total") == [1, 0]
+
+    await wait_for_deliveries(tenant, "DELIVERED", 30, STARTS_S)
+    await eventually(restarted, STARTS_S)
 
 
 async def test_command_ends_with_one_message_if_the_first_process_cannot_start() -> None:
