@@ -37,7 +37,7 @@ export abstract class ConnectedElement<Messages extends Catalog> extends LitElem
   /** Called with a new connection. */
   protected abstract onConnect(hub: HubConnection): void;
 
-  /** Called when the connection is no longer used. If `forget` is true, remove the user's data from the browser: the user
+  /** Called when the connection ends. If `forget` is true, remove the user's data from the browser: the user
    * signed out, another user signed in, or the page removed the element. */
   protected abstract onDisconnect(forget: boolean): void;
 
