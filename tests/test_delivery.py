@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 from pymongo import AsyncMongoClient
 
+from hub import utc_time
 from hub.model import Role
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
@@ -57,6 +58,29 @@ async def test_personal_webhook_is_called_and_delivered(tenant: Tenant, receiver
         ("IN_APP", "DELIVERED", 1),
         ("WEBHOOK", "DELIVERED", 1),
     }
+
+
+async def test_recorded_outcome_of_a_dead_worker_is_applied_without_another_call(
+    tenant: Tenant, receiver: WebhookReceiver, store: Database
+) -> None:
+    """A worker dies after the transaction that records the outcome, and before the delivery has it."""
+    await connect_webhook(tenant, receiver, "alice")
+    sent = (await tenant.send("alice", channels=["WEBHOOK"]))["send"]
+    [delivery] = await wait_for_deliveries(tenant, "DELIVERED")
+    [before] = [doc async for doc in store.deliveries.find({"send": sent["id"]})]
+    outcome = {name: before[name] for name in ("status", "updated_at", "attempts", "tries")}
+    started = [{name: before["attempts"][0][name] for name in ("at", "provider")}]
+    recorded = {"status": "PROCESSING", "claim": "of a dead worker", "attempts": started, "outcome": outcome}
+    await store.deliveries.update_one({"_id": before["_id"]}, {"$set": recorded, "$unset": {"tries": ""}})
+    assert await list_deliveries(tenant) == [delivery]
+    ended = {"leased_until": utc_time.now()}
+    await store.deliveries.update_one({"_id": before["_id"]}, {"$set": ended})
+
+    async def is_applied() -> bool:
+        return await store.deliveries.find_one({"_id": before["_id"]}) == before
+
+    await eventually(is_applied)
+    assert len(receiver.bodies["/alice"]) == 1
 
 
 async def test_deliveries_of_a_notification_are_complete_and_hide_errors_from_users(

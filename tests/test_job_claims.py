@@ -5,13 +5,16 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 from pymongo import MongoClient
+from pymongo.errors import AutoReconnect
 
 from hub import utc_time
 from hub.bench.seed import create_deliveries
 from hub.model import Attempt, Delivery, DeliveryStatus
 from hub.outbox import claims as module
 from hub.outbox.claims import Claims, NoReceipts, Settlement
+from hub.outbox.outcomes import CLAIM_FIELDS
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 
@@ -53,10 +56,31 @@ async def test_settled_jobs_keep_their_other_fields(servers: tuple[Mongod, Redis
         assert doc["of_a_later_version"] == {"list": [1, None]}
         assert (doc["status"], doc["tries"], doc["provider_id"]) == ("SENT", 1, "message-1")
         assert [attempt["provider"] for attempt in doc["attempts"]] == ["null"]
-        assert doc.keys().isdisjoint({*module.CLAIM_FIELDS, "due_at", "reason", "lease_expirations"})
+        assert doc.keys().isdisjoint({*CLAIM_FIELDS, "outcome", "due_at", "reason", "lease_expirations"})
         assert doc["mailbox"].startswith("tenant-")
     assert await other.deliveries.count_documents({}) == JOBS
     assert await claims.settle(settlements) == []  # their claims are gone
+
+
+async def test_settlement_that_is_repeated_after_it_was_recorded_is_applied_once(
+    servers: tuple[Mongod, Redis], other: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MongoDB fails after the transaction. The repeated settlement is reported to the caller, and the settlement of an
+    expired lease is not."""
+    claims, settlements = await _claim(other, servers[0].url, 2)
+
+    async def fail(*_: Any) -> None:
+        raise AutoReconnect
+
+    with monkeypatch.context() as failing, pytest.raises(AutoReconnect):
+        failing.setattr(claims, "_apply_outcomes", fail)
+        await claims.settle(settlements)
+    recorded = [doc async for doc in other.deliveries.find()]
+    assert {(doc["status"], doc["outcome"]["status"]) for doc in recorded} == {("PROCESSING", "SENT")}
+    expired = replace(settlements[1], status=DeliveryStatus.ACCEPTED, due_at=utc_time.now(), lease_expirations=1)
+    assert await claims.settle([settlements[0], expired]) == [settlements[0]]
+    async for doc in other.deliveries.find():
+        assert (doc["status"], doc["tries"], doc.get("outcome"), doc.get("claim")) == ("SENT", 1, None, None)
 
 
 async def test_job_that_another_worker_claims_during_the_settlement_is_not_settled(

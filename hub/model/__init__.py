@@ -21,7 +21,7 @@ from hub.model.notifications import (
     live_keys,
     notification_from,
 )
-from hub.model.outbox_jobs import Attempt, Delivery, Job, WebhookCall, delivery_id
+from hub.model.outbox_jobs import Attempt, Delivery, Job, JobOutcome, WebhookCall, delivery_id
 from hub.model.preferences import EVERY_DAY, NO_PREFERENCES, CategoryPreference, DigestChoice, Preferences, QuietHours
 from hub.model.principals import ANONYMOUS, CLI_ACTOR_PREFIX, STAFF, Principal, Role, is_person
 from hub.model.receipts import REPORTED_STATUSES, PendingReceipt, Receipt, ReceiptKind
@@ -106,6 +106,7 @@ __all__ = (
     "InboxView",
     "Interruptions",
     "Job",
+    "JobOutcome",
     "KeyRole",
     "Mailbox",
     "MailboxChange",

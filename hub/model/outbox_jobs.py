@@ -26,6 +26,20 @@ class Attempt(Record, frozen=True):
     ms: int | None = None
 
 
+class JobOutcome(Record, frozen=True, kw_only=True):
+    """The final state of a job, with the values that the job gets. A value that is missing here is removed from the
+    job, except `lane`."""
+
+    status: DeliveryStatus
+    updated_at: datetime
+    attempts: tuple[Attempt, ...] = ()
+    reason: str | None = None
+    tries: int = 0
+    lease_expirations: int = 0
+    provider_id: str | None = None
+    lane: str | None = None
+
+
 class Job(Record, frozen=True, kw_only=True, rename={"id": "_id"}):
     """A job of the outbox.
 
@@ -36,6 +50,8 @@ class Job(Record, frozen=True, kw_only=True, rename={"id": "_id"}):
       `lease_expirations`: the number of leases that expired before a result was stored.
     - `tries`: the number of rounds of attempts. A round calls the providers of the channel until one does not return
       Retry.
+    - `outcome`: set for the short time between the transaction that records the final state and the update that gives
+      it to the job.
     """
 
     id: str
@@ -54,6 +70,7 @@ class Job(Record, frozen=True, kw_only=True, rename={"id": "_id"}):
     leased_until: datetime | None = None
     lease_expirations: int = 0
     provider_id: str | None = None
+    outcome: JobOutcome | None = None
 
     @property
     def accepted_at(self) -> datetime:

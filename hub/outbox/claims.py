@@ -7,7 +7,10 @@ Guarantees
   due in the same way as a retry.
 - A claimed job has a `leased_until` instead, by real time: moving the hub's clock ends no lease. The scheduler settles
   the job of a dead worker when its lease has expired, and the job waits again. A finished job has neither.
-- A settlement and its receipts are written in one transaction.
+- A settlement and its receipts are written in one transaction. A final state is recorded in it as `outcome`, and an
+  update outside the transaction gives it to the job (`_apply_outcomes`), because MongoDB changes indexed fields several
+  times slower in transactions. If a worker dies between the two, the job is not processed again: when its lease has
+  expired, the scheduler applies the outcome.
 - If the send is cancelled or the notification is read while a worker processes a job, the job does not wait again. The
   `override` field of its document contains the final state, and the settlement applies this state.
 - If the send is resumed while a worker processes a job, the job is not held with PAUSED. The field `resumed` is set.
@@ -31,7 +34,8 @@ from pymongo.errors import BulkWriteError, PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from hub.ids import new_id
-from hub.model import Attempt, DeliveryStatus, Job, Reason, document
+from hub.model import Attempt, DeliveryStatus, Job, JobOutcome, Reason, document
+from hub.outbox.outcomes import APPLY_OUTCOME, CLAIM_FIELDS, REPLACED_FIELDS
 from hub.outbox.retry_delay import DUE, LEASES
 from hub.outbox.states import WAITING, may_move
 from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document
@@ -44,8 +48,6 @@ TRANSACTION_RETRIES_MAX = 8
 STATEMENTS_PER_COMMAND = 100  # a command is limited to 16 MB, and a job has up to 50 attempts
 UNQUEUE_ALL_TIMEOUT_S = 120.0  # updates every waiting job
 IN_LANE: Document = {"status": {"$in": WAITING}, "enqueue_count": {"$gte": 1}}
-CLAIM_FIELDS = ("claim", "leased_until", "enqueue_count", "override", "resumed")  # set while a worker has the job
-
 
 J = TypeVar("J", bound=Job)
 J_contra = TypeVar("J_contra", bound=Job, contravariant=True)
@@ -185,24 +187,36 @@ class Claims(Generic[J]):
             await session.start_transaction(read_concern=SNAPSHOT, write_concern=DURABLE),
         ):
             match = {"_id": {"$in": [settlement.job.id for settlement in settlements]}}
-            cursor = self._jobs.find(match, {"claim": 1, "override": 1, "resumed": 1}, session=session)
+            cursor = self._jobs.find(match, {"claim": 1, "override": 1, "resumed": 1, "outcome": 1}, session=session)
             docs = {doc["_id"]: doc async for doc in cursor}
-            still_claimed = [
-                _apply_changes(settlement, doc, now)
+            claimed = [
+                (settlement, doc)
                 for settlement in settlements
                 if (doc := docs.get(settlement.job.id)) and doc.get("claim") == settlement.job.claim
             ]
-            if still_claimed:
-                await self._update([_settlement_update(settlement, now) for settlement in still_claimed], session)
+            recorded = [(settlement, doc["outcome"]) for settlement, doc in claimed if "outcome" in doc]
+            new = [_apply_changes(settlement, doc, now) for settlement, doc in claimed if "outcome" not in doc]
+            if new:
+                await self._update([_settlement_update(settlement, now) for settlement in new], session)
             pending = [
                 receipt
-                for settlement in still_claimed
+                for settlement in new
                 if (receipt := self._receipts.receipt_for(settlement.job, settlement.status, settlement.reason))
             ]
             for collection, documents in (await self._receipts.build_documents(pending, now)).items():
                 await self._database[collection].insert_many(documents, ordered=False, session=session)
-        self._receipts.on_commit((settlement.job, settlement.status) for settlement in still_claimed)
-        return still_claimed
+        try:
+            final = [settlement.job.id for settlement in new if _is_final(settlement)]
+            await self._apply_outcomes([*final, *(settlement.job.id for settlement, _ in recorded)])
+        finally:
+            self._receipts.on_commit((settlement.job, settlement.status) for settlement in new)
+        return [*new, *(settlement for settlement, outcome in recorded if outcome.get("status") == settlement.status)]
+
+    async def _apply_outcomes(self, ids: Sequence[str]) -> None:
+        """Give jobs the final states that were recorded."""
+        if ids:
+            match = {"_id": {"$in": list(ids)}, "outcome": {"$exists": True}}
+            await self._fast_jobs.update_many(match, APPLY_OUTCOME)
 
     async def _update(self, statements: Sequence[Document], session: AsyncClientSession) -> None:
         """Run update commands directly, because pymongo's bulk writes are slower."""
@@ -282,20 +296,26 @@ def _settlement_update(settlement: Settlement[J], now: datetime) -> Document:
     """Return the update statement of a job whose claim the transaction has read. It matches only the id, so MongoDB
     plans no query. If the claim changed since the transaction began, the update fails with a write conflict."""
     assert may_move(DeliveryStatus.PROCESSING, settlement.status), settlement.status
-    values: Document = {
-        "status": settlement.status,
-        "updated_at": now,
-        "attempts": [document(attempt) for attempt in settlement.attempts],
-    }
-    optional = {
-        "reason": settlement.reason,
-        "due_at": settlement.due_at,
-        "tries": settlement.tries or None,
-        "lease_expirations": settlement.lease_expirations or None,
-        "provider_id": settlement.provider_id,
-    }
-    if settlement.lane:
-        values["lane"] = settlement.lane
-    values |= {name: value for name, value in optional.items() if value is not None}
-    unset = {name: "" for name, value in optional.items() if value is None} | dict.fromkeys(CLAIM_FIELDS, "")
-    return {"q": {"_id": settlement.job.id}, "u": {"$set": values, "$unset": unset}}
+    outcome = JobOutcome(
+        status=settlement.status,
+        updated_at=now,
+        attempts=settlement.attempts,
+        reason=settlement.reason,
+        tries=settlement.tries,
+        lease_expirations=settlement.lease_expirations,
+        provider_id=settlement.provider_id,
+        lane=settlement.lane or None,
+    )
+    values = document(outcome)
+    if _is_final(settlement):
+        return {"q": {"_id": settlement.job.id}, "u": {"$set": {"outcome": values}}}
+    unset = {name for name in REPLACED_FIELDS if name not in values}
+    if settlement.due_at:
+        values["due_at"] = settlement.due_at
+        unset.discard("due_at")
+    return {"q": {"_id": settlement.job.id}, "u": {"$set": values, "$unset": dict.fromkeys(sorted(unset), "")}}
+
+
+def _is_final(settlement: Settlement[J]) -> bool:
+    """Return True if the job does not wait again. A job that is held with PAUSED waits without `due_at`."""
+    return settlement.due_at is None and settlement.reason is not Reason.PAUSED

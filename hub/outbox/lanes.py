@@ -40,6 +40,8 @@ ANTI_STARVATION_SHARE = 4  # a lower priority that is taken first gets a quarter
 
 SCHEDULER_LANES = ("SCHEDULER/", "SCHEDULER0")
 """The bounds of the lanes of the scheduler, because `0` follows the slash. They exist only in the due index."""
+SCHEDULER_LANE_OF_JOB = {"$concat": [SCHEDULER_LANES[0], "$priority", "/", "$tenant"]}
+"""An aggregation expression: the lane of the scheduler on which a stored job is released (`scheduler_lane`)."""
 WORKER_LANES = (("", SCHEDULER_LANES[0]), (SCHEDULER_LANES[1], "\U0010ffff"))
 """The bounds of all other lanes."""
 PAUSED_LANES = "PAUSED/"

@@ -11,13 +11,17 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.asynchronous.collection import AsyncCollection
 
 from hub.model import DeliveryStatus, Reason
-from hub.outbox.lanes import SCHEDULER_LANES
+from hub.outbox.lanes import SCHEDULER_LANE_OF_JOB
 from hub.outbox.states import WAITING
 from hub.platform.connections import Document
 
 SLICE = 1000  # jobs per update
 HELD_JOBS: Document = {"reason": Reason.RESTORED, "status": DeliveryStatus.HELD}
-UNFINISHED: Document = {"status": {"$in": [*WAITING, DeliveryStatus.PROCESSING]}, "reason": {"$ne": Reason.RESTORED}}
+UNFINISHED: Document = {
+    "status": {"$in": [*WAITING, DeliveryStatus.PROCESSING]},
+    "reason": {"$ne": Reason.RESTORED},
+    "outcome": {"$exists": False},  # the scheduler gives the job its outcome when the lease has expired
+}
 DUE_OR_CLAIMED: tuple[tuple[str, Document], ...] = (
     ("due", {"due_at": {"$exists": True}}),
     ("leases", {"leased_until": {"$exists": True}}),
@@ -70,7 +74,7 @@ def release_update(now: datetime, *, to_scheduler: bool) -> list[Document]:
         "updated_at": now,
     }
     if to_scheduler:
-        values["lane"] = {"$concat": [SCHEDULER_LANES[0], "$priority", "/", "$tenant"]}
+        values["lane"] = SCHEDULER_LANE_OF_JOB
     else:
         values["status"] = DeliveryStatus.ACCEPTED
     return [{"$set": values}, {"$unset": "restored"}]

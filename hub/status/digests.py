@@ -14,7 +14,8 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.read_concern import ReadConcern
 
 from hub.model import ITEMS_SHOWN, Delivery, DeliveryStatus, DigestKind, Priority, Reason, document
-from hub.outbox.lanes import SCHEDULER_LANES
+from hub.outbox.lanes import SCHEDULER_LANE_OF_JOB
+from hub.outbox.outcomes import with_outcome
 from hub.outbox.states import FINAL
 from hub.platform.connections import DURABLE, SNAPSHOT, Document
 from hub.platform.tolerant_decoding import decode, decode_all, decode_by_id
@@ -92,8 +93,7 @@ class Digests:
     async def load_open(self, mailboxes: Mapping[str, Collection[str]], session: AsyncClientSession) -> list[Delivery]:
         """Return the open digests of mailboxes by digest key, read in a transaction."""
         slots = [{"mailbox": {"$in": list(ids)}, "digest_key": key} for key, ids in mailboxes.items()]
-        docs = self._deliveries.find({"open": True, "$or": slots}, session=session)
-        return await decode_all(docs, Delivery)
+        return await decode_all(self._deliveries.find({"open": True, "$or": slots}, session=session), Delivery)
 
     async def load_open_briefings(self, mailboxes: Collection[str], session: AsyncClientSession) -> list[Delivery]:
         """Return the open briefings of mailboxes, read in a transaction."""
@@ -240,6 +240,7 @@ class Digests:
 
     async def as_shown(self, deliveries: list[Delivery]) -> list[Delivery]:
         """Return the deliveries. An item that waits has the time of its digest, or the status if the digest ended."""
+        deliveries = [with_outcome(one) for one in deliveries]
         ids = {one.digest_id for one in deliveries if one.digest_id and one.status is DeliveryStatus.HELD}
         if not ids:
             return deliveries
@@ -396,5 +397,4 @@ def joined_update(digest: Delivery, joined_before: int) -> Document:
 
 def released_update(now: datetime) -> list[Document]:
     """Return the update that takes items out of their digest, so they are due on their lanes of the scheduler."""
-    lane = {"$concat": [SCHEDULER_LANES[0], "$priority", "/", "$tenant"]}
-    return [{"$set": {"lane": lane, "due_at": now, "updated_at": now}}, {"$unset": "digest_id"}]
+    return [{"$set": {"lane": SCHEDULER_LANE_OF_JOB, "due_at": now, "updated_at": now}}, {"$unset": "digest_id"}]
