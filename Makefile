@@ -59,10 +59,10 @@ infra: $(INSTALLED) $(INFRA_INSTALLED)  ## check alerts, dashboard, Helm chart, 
 image-check: $(INFRA_INSTALLED)  ## build the container image with buildah and stand-in base images; needs root
 	@bash infra/checks/image.sh
 
-prove: $(INSTALLED)  ## run at full scale the tests that have one, and compare the benchmarks with recorded ratios (over an hour)
+prove: $(INSTALLED) $(INFRA_INSTALLED)  ## run at full scale the tests that have one, and compare the benchmarks with recorded ratios (over an hour)
 	@HUB_TEST_SCALE=full $(TESTS) $(HAVE_SCALES) $(PARALLEL) --numprocesses 2
 	@HUB_TEST_SCALE=full $(TESTS) $(SERIAL)
-	@HUB_TEST_SCALE=full $(BIN)/pytest $(BROWSER_SCALES)
+	@HUB_TEST_SCALE=full $(BIN)/pytest $(BROWSER_SCALES) tests/infra/test_scaling.py
 	@if [ "`uname`" = Linux ] && command -v cc >/dev/null; then $(BIN)/hub bench all --check; \
 		else echo "skipped: hub bench is for Linux and needs a C compiler"; fi
 

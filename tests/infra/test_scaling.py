@@ -1,4 +1,6 @@
-"""The scaling rule, evaluated on the metrics of a hub whose queue fills and becomes empty again."""
+"""The scaling rule, evaluated on the metrics of a hub whose queue fills and becomes empty again.
+
+With HUB_TEST_SCALE=full, 20,000 deliveries are due."""
 
 import asyncio
 from pathlib import Path
@@ -8,12 +10,14 @@ import pytest
 from hub.platform.embedded_servers import Mongod, Redis
 from tests.channel_setup import UPSERT_USERS, deployment_with_channels
 from tests.client import Tenant, eventually
+from tests.conftest import scaled
 from tests.infra.prometheus_server import PrometheusServer
 from tests.infra.test_rules import RULES_FILE
 from tests.processes import Process
 
 USERS = 1000
-SENDS = 3
+SENDS = scaled(3, 20)
+WORKERS_MAX = 4  # that are started
 CONCURRENCY = 4
 
 
@@ -49,7 +53,7 @@ async def test_rule_wants_workers_for_what_waits_and_fewer_when_it_is_sent(
             await fill_queue(tenant)
             number = await wanted(prometheus, f">= {SENDS}")
             environment = deployment.workers[0].environment
-            for _ in range(min(number, SENDS) - len(deployment.workers)):
+            for _ in range(min(number, WORKERS_MAX) - len(deployment.workers)):
                 more = Process("work", mongod.url, redis.url)
                 more.environment = {**environment, "HUB_WORK_PORT": "0"}
                 deployment.workers.append(more)
