@@ -12,7 +12,7 @@ import signal
 import sys
 import tempfile
 import time
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -25,6 +25,7 @@ from hub.model import Channel
 from hub.platform.connections import Mongo
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.platform.index_builds import make_indexes
+from hub.platform.server_process import DIE_WITH_PARENT
 from hub.runtime.indexes import indexes
 from hub.runtime.listen import raise_open_file_limit
 from hub.settings import Settings
@@ -250,7 +251,12 @@ class BenchEnvironment:
         log = self.folder / f"{name.replace('/', '_')}.log"
         with log.open("wb") as out:
             process = await asyncio.create_subprocess_exec(
-                *command, env=inherited | environment, stdin=DEVNULL, stdout=out, stderr=out
+                *("/bin/sh", "-c", DIE_WITH_PARENT, name, *command),
+                env=inherited | environment,
+                stdin=PIPE,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
             )
         try:
             if self._cores and on_first_core:
@@ -261,6 +267,8 @@ class BenchEnvironment:
             yield MeasuredProcess(process, port)
         finally:
             await _terminate(process)
+            if process.stdin:
+                process.stdin.close()
 
 
 async def _port(process: Process, log: Path) -> int:
