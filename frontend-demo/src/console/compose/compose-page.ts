@@ -61,7 +61,7 @@ class ComposePage extends ActingElement {
             <button type="button" @click=${this.clear}>Clear</button>
           </div>
         </form>
-        <section class="card" aria-labelledby="outcome">
+        <section class="card outcome" aria-labelledby="outcome">
           <h2 id="outcome">What would happen</h2>
           <div role="status">${checked ? nothing : html`<p class="quiet">Check the send to see the recipients and their texts. Nothing is sent.</p>`}</div>
           ${checked
