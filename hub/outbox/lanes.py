@@ -42,8 +42,9 @@ SCHEDULER_LANES = ("SCHEDULER/", "SCHEDULER0")
 """The bounds of the lanes of the scheduler, because `0` follows the slash. They exist only in the due index."""
 SCHEDULER_LANE_OF_JOB = {"$concat": [SCHEDULER_LANES[0], "$priority", "/", "$tenant"]}
 """An aggregation expression: the lane of the scheduler on which a stored job is released (`scheduler_lane`)."""
-WORKER_LANES = (("", SCHEDULER_LANES[0]), (SCHEDULER_LANES[1], "\U0010ffff"))
-"""The bounds of all other lanes."""
+ALL_LANES = (("", "\U0010ffff"),)
+WORKER_LANES = ((ALL_LANES[0][0], SCHEDULER_LANES[0]), (SCHEDULER_LANES[1], ALL_LANES[0][1]))
+"""The bounds of all lanes, and of all but those of the scheduler."""
 PAUSED_LANES = "PAUSED/"
 """The prefix of the lanes of deliveries whose channel is paused. They exist only in MongoDB, and none of these
 deliveries is due."""

@@ -26,7 +26,7 @@ from hub.workflows.expansions import LEASE_DEADLINES, PARTS_AT_ONCE, Expansions
 from hub.workflows.failure_guard import FailureGuard
 from hub.workflows.health import HealthReader
 from hub.workflows.pause_or_resume import SendPause
-from hub.workflows.scheduler import PeriodicTask
+from hub.workflows.scheduler import NOT_URGENT, PeriodicTask
 from hub.workflows.send_texts import RENDER_MAX_S, SendTextRenderer
 from hub.workflows.start_expansion import StartExpansion
 from hub.workflows.stop_expansion import StopExpansion
@@ -73,7 +73,7 @@ def build_expansion_components(
 def expansion_tasks(
     components: ExpansionComponents, users: Users, committer: Committer, texts: SendTextRenderer, clock: Clock
 ) -> list[PeriodicTask]:
-    """Return the tasks of a worker that expand sends."""
+    """Return the tasks of a worker that expand sends. While no send is expanded, one of them looks for parts."""
     expansions = Expansions(
         components.recipients,
         users,
@@ -85,7 +85,8 @@ def expansion_tasks(
         components.urgent,
         clock,
     )
-    return [PeriodicTask("expansions", expansions.turn)] * PARTS_AT_ONCE
+    others = PeriodicTask("expansions", expansions.turn, idle_intervals=NOT_URGENT)
+    return [PeriodicTask("expansions", expansions.turn), *[others] * (PARTS_AT_ONCE - 1)]
 
 
 def build_failure_guard(

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from hub.model import Attempt, DeliveryStatus, Job, Reason
 from hub.outbox.claims import UNQUEUE_ALL_TIMEOUT_S, Claims, DueEntry, Settlement
-from hub.outbox.lanes import WORKER_LANES, Lanes
+from hub.outbox.lanes import ALL_LANES, Lanes
 from hub.outbox.retry_delay import wait_s
 from hub.platform import metrics
 from hub.settings import Settings
@@ -30,14 +30,24 @@ log = structlog.get_logger(__name__)
 
 
 class DueJobs:
-    """The due jobs of one kind, deliveries or webhook calls. `name` is the kind in locks and metrics."""
+    """The due jobs of one kind, such as deliveries. `name` is the kind in locks and metrics. `bounds` are those of the
+    lanes of its workers."""
 
-    def __init__(self, name: str, claims: Claims[Any], lanes: Lanes, clock: Clock, settings: Settings) -> None:
+    def __init__(
+        self,
+        name: str,
+        claims: Claims[Any],
+        lanes: Lanes,
+        clock: Clock,
+        settings: Settings,
+        bounds: Sequence[tuple[str, str]] = ALL_LANES,
+    ) -> None:
         self._name = name
         self._claims = claims
         self._lanes = lanes
         self._clock = clock
         self._settings = settings
+        self._bounds = bounds
         self._lock_ms = max(1, int(settings.scheduler_interval_s * 1000) - LOCK_MARGIN_MS)
 
     async def tick(self) -> int:
@@ -67,8 +77,8 @@ class DueJobs:
         return remaining
 
     async def _due_batches(self, now: datetime) -> AsyncIterator[list[DueEntry]]:
-        """Yield due jobs, at most one batch per lane. The jobs on the lanes of the scheduler are left out."""
-        for first, before in WORKER_LANES:
+        """Yield due jobs, at most one batch per lane. Jobs on lanes outside the bounds are left out."""
+        for first, before in self._bounds:
             after = first
             while due := await self._claims.due(now, after, before, BATCH_SIZE):
                 yield due

@@ -16,17 +16,19 @@ from hub.platform.connections import is_cancelling
 from hub.platform.redis_errors import REDIS_ERRORS
 
 RETRY_PAUSE_S = 1.0
+NOT_URGENT = 4  # intervals between rounds of a task that found nothing, if its work may begin seconds later
 
 log = structlog.get_logger(__name__)
 
 
 class PeriodicTask(Struct, frozen=True):
     """A periodic task. `tick` processes one batch and returns its size. After a batch of at least `full` items, `tick`
-    is called again immediately."""
+    is called again immediately. After a round that found nothing, the task waits for `idle_intervals`."""
 
     name: str
     tick: Callable[[], Awaitable[int]]
     full: int = 1
+    idle_intervals: int = 1
 
 
 class Scheduler:
@@ -52,4 +54,4 @@ class Scheduler:
                 await asyncio.sleep(RETRY_PAUSE_S)
             else:
                 if processed < task.full:
-                    await asyncio.sleep(self._interval_s)
+                    await asyncio.sleep(self._interval_s * (1 if processed else task.idle_intervals))
