@@ -12,10 +12,11 @@ import pytest
 from docs.examples.read_marks import test_read_notification_is_not_unread  # noqa: F401 - pytest runs it
 from docs.examples.setting import ExampleSettings
 from hub.model import Role
-from tests.cli_commands import HUB, SERVES, Command, environment
+from tests.cli_commands import SERVES, Command, environment
 from tests.client import Tenant
 from tests.conftest import NODE
 from tests.doc_pages import DOCS, ROOT, example_pages, text_of
+from tests.forked_shell_commands import forked_hub_program
 
 EXAMPLES = DOCS / "examples"
 SCRIPT = ROOT / "infra" / "checks" / "examples.py"
@@ -49,9 +50,9 @@ async def test_example_client_prints_a_new_notification(tenant: Tenant, node: st
 async def test_documented_commands_work(folder: Path) -> None:
     blocks = re.findall(r"```sh\n(.*?)```", text_of(*example_pages()), re.DOTALL)
     (folder / "docs").symlink_to(DOCS)
-    async with Command("dev", "--port", "0", cwd=folder) as hub:
+    async with Command("dev", "--port", "0", cwd=folder) as hub, forked_hub_program() as program:
         url = (await hub.wait_for_output(SERVES))[1]
-        script = "\n".join(blocks).replace("http://127.0.0.1:8000", url).replace(".venv/bin/hub", str(HUB))
+        script = "\n".join(blocks).replace("http://127.0.0.1:8000", url).replace(".venv/bin/hub", str(program))
         done = await asyncio.to_thread(
             subprocess.run,
             ["bash", "-c", script],
@@ -59,7 +60,7 @@ async def test_documented_commands_work(folder: Path) -> None:
             env=environment(),
             text=True,
             capture_output=True,
-            timeout=800,  # about a hundred commands, each of which starts Python
+            timeout=800,  # about a hundred commands
         )
     assert done.stderr == ""
     assert '"errors"' not in done.stdout
