@@ -6,7 +6,7 @@ DATA ?=
 BIN := .venv/bin
 INSTALLED := .venv/installed
 TESTS := $(BIN)/pytest --ignore tests/browser --ignore tests/infra
-PARALLEL := -m "not serial" --numprocesses 3 --dist loadfile  # many tests wait, so two cores run three processes
+PARALLEL := -m "not serial" --numprocesses 4 --dist loadfile  # many tests wait, so two cores run four processes
 SERIAL = -m serial $(shell grep -rl --include='test_*.py' mark.serial tests)
 HAVE_SCALES = $(shell grep -rlE --include='test_*.py' --exclude-dir=browser --exclude-dir=infra 'FULL_SCALE|scaled|digest_setup' tests)
 

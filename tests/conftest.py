@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -25,6 +24,7 @@ from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 from hub.platform.outbound_http import OutboundHTTP
 from tests.client import Tenant
+from tests.data_folders import data_folder
 from tests.local_servers import Listener
 from tests.mongo_assertions import StoredTenant
 from tests.processes import CANCELLATION_WARNINGS, Deployment, Process
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 NODE = Path(__file__).parent / "node"
 SLOWEST_S = 5.0
 START_FIRST = [
+    *("tests/test_worker_settings.py", "tests/test_workers.py", "tests/test_redis_failures.py", "tests/quiet_hours"),
     *("tests/test_poison_messages.py", "tests/test_random_operations.py", "tests/test_mongo_failures.py"),
     *("tests/test_simulated_reality.py", "tests/test_process_crashes.py", "tests/pause", "tests/test_docs_examples.py"),
 ]
@@ -106,7 +107,7 @@ class fresh_servers:  # noqa: N801 - used like a function
     """A new mongod and redis-server that a test may kill and suspend."""
 
     async def __aenter__(self) -> tuple[Mongod, Redis]:
-        self._folder = tempfile.TemporaryDirectory(prefix="hub-", ignore_cleanup_errors=True)
+        self._folder = data_folder()
         self._pair = Mongod(Path(self._folder.name, "mongo")), Redis(Path(self._folder.name, "redis"))
         for server in self._pair:
             await server.start()
@@ -121,7 +122,7 @@ class fresh_servers:  # noqa: N801 - used like a function
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder that is removed after the test, because a data folder of MongoDB has 300 MB."""
-    with tempfile.TemporaryDirectory(prefix="hub-", ignore_cleanup_errors=True) as name:
+    with data_folder() as name:
         yield Path(name)
 
 

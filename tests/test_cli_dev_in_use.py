@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from hub.api.public.static_files import FrontendFiles
 from hub.cli.api_client import execute
 from tests.cli_commands import SERVES, Command, dev, environment, run_command, token_of
 from tests.client import SEND, Json, eventually
+from tests.data_folders import data_folder
 from tests.processes import SECRET
 from tests.webhook_receiver import WebhookReceiver
 
@@ -36,7 +36,7 @@ class RunningDev(NamedTuple):
 @pytest.fixture(scope="module")
 async def running() -> AsyncIterator[RunningDev]:
     """One `hub dev` for the tests that do not stop it."""
-    with tempfile.TemporaryDirectory(prefix="hub-", ignore_cleanup_errors=True) as name:
+    with data_folder() as name:
         async with dev(Path(name, ".hub")) as hub:
             url = (await hub.wait_for_output(SERVES))[1]
             yield RunningDev(Path(name), hub, url, {user: await unread(hub, url, user) for user in ("alice", "bob")})

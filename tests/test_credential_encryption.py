@@ -310,13 +310,13 @@ async def test_rotation_under_load_loses_nothing_and_missing_keys_are_named(
         assert done.returncode == 0, done.stderr
         assert done.stdout.endswith("`k1` encrypts nothing: it may be removed from HUB_ENCRYPTION_KEYS.\n")
         assert [await credentials.count(where, key) for where in STORED for key in ("k1", None)] == [0] * 6
-        assert {one["status"] for one in await wait_until_settled(tenant, sent, 20)} == {"SENT"}
+        assert {one["status"] for one in await wait_until_settled(tenant, sent, 60)} == {"SENT"}
 
         [worker] = deployment.workers
         await restart(worker, K3)
         await _missing_key_is_named(worker, tenant, people, stores)
         await restart(worker, K2)
-        found = await wait_until_settled(tenant, sent + len(people), 20)
+        found = await wait_until_settled(tenant, sent + len(people), 60)
         assert {one["status"] for one in found} == {"SENT"}, "a retried delivery is not lost"
         await eventually(lambda: asyncio.sleep(0, fakes.receiver.bodies["/tenant"]))
         assert not fakes.receiver.invalid_signatures

@@ -4,7 +4,6 @@ duplicated."""
 import asyncio
 import json
 import logging
-import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,6 +24,7 @@ from pymongo.errors import PyMongoError
 from hub.platform.embedded_servers import Mongod, ReplicaSet
 from tests.client import GraphQLErrors, Json, Socket, Tenant, eventually
 from tests.conftest import FULL_SCALE, fresh_servers, scaled
+from tests.data_folders import data_folder
 from tests.inbox_watchers import (
     Watcher,
     check_against_store,
@@ -313,7 +313,7 @@ async def suspend_primary(old: Mongod) -> None:
 async def test_new_primary_during_sends_loses_and_duplicates_nothing(
     lose: Callable[[Mongod], Awaitable[None]],
 ) -> None:
-    with tempfile.TemporaryDirectory(prefix="hub-", ignore_cleanup_errors=True) as folder:
+    with data_folder() as folder:
         members = ReplicaSet(Path(folder))
         await members.start()
         try:
