@@ -205,7 +205,7 @@ steps = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=scaled(100, 3000))
+@settings(deadline=None, max_examples=scaled(40, 3000))
 @given(st.lists(steps, max_size=30))
 def test_sockets_receive_the_same_bytes_as_with_queued_events(session: list[Any]) -> None:
     async def run() -> None:

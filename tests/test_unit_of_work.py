@@ -91,7 +91,7 @@ class Model:
         assert not self.unit.inserted.keys() & self.unit.replaced.keys()
 
 
-@settings(deadline=None, max_examples=scaled(150, 5000))
+@settings(deadline=None, max_examples=scaled(60, 5000))
 @given(st.lists(visible_notifications, max_size=8, unique_by=lambda n: n.id), operations, st.integers(1, 50))
 def test_unit_of_work_counts_equal_a_recount_and_numbers_are_contiguous(
     initial: list[Notification], operations: list[tuple[str, int, str]], start: int
