@@ -67,6 +67,11 @@ def preparing_fields(now: datetime, longest: timedelta, expires_at: datetime | N
     }
 
 
+def _late(now: datetime, priority: Priority | Document) -> Document:
+    """Return the filter of the sends of a priority that must not be PREPARING any longer."""
+    return {"status": SendStatus.PREPARING, "priority": priority, "prepare_by": {"$not": {"$gt": now}}}
+
+
 def prepare_by_from(now: datetime) -> Document:
     """Return the expression for the end of a wait that begins again now."""
     return {"$min": [{"$add": [now, {"$ifNull": ["$prepare_for_ms", PREPARING_MS]}]}, "$expires_at"]}
@@ -99,6 +104,11 @@ class ScheduledSends:
         found = self._sends.find({"due_at": {"$lte": now}}, hint="due").sort("due_at", ASCENDING)
         return _decoded(await found.limit(limit).to_list())
 
+    async def has_late(self, now: datetime, priorities: Sequence[Priority]) -> bool:
+        """Return True if `list_late` would find a send."""
+        match = _late(now, {"$in": list(priorities)})
+        return await self._sends.find_one(match, {"_id": 1}, hint="late") is not None
+
     async def list_late(
         self, now: datetime, priorities: Sequence[Priority], limit: int
     ) -> tuple[list[ScheduledSend], list[str]]:
@@ -115,7 +125,7 @@ class ScheduledSends:
 
     async def _late_of(self, priority: Priority, now: datetime, limit: int) -> list[Document]:
         """Return late sends of a priority. The tenants after the last one of the previous call are first."""
-        match: Document = {"status": SendStatus.PREPARING, "priority": priority, "prepare_by": {"$not": {"$gt": now}}}
+        match = _late(now, priority)
         last, docs = self._last_late.pop(priority, ""), list[Document]()
         after, before = last, Document()
         while len(docs) < limit:

@@ -31,7 +31,7 @@ from hub.model import EnrichmentFailure, EnrichmentJob, Preparation, Priority, S
 from hub.outbox.lanes import Lanes
 from hub.status.scheduled_sends import ScheduledSend, ScheduledSends
 from hub.utc_time import Clock
-from hub.workflows.scheduler import NOT_URGENT, PeriodicTask
+from hub.workflows.scheduler import PeriodicTask
 from hub.workflows.send_request import SendRequest, enrichment_data
 from hub.workflows.start_expansion import StartExpansion
 from hub.workflows.waiting_sends import Publication, publish_waiting
@@ -159,13 +159,13 @@ class PrepareSends:
     def tasks(self) -> list[PeriodicTask]:
         """Return the tasks that end the wait of late sends. CRITICAL sends have their own, so they do not wait for
         others. They run in every process, because workers may be away."""
-        return [
-            PeriodicTask("late_urgent_sends", partial(self._tick, "late_urgent_sends", URGENT)),
-            PeriodicTask("late_sends", partial(self._tick, "late_sends", OTHERS), idle_intervals=NOT_URGENT),
-        ]
+        tasks = {"late_urgent_sends": URGENT, "late_sends": OTHERS}
+        return [PeriodicTask(name, partial(self._tick, name, found)) for name, found in tasks.items()]
 
     async def _tick(self, lock: str, priorities: Sequence[Priority]) -> int:
         """Let `onFailure` count for one batch of sends that must not be PREPARING any longer. Return their number."""
+        if not await self._scheduled.has_late(self._clock(), priorities):
+            return 0
         async with self._lanes.tick_lock(lock, LOCK_MS) as may_run:
             return await self._end_late_sends(priorities) if may_run else 0
 
