@@ -30,7 +30,7 @@ Each command has a `--help` option.
 
 | Command | Without options | With `--url` (`HUB_URL`) |
 |---|---|---|
-| `hub send`, `hub sends`, `hub activity`, `hub watch`, `hub tail`, `hub simulate`, `hub replay`, `hub cancel`, `hub batches`, `hub find`, `hub explain`, `hub deliveries`, `hub templates push`, `hub templates list`, `hub topics`, `hub users import`, `hub users export` | The `hub dev` process that uses the data folder (`--data`), with the key of that folder. Keys in the environment are ignored. | The hub at that URL, with the key in `HUB_JWT_SECRET`. |
+| `hub send`, `hub sends`, `hub activity`, `hub watch`, `hub tail`, `hub simulate`, `hub replay`, `hub cancel`, `hub batches`, `hub find`, `hub explain`, `hub deliveries`, `hub templates push`, `hub templates list`, `hub topics`, `hub users find`, `hub users import`, `hub users export` | The `hub dev` process that uses the data folder (`--data`), with the key of that folder. Keys in the environment are ignored. | The hub at that URL, with the key in `HUB_JWT_SECRET`. |
 | `hub keys`, `hub doctor`, `hub audit`, `hub channels` | The same hub, with the admin role. | The hub at that URL, with the admin role. |
 
 - If `--token` (`HUB_TOKEN`) is set, the command uses that token and does not sign one with a key.

@@ -7,7 +7,7 @@ import typer
 
 from hub.cli.api_client import execute, run_or_exit
 from hub.cli.output import Output, is_table, print_json, print_table
-from hub.cli.target_hub import DEFAULT_DATA, Data, Tenant, Token, Url, fail, resolve_hub
+from hub.cli.target_hub import DEFAULT_DATA, Data, TargetHub, Tenant, Token, Url, fail, resolve_hub
 from hub.console_url import console_url
 
 QUERY = """query ($text: String!) {
@@ -40,8 +40,13 @@ def find(
 
     Example: hub find alice@example.org
     """
-    hub = resolve_hub(url, token, data)
+    print_found(resolve_hub(url, token, data), tenant, text, output)
+
+
+def print_found(hub: TargetHub, tenant: str, text: str, output: Output, kind: str | None = None) -> None:
+    """Print what `find` returns, or only the results of one kind. If there are none, exit with code 1."""
     found = run_or_exit(execute(hub.url, hub.service_token(tenant), QUERY, text=text), hub)["find"]
+    found = [result for result in found if kind in (None, result["kind"])]
     if not is_table(output):
         print_json([{**result, "consoleUrl": _console_url(hub.url, result)} for result in found])
     elif found:

@@ -1,4 +1,4 @@
-"""`hub users`: import and export users."""
+"""`hub users`: find, import, and export users."""
 
 import asyncio
 import sys
@@ -10,6 +10,8 @@ import typer
 
 from hub.cli import user_export
 from hub.cli.api_client import ApiError, HubUnreachable, run_or_exit
+from hub.cli.find import print_found
+from hub.cli.output import Output
 from hub.cli.target_hub import DEFAULT_DATA, Data, Tenant, Token, Url, fail, resolve_hub
 from hub.cli.user_files import SUFFIXES, UserFileError
 from hub.cli.user_import import UserImport
@@ -17,10 +19,28 @@ from hub.model import Role
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""Import and export the users of a tenant.
+    help="""Find, import, and export the users of a tenant.
 
     Example: hub users import users.csv""",
 )
+
+
+@app.command("find")
+def find_users(
+    text: Annotated[str, typer.Argument(help="An id, email address, phone number, or name.", show_default=False)],
+    output: Output = None,
+    url: Url = "",
+    token: Token = "",
+    tenant: Tenant = "default",
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Find users by id, email address, phone number, or name.
+
+    `hub find` also finds sends, deliveries, and notifications. If nobody is found, the exit code is 1.
+
+    Example: hub users find alice@example.org
+    """
+    print_found(resolve_hub(url, token, data), tenant, text, output, "USER")
 
 
 @app.command("import")

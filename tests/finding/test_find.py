@@ -162,6 +162,11 @@ async def test_the_command_prints_json_or_a_table(running: Running, acme: Tenant
         "phone=+4915112345678",
     ]
     assert link == f"Console: {base_url(running.deployment)}/console/find?q=alice%40example.org"
+    await acme.send("alice", title="alice")
+    kinds = [row["kind"] for row in json.loads(run_command("find", "alice", *options, jwt_secret=SECRET).stdout)]
+    assert sorted(kinds) == ["SEND", "USER"]
+    [only] = json.loads(run_command("users", "find", "alice", *options, jwt_secret=SECRET).stdout)
+    assert only["kind"] == "USER"
     missing = run_command("find", "nobody", *options, jwt_secret=SECRET)
     assert (missing.returncode, json.loads(missing.stdout)) == (1, [])
     assert "Nothing was found" in missing.stderr
