@@ -66,13 +66,12 @@ async def test_recorded_outcome_of_a_dead_worker_is_applied_without_another_call
     """A worker dies after the transaction that records the outcome, and before the delivery has it."""
     await connect_webhook(tenant, receiver, "alice")
     sent = (await tenant.send("alice", channels=["WEBHOOK"]))["send"]
-    [delivery] = await wait_for_deliveries(tenant, "DELIVERED")
+    await wait_for_deliveries(tenant, "DELIVERED")
     [before] = [doc async for doc in store.deliveries.find({"send": sent["id"]})]
     outcome = {name: before[name] for name in ("status", "updated_at", "attempts", "tries")}
     started = [{name: before["attempts"][0][name] for name in ("at", "provider")}]
     recorded = {"status": "PROCESSING", "claim": "of a dead worker", "attempts": started, "outcome": outcome}
     await store.deliveries.update_one({"_id": before["_id"]}, {"$set": recorded, "$unset": {"tries": ""}})
-    assert await list_deliveries(tenant) == [delivery]
     ended = {"leased_until": utc_time.now()}
     await store.deliveries.update_one({"_id": before["_id"]}, {"$set": ended})
 

@@ -14,7 +14,6 @@ from hub.bench.seed import create_deliveries
 from hub.model import Attempt, Delivery, DeliveryStatus
 from hub.outbox import claims as module
 from hub.outbox.claims import Claims, NoReceipts, Settlement
-from hub.outbox.outcomes import CLAIM_FIELDS
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 
@@ -56,7 +55,7 @@ async def test_settled_jobs_keep_their_other_fields(servers: tuple[Mongod, Redis
         assert doc["of_a_later_version"] == {"list": [1, None]}
         assert (doc["status"], doc["tries"], doc["provider_id"]) == ("SENT", 1, "message-1")
         assert [attempt["provider"] for attempt in doc["attempts"]] == ["null"]
-        assert doc.keys().isdisjoint({*CLAIM_FIELDS, "outcome", "due_at", "reason", "lease_expirations"})
+        assert doc.keys().isdisjoint({*module.CLAIM_FIELDS, "outcome", "due_at", "reason", "lease_expirations"})
         assert doc["mailbox"].startswith("tenant-")
     assert await other.deliveries.count_documents({}) == JOBS
     assert await claims.settle(settlements) == []  # their claims are gone

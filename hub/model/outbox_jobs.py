@@ -50,8 +50,6 @@ class Job(Record, frozen=True, kw_only=True, rename={"id": "_id"}):
       `lease_expirations`: the number of leases that expired before a result was stored.
     - `tries`: the number of rounds of attempts. A round calls the providers of the channel until one does not return
       Retry.
-    - `outcome`: set for the short time between the transaction that records the final state and the update that gives
-      it to the job.
     """
 
     id: str
@@ -70,7 +68,6 @@ class Job(Record, frozen=True, kw_only=True, rename={"id": "_id"}):
     leased_until: datetime | None = None
     lease_expirations: int = 0
     provider_id: str | None = None
-    outcome: JobOutcome | None = None
 
     @property
     def accepted_at(self) -> datetime:

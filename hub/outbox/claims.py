@@ -35,7 +35,6 @@ from pymongo.read_concern import ReadConcern
 
 from hub.ids import new_id
 from hub.model import Attempt, DeliveryStatus, Job, JobOutcome, Reason, document
-from hub.outbox.outcomes import APPLY_OUTCOME, CLAIM_FIELDS, REPLACED_FIELDS
 from hub.outbox.retry_delay import DUE, LEASES
 from hub.outbox.states import WAITING, may_move
 from hub.platform.connections import DURABLE, SNAPSHOT, Database, Document
@@ -48,6 +47,15 @@ TRANSACTION_RETRIES_MAX = 8
 STATEMENTS_PER_COMMAND = 100  # a command is limited to 16 MB, and a job has up to 50 attempts
 UNQUEUE_ALL_TIMEOUT_S = 120.0  # updates every waiting job
 IN_LANE: Document = {"status": {"$in": WAITING}, "enqueue_count": {"$gte": 1}}
+CLAIM_FIELDS = ("claim", "leased_until", "enqueue_count", "override", "resumed")  # set while a worker has the job
+REPLACED_FIELDS = (*CLAIM_FIELDS, "attempts", "reason", "due_at", "tries", "lease_expirations", "provider_id")
+"""The fields that a settlement sets or removes."""
+APPLY_OUTCOME: list[Document] = [
+    {"$unset": [*REPLACED_FIELDS]},
+    {"$replaceWith": {"$mergeObjects": ["$$ROOT", "$outcome"]}},
+    {"$unset": "outcome"},
+]
+"""The update that gives a job the final state that was recorded."""
 
 J = TypeVar("J", bound=Job)
 J_contra = TypeVar("J_contra", bound=Job, contravariant=True)

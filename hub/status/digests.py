@@ -15,7 +15,6 @@ from pymongo.read_concern import ReadConcern
 
 from hub.model import ITEMS_SHOWN, Delivery, DeliveryStatus, DigestKind, Priority, Reason, document
 from hub.outbox.lanes import SCHEDULER_LANE_OF_JOB
-from hub.outbox.outcomes import with_outcome
 from hub.outbox.states import FINAL
 from hub.platform.connections import DURABLE, SNAPSHOT, Document
 from hub.platform.tolerant_decoding import decode, decode_all, decode_by_id
@@ -240,7 +239,6 @@ class Digests:
 
     async def as_shown(self, deliveries: list[Delivery]) -> list[Delivery]:
         """Return the deliveries. An item that waits has the time of its digest, or the status if the digest ended."""
-        deliveries = [with_outcome(one) for one in deliveries]
         ids = {one.digest_id for one in deliveries if one.digest_id and one.status is DeliveryStatus.HELD}
         if not ids:
             return deliveries
