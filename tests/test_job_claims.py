@@ -14,6 +14,8 @@ from hub.bench.seed import create_deliveries
 from hub.model import Attempt, Delivery, DeliveryStatus
 from hub.outbox import claims as module
 from hub.outbox.claims import Claims, NoReceipts, Settlement
+from hub.outbox.restored_jobs import hold_jobs
+from hub.outbox.retry_delay import job_indexes
 from hub.platform.connections import Database
 from hub.platform.embedded_servers import Mongod, Redis
 
@@ -65,7 +67,7 @@ async def test_settlement_that_is_repeated_after_it_was_recorded_is_applied_once
     servers: tuple[Mongod, Redis], other: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MongoDB fails after the transaction. The repeated settlement is reported to the caller, and the settlement of an
-    expired lease is not."""
+    expired lease is not. A restore does not hold such jobs: they were sent."""
     claims, settlements = await _claim(other, servers[0].url, 2)
 
     async def fail(*_: Any) -> None:
@@ -76,6 +78,8 @@ async def test_settlement_that_is_repeated_after_it_was_recorded_is_applied_once
         await claims.settle(settlements)
     recorded = [doc async for doc in other.deliveries.find()]
     assert {(doc["status"], doc["outcome"]["status"]) for doc in recorded} == {("PROCESSING", "SENT")}
+    await other.deliveries.create_indexes(job_indexes())
+    assert await hold_jobs(other.deliveries, utc_time.now(), {}) == 0
     expired = replace(settlements[1], status=DeliveryStatus.ACCEPTED, due_at=utc_time.now(), lease_expirations=1)
     assert await claims.settle([settlements[0], expired]) == [settlements[0]]
     async for doc in other.deliveries.find():

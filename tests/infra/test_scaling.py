@@ -20,9 +20,9 @@ USERS = 1000
 SENDS = scaled(3, 20)
 WORKERS_MAX = 4  # that are started
 WITHIN_S = scaled(300, 1500)
+CONCURRENCY = 4
 
 log = logging.getLogger(__name__)
-CONCURRENCY = 4
 
 
 async def fill_queue(tenant: Tenant) -> None:
