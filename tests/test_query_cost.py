@@ -1,17 +1,27 @@
-"""The cost limit of operations: rejected before they run, with the cost; lists need one query per level and do not
-block
+"""The cost limit of operations: rejected before they run, with the cost; lists need one query per level and do not block
 others."""
 # ruff: noqa: UP031 - GraphQL contains many braces
 
 import asyncio
+import gc
 import json
 import re
+import weakref
 from inspect import isawaitable
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from graphql import GraphQLField, GraphQLInt, GraphQLList, GraphQLObjectType, GraphQLSchema, execute_sync, parse
+from graphql import (
+    ExecutionResult,
+    GraphQLField,
+    GraphQLInt,
+    GraphQLList,
+    GraphQLObjectType,
+    GraphQLSchema,
+    execute_sync,
+    parse,
+)
 
 from hub.api.execution.cooperative import CooperativeExecutor
 from hub.api.execution.query_cost import QueryCosts
@@ -189,3 +199,18 @@ async def test_cost_budget_is_per_caller_and_returns_retry_after(servers: tuple[
             )  # cheap queries are still allowed
     finally:
         api.kill()
+
+
+async def test_executor_is_freed_without_the_garbage_collector() -> None:
+    """Otherwise, the context of each request would stay in memory until the next collection."""
+    schema = GraphQLSchema(GraphQLObjectType("Query", {"n": GraphQLField(GraphQLInt, resolve=lambda *_: 1)}))
+    executor = CooperativeExecutor.build(schema, parse("{ n }"), None)
+    assert isinstance(executor, CooperativeExecutor)
+    assert executor.execute_operation() == ExecutionResult({"n": 1}, None)
+    reference = weakref.ref(executor)
+    gc.disable()
+    try:
+        del executor
+        assert reference() is None
+    finally:
+        gc.enable()

@@ -13,6 +13,7 @@ from graphql import Executor, GraphQLOutputType, GraphQLResolveInfo, get_named_t
 from graphql.execution.collect_fields import FieldDetails
 from graphql.pyutils import Path
 from graphql.pyutils.gather_with_cancel import gather_with_cancel
+from graphql.type.definition import GraphQLResolveInfoHelpers
 
 SHORT_LIST_MAX = 10  # items; a list of at most this length is completed without yielding
 TIME_SLICE_S = 0.005
@@ -20,6 +21,16 @@ TIME_SLICE_S = 0.005
 
 class CooperativeExecutor(Executor[Any]):
     """An executor with the same results and errors as graphql-core's executor."""
+
+    @property
+    def async_helpers(self) -> GraphQLResolveInfoHelpers:  # type: ignore[override]
+        """The helpers for resolvers, created for each field. As an attribute, they are a reference cycle that keeps
+        the context of each request in memory until the garbage collector runs."""
+        return GraphQLResolveInfoHelpers(gather=self.gather_async_work, track=self.track_async_work)
+
+    @async_helpers.setter
+    def async_helpers(self, helpers: GraphQLResolveInfoHelpers) -> None:
+        """Ignore the helpers that graphql-core sets."""
 
     def complete_iterable_value(
         self,
