@@ -1,6 +1,7 @@
 """The Redis pub/sub connection of a process.
 
 Each process publishes heartbeats to itself. If a heartbeat does not arrive, or the connection breaks, the state is
+`disconnected`. While other messages arrive, a heartbeat may be late, because it waits behind them. The state remains
 `disconnected` until all channels are subscribed again and a heartbeat has arrived. Messages that are published in the
 meantime are lost. `on_change` is called when the state changes, and the owner then compares mailboxes with the store.
 """
@@ -20,7 +21,8 @@ from hub.platform.connections import is_cancelling
 from hub.platform.redis_errors import REDIS_ERRORS
 
 HEARTBEAT_S = 1.0
-HEARTBEAT_TIMEOUT_S = 2.2  # two heartbeats were missed
+HEARTBEAT_TIMEOUT_S = 2.2  # without any message: two heartbeats were missed
+LATE_HEARTBEAT_TIMEOUT_S = 15.0  # while other messages arrive
 HEARTBEAT_CHECK_S = 0.2
 RECONNECT_DELAY_S = 0.3
 CONFIRMATION_TIMEOUT_S = 2.0  # of `wait_subscribed`
@@ -54,6 +56,7 @@ class PubSubConnection:
         self._waiters: dict[str, asyncio.Event] = {}
         self._has_changes = asyncio.Event()
         self._last_heartbeat = 0.0
+        self._last_message = 0.0
         self._failure_logged = False
         self.disconnected = True
         self.generation = 0
@@ -109,7 +112,7 @@ class PubSubConnection:
         self._changed = dict.fromkeys(self._wanted)
         await self._send_changes(pubsub)
         loop = asyncio.get_running_loop()
-        self._last_heartbeat = loop.time()
+        self._last_heartbeat = self._last_message = loop.time()
         tasks = [
             asyncio.create_task(coroutine)
             for coroutine in (self._read(pubsub), self._apply_changes(pubsub), self._monitor_heartbeat())
@@ -128,6 +131,7 @@ class PubSubConnection:
             message = await pubsub.get_message(timeout=None)
             if message is None:
                 continue
+            self._last_message = asyncio.get_running_loop().time()
             channel = message["channel"].decode()
             if message["type"] == "message":
                 if channel == self._heartbeat_channel:
@@ -172,7 +176,10 @@ class PubSubConnection:
 
     async def _monitor_heartbeat(self) -> None:
         loop = asyncio.get_running_loop()
-        while loop.time() - self._last_heartbeat < HEARTBEAT_TIMEOUT_S:
+        while (
+            loop.time() - self._last_message < HEARTBEAT_TIMEOUT_S
+            and loop.time() - self._last_heartbeat < LATE_HEARTBEAT_TIMEOUT_S
+        ):
             await asyncio.sleep(HEARTBEAT_CHECK_S)
         self._log_first_failure("pubsub_heartbeat_missed", seconds=round(loop.time() - self._last_heartbeat, 1))
 
