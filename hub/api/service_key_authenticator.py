@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from math import inf
 
@@ -39,6 +39,8 @@ READ_SLOT_TIMEOUT_S = 5.0
 IDS_PER_QUERY = 1000
 RETRY_DELAY_S = 1.0
 MINUTE_S = 60
+
+NOT_WATCHED: AbstractContextManager[None] = nullcontext()
 
 log = structlog.get_logger(__name__)
 
@@ -151,24 +153,24 @@ class ServiceKeyAuthenticator:
             self._used_at[cached.caller.key] = datetime.fromtimestamp(minute * MINUTE_S, UTC)
             self._has_used.set()
 
-    @contextmanager
-    def on_end(self, caller: Principal, end: Callable[[], None]) -> Iterator[None]:
+    def on_end(self, caller: Principal, end: Callable[[], None]) -> AbstractContextManager[None]:
         """Call `end` if the caller's key is revoked while the body of the `with` statement runs. Do nothing for tokens.
 
         The expiry of a key is the caller's `expires_at`, as for tokens."""
-        if not caller.key:
-            yield
-            return
-        self._watchers[caller.key].add(end)
-        if caller.key in self._revoked:
+        return self._watched(caller.key, end) if caller.key else NOT_WATCHED
+
+    @contextmanager
+    def _watched(self, key: str, end: Callable[[], None]) -> Iterator[None]:
+        self._watchers[key].add(end)
+        if key in self._revoked:
             end()
         try:
             yield
         finally:
-            watchers = self._watchers[caller.key]
+            watchers = self._watchers[key]
             watchers.discard(end)
             if not watchers:
-                del self._watchers[caller.key]
+                del self._watchers[key]
 
     def on_revoked(self, id: str) -> None:
         """Reject a key from now on. End its WebSockets and event streams."""

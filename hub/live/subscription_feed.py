@@ -63,7 +63,7 @@ class Feed:
         self._backlog = 0
         self._backlog_since = 0
         self._bytes = 0
-        self._queue: deque[InboxEvent] = deque()
+        self._queue: deque[InboxEvent] | None = None  # an empty deque has 760 bytes
         self._available: asyncio.Event | None = None
         self._reader: Reader | None = None
         self._buffered: list[MailboxChange] | None = []
@@ -79,7 +79,7 @@ class Feed:
             self._available = self._available or asyncio.Event()
             self._available.clear()
             await self._available.wait()
-        return self._pop()
+        return self._pop(self._queue)
 
     def set_reader(self, reader: Reader) -> None:
         """Pass all events to `reader`. If the feed has events or has ended, `reader.on_ready` is called immediately."""
@@ -89,12 +89,12 @@ class Feed:
 
     def poll(self) -> InboxEvent | None:
         """Return the next event, or None if no event is available."""
-        return self._pop() if self._queue else None
+        return self._pop(self._queue) if self._queue else None
 
     @property
     def waiting(self) -> int:
         """The number of events that were not taken yet."""
-        return len(self._queue)
+        return len(self._queue or ())
 
     @property
     def ended(self) -> bool:
@@ -118,7 +118,7 @@ class Feed:
         if backlog.events is UNSET:
             self.resync(backlog.head)
             return True
-        self._queue.extend(backlog.events)
+        self._add(backlog.events)
         self._backlog, self._backlog_since = len(backlog.events), since
         if self._queue:
             self._notify()
@@ -186,24 +186,31 @@ class Feed:
         """Queue events, or end the feed with RESYNC if the queue is full because the client is too slow.
 
         Events of the backlog do not count toward the limit, because the client requested them."""
-        if self._is_full(len(self._queue) - self._backlog):
-            newest = events[-1] if events else self._queue[-1]
+        if self._is_full(self.waiting - self._backlog):
+            newest = events[-1] if events or not self._queue else self._queue[-1]
             self._end_with(
                 InboxEvent(kind=InboxEventKind.RESYNC, modseq=last, unread=newest.unread, unseen=newest.unseen)
             )
             return
-        for event in events:
-            if event.modseq > self.position:
-                self._queue.append(event)
-                self._bytes += _size(event)
+        new = [event for event in events if event.modseq > self.position]
+        self._add(new)
+        self._bytes += sum(map(_size, new))
         self.position = last
         self._notify()
 
     def _is_full(self, waiting: int) -> bool:
         return waiting >= QUEUE_MAX_EVENTS or self._bytes >= QUEUE_MAX_BYTES
 
-    def _pop(self) -> InboxEvent:
-        event = self._queue.popleft()
+    def _add(self, events: Sequence[InboxEvent]) -> None:
+        if self._queue is None:
+            self._queue = deque(events)
+        else:
+            self._queue.extend(events)
+
+    def _pop(self, queue: deque[InboxEvent]) -> InboxEvent:
+        event = queue.popleft()
+        if not queue:
+            self._queue = None
         if self._backlog:
             self._backlog -= 1
         else:
@@ -227,8 +234,7 @@ class Feed:
     def _end_with(self, event: InboxEvent) -> None:
         if not self._ended:
             metrics.resyncs.inc()
-            self._queue.clear()
-            self._queue.append(event)
+            self._queue = deque([event])
             self._backlog = self._bytes = 0
             self.close()
 

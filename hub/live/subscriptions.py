@@ -68,7 +68,7 @@ class SubscriptionHub:
     ) -> None:
         self._store = store
         self._prefix = prefix
-        self._mailbox_feeds: dict[str, set[Feed]] = {}
+        self._mailbox_feeds: dict[str, tuple[Feed, ...]] = {}  # a set of one feed has 216 bytes
         self._behind: set[str] = set()
         self._has_behind = asyncio.Event()
         self._reconcile_now = asyncio.Event()
@@ -84,9 +84,8 @@ class SubscriptionHub:
         Raise NotFound if the mailbox does not exist."""
         feed = Feed(mailbox)
         if mailbox not in self._mailbox_feeds:
-            self._mailbox_feeds[mailbox] = set()
             self.pubsub.subscribe(user_channel(self._prefix, mailbox))
-        self._mailbox_feeds[mailbox].add(feed)
+        self._mailbox_feeds[mailbox] = (*self._mailbox_feeds.get(mailbox, ()), feed)
         metrics.feeds.inc()
         generation = self.pubsub.generation
         try:
@@ -117,12 +116,13 @@ class SubscriptionHub:
     def unsubscribe(self, feed: Feed) -> None:
         """Close the feed and add no further events."""
         feed.close()
-        feeds = self._mailbox_feeds.get(feed.mailbox)
-        if feeds is None or feed not in feeds:
+        feeds = self._mailbox_feeds.get(feed.mailbox, ())
+        if feed not in feeds:
             return
-        feeds.remove(feed)
         metrics.feeds.dec()
-        if not feeds:
+        if others := tuple(other for other in feeds if other is not feed):
+            self._mailbox_feeds[feed.mailbox] = others
+        else:
             del self._mailbox_feeds[feed.mailbox]
             self.pubsub.unsubscribe(user_channel(self._prefix, feed.mailbox))
 
@@ -155,10 +155,9 @@ class SubscriptionHub:
             return
         shared = SharedBroadcast(message)
         for row in message.rows:
-            if feeds := self._mailbox_feeds.get(row.mailbox):
-                for feed in tuple(feeds):
-                    if not feed.offer_row(shared, row):
-                        self._mark_behind(row.mailbox)
+            for feed in self._mailbox_feeds.get(row.mailbox, ()):
+                if not feed.offer_row(shared, row):
+                    self._mark_behind(row.mailbox)
 
     def reconcile(self) -> None:
         """Compare every open mailbox with the store soon."""
@@ -173,7 +172,7 @@ class SubscriptionHub:
                 group.create_task(self._run_catch_up())
 
     def _deliver(self, change: MailboxChange) -> None:
-        for feed in tuple(self._mailbox_feeds.get(change.mailbox, ())):
+        for feed in self._mailbox_feeds.get(change.mailbox, ()):
             if not feed.offer(change):
                 self._mark_behind(change.mailbox)
 

@@ -190,13 +190,13 @@ async def _events(stream: Any, context: Context) -> AsyncGenerator[Any, None]:
 class SubscriptionResults:
     """The projected responses of a subscription, as an async iterator. An error is returned as the last response."""
 
-    __slots__ = ("_failed", "_language", "_projection", "_request_id", "_stream")
+    __slots__ = ("_failed", "_language", "_projection", "_stream", "request_id")
 
     def __init__(self, stream: Any, projection: Getter, request_id: str, language: Language | None) -> None:
         self._language = language
         self._stream = stream
         self._projection = projection
-        self._request_id = request_id
+        self.request_id = request_id
         self._failed = False
 
     def __aiter__(self) -> "SubscriptionResults":
@@ -213,7 +213,7 @@ class SubscriptionResults:
             raise
         except Exception as error:  # noqa: BLE001 - becomes the last response
             self._failed = True
-            return {"errors": [to_graphql_error(error, self._request_id)]}
+            return {"errors": [to_graphql_error(error, self.request_id)]}
 
     async def aclose(self) -> None:
         await self._stream.aclose()

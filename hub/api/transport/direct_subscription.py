@@ -10,13 +10,13 @@ from typing import Any, Protocol
 import orjson
 from structlog.contextvars import bound_contextvars
 
-from hub.api.context import Context
 from hub.api.errors import to_graphql_error
 from hub.api.execution.engine import SubscriptionResults
 from hub.api.schema.inbox_stream import InboxStream
 from hub.api.transport.uvicorn_protocols import HubWebSocketProtocol
 from hub.live.message_codec import BroadcastRow
 from hub.live.subscription_feed import SharedBroadcast
+from hub.model import Principal
 from hub.platform import tracing
 
 
@@ -29,13 +29,13 @@ class Session(Protocol):
 class DirectSubscription:
     """A running inbox subscription. `session` forgets it when it has ended by itself."""
 
-    __slots__ = ("_context", "_done", "_id", "_prefix", "_protocol", "_results", "_session", "_stream", "_waiting")
+    __slots__ = ("_caller", "_done", "_id", "_prefix", "_protocol", "_results", "_session", "_stream", "_waiting")
 
     def __init__(
         self,
         session: Session,
         id: str,
-        context: Context,
+        caller: Principal,
         results: SubscriptionResults,
         stream: InboxStream,
         protocol: HubWebSocketProtocol,
@@ -43,7 +43,7 @@ class DirectSubscription:
         self._session = session
         self._protocol = protocol
         self._id = id
-        self._context = context
+        self._caller = caller
         self._results = results
         self._stream = stream
         self._prefix = b'{"id":' + orjson.dumps(id) + b',"type":"next","payload":'
@@ -93,9 +93,8 @@ class DirectSubscription:
                     with tracing.span("deliver", self._stream.traceparent, "CONSUMER"):
                         self._protocol.write_text(text)
         except Exception as error:  # noqa: BLE001 - returned to the client and logged; the publisher must not fail
-            caller = self._context.caller
-            with bound_contextvars(tenant=caller.tenant, user=caller.user):
-                errors = [to_graphql_error(error, self._context.request_id)]
+            with bound_contextvars(tenant=self._caller.tenant, user=self._caller.user):
+                errors = [to_graphql_error(error, self._results.request_id)]
             self._end({"id": self._id, "type": "error", "payload": errors})
             return
         self._waiting = asyncio.create_task(self._wait())

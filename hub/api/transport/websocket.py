@@ -81,23 +81,17 @@ class GraphQLOverWebSocket:
 
     async def handle(self, socket: WebSocket) -> None:
         """Serve one socket until it is closed. The client may disconnect at any time."""
+        accepted = False
         with suppress(WebSocketDisconnect):
-            await self._handle(socket)
-
-    async def _handle(self, socket: WebSocket) -> None:
-        if not self._origins.allows(socket.headers.get("origin"), socket.headers.get("host")):
-            await socket.close(CloseCode.FORBIDDEN)
+            accepted = await self._accept(socket)
+        if not accepted:
             return
-        if PROTOCOL not in socket.scope["subprotocols"]:
-            await socket.accept()
-            await socket.close(CloseCode.PROTOCOL_NOT_ACCEPTABLE, f"Speak {PROTOCOL}.")
-            return
-        await socket.accept(PROTOCOL)
         metrics.sockets.inc()
         session = _Session(socket, self._engine, self._services)
         mailbox = None
         try:
             caller = await self._initialize(session)
+            _free_handshake(socket)
             if caller.role is Role.USER:
                 if not self._sockets.acquire(caller.mailbox):
                     raise CloseSocket(
@@ -110,11 +104,25 @@ class GraphQLOverWebSocket:
         except CloseSocket as close:
             await session.stop()
             await session.close(close)
+        except WebSocketDisconnect:
+            pass
         finally:
             await session.stop()
             metrics.sockets.dec()
             if mailbox is not None:
                 self._sockets.release(mailbox)
+
+    async def _accept(self, socket: WebSocket) -> bool:
+        """Accept the connection, or close it if its origin or protocol is not accepted."""
+        if not self._origins.allows(socket.headers.get("origin"), socket.headers.get("host")):
+            await socket.close(CloseCode.FORBIDDEN)
+            return False
+        if PROTOCOL not in socket.scope["subprotocols"]:
+            await socket.accept()
+            await socket.close(CloseCode.PROTOCOL_NOT_ACCEPTABLE, f"Speak {PROTOCOL}.")
+            return False
+        await socket.accept(PROTOCOL)
+        return True
 
     async def _initialize(self, session: "_Session") -> Principal:
         """Wait for `connection_init` and return the caller. Raise CloseSocket if the message is missing or invalid."""
@@ -296,7 +304,7 @@ class _Session:
         telemetry.finish({})
         if isinstance(results, SubscriptionResults) and results.inbox_stream and self.protocol:
             subscription = self._operations[id] = DirectSubscription(
-                self, id, context, results, results.inbox_stream, self.protocol
+                self, id, context.caller, results, results.inbox_stream, self.protocol
             )
             subscription.start()
             return None
@@ -306,6 +314,12 @@ class _Session:
                     return list(result["errors"])
                 await self.send({"id": id, "type": "next", "payload": result})
         return []
+
+
+def _free_handshake(socket: WebSocket) -> None:
+    """Free 3 kB that only the handshake and the authentication use, because a socket may be open for days."""
+    socket.scope["headers"].clear()  # `socket.headers` has a reference to this list
+    socket.scope.clear()
 
 
 def _message_error(message: dict[str, Any]) -> str | None:
