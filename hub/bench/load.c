@@ -2,11 +2,12 @@
 //
 //   load post     --request FILE --connections N --warm S --seconds S --users N
 //   load latency  --request FILE --connections N --tokens FILE --subscribe FILE --rate N --warm S --seconds S
-//   load fanout   --request FILE --tokens FILE --subscribe FILE --rounds N
+//   load fanout   --request FILE --tokens FILE --subscribe FILE --rounds N [--messages N --publisher PORT]
 //   load idle     --tokens FILE --subscribe FILE
 //
 // All of them take --port. `post` keeps every connection busy, `latency` sends at a fixed rate to random subscribers,
 // `fanout` sends the request and waits until every socket has received it, `idle` holds the sockets until its input ends.
+// With a publisher, the rounds of `fanout` send the request to that port, and wait for this number of messages.
 // The output is one JSON object per line; times are in milliseconds.
 //
 // The request file is a complete HTTP request, the subscribe file a complete message. In both, ###### is replaced by a
@@ -68,7 +69,7 @@ typedef struct {
     size_t count, room;
 } Sample;
 
-static int port, connections = 1, users = 1, rounds = 10, poller;
+static int port, publisher, messages, connections = 1, users = 1, rounds = 10, poller;
 static double warm_s, seconds = 5, rate = 100;
 static const char *request_file, *tokens_file, *subscribe_file;
 
@@ -183,8 +184,8 @@ static void read_tokens(void) {
 
 // ---------------------------------------------------------------------------------------------------- connections
 
-static void connect_peer(Peer *peer) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+static void connect_peer(Peer *peer, int to_port) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)to_port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int on = 1;
     peer->fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -252,7 +253,7 @@ static void open_next(void) {
         Peer *socket = &sockets[opened + opening];
         socket->number = opened + opening;
         opening++;
-        connect_peer(socket);
+        connect_peer(socket, port);
         socket->stage = UPGRADING;
         write_all(socket, upgrade, sizeof upgrade - 1);
     }
@@ -400,9 +401,9 @@ static int64_t after(double s) {
     return now_ns() + (int64_t)(s * 1e9);
 }
 
-static void open_https(int count) {
+static void open_https(int count, int to_port) {
     https = calloc((size_t)count, sizeof(Peer));
-    for (int i = 0; i < count; i++) connect_peer(&https[i]);
+    for (int i = 0; i < count; i++) connect_peer(&https[i], to_port);
     connections = count;
 }
 
@@ -433,7 +434,7 @@ static void keep_busy(int64_t until_ns) {
 }
 
 static void run_post(void) {
-    open_https(connections);
+    open_https(connections, port);
     keep_busy(after(warm_s));
     recording = true;
     int64_t began_ns = now_ns();
@@ -479,7 +480,7 @@ static void send_at_rate(double for_s) {
 }
 
 static void run_latency(void) {
-    open_https(connections);
+    open_https(connections, port);
     double took_s = open_sockets();
     pause_for(2);
     send_at_rate(warm_s);
@@ -498,11 +499,18 @@ static void run_latency(void) {
 
 static void run_fanout(void) {
     Sample response_times = {0}, lasts = {0}, totals = {0}, spread = {0};
-    open_https(1);
+    open_https(1, port);
     double took_s = open_sockets();
     pause_for(2);
     await_subscriptions();
     await_subscriptions();
+    if (publisher) {
+        epoll_ctl(poller, EPOLL_CTL_DEL, https->fd, NULL);
+        close(https->fd);
+        open_https(1, publisher);
+    }
+    if (!messages) messages = token_count;
+    recording = true;
     printf("{\"measuring\":true}\n");
     fflush(stdout);
     for (int i = 0; i < rounds; i++) {
@@ -510,8 +518,8 @@ static void run_fanout(void) {
         received = first_message_ns = 0;
         int64_t began_ns = now_ns();
         send_request(https, began_ns);
-        while (received < token_count || https->stage == BUSY)
-            if (!step(began_ns + TIMEOUT_NS)) fail("%ld of %d sockets received the message", received, token_count);
+        while (received < messages || https->stage == BUSY)
+            if (!step(began_ns + TIMEOUT_NS)) fail("%ld of %d messages arrived", received, messages);
         record(&response_times, (double)(last_response_ns - began_ns) / 1e6);
         record(&lasts, (double)(last_message_ns - last_response_ns) / 1e6);
         record(&totals, (double)(last_message_ns - began_ns) / 1e6);
@@ -525,6 +533,8 @@ static void run_fanout(void) {
     print_sample("last_after_request_ms", &totals);
     printf(",");
     print_sample("last_after_first_ms", &spread);
+    printf(",");
+    print_sample("socket_ms", &waits);
     printf("}\n");
 }
 
@@ -543,6 +553,8 @@ int main(int count, char **words) {
     for (int i = 2; i + 1 < count; i += 2) {
         const char *name = words[i], *value = words[i + 1];
         if (!strcmp(name, "--port")) port = atoi(value);
+        else if (!strcmp(name, "--publisher")) publisher = atoi(value);
+        else if (!strcmp(name, "--messages")) messages = atoi(value);
         else if (!strcmp(name, "--connections")) connections = atoi(value);
         else if (!strcmp(name, "--users")) users = atoi(value);
         else if (!strcmp(name, "--rounds")) rounds = atoi(value);

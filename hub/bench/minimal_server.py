@@ -12,6 +12,7 @@ import gc
 import json
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from hub.ids import new_id
 
 BACKLOG = 4096
 GC_THRESHOLD = 20_000  # as in the hub
+TIME_PLACEHOLDER = "@" * 19  # in the title of an event
 OK = {"type": "http.response.start", "status": 200}
 ACK = {"type": "websocket.send", "text": '{"type":"connection_ack"}'}
 
@@ -56,7 +58,8 @@ class BaselineApp:
         await send(OK | {"headers": [(b"content-length", str(len(response)).encode())]})
         await send({"type": "http.response.body", "body": response})
         if self._text is not None:
-            event = {"type": "websocket.send", "text": self._text}
+            text = self._text.replace(TIME_PLACEHOLDER, f"{time.monotonic_ns():019}")
+            event = {"type": "websocket.send", "text": text}
             for write in tuple(self._sockets):
                 await write(event)
 

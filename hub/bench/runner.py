@@ -140,7 +140,9 @@ Machine: {machine}.
 - **latency**: {users} open subscriptions, {rate} sends per second to random users, measured from the time at
   which each send was due.
 - **fanout**: one send to {sockets} users with one socket each, median of {rounds} rounds. The commit is the HTTP
-  response. Its floor writes the same bytes to the same number of bare WebSockets.
+  response. Its floor writes the same bytes to the same number of bare WebSockets. The burst and the messages per second
+  are events that another process publishes, without storing them: 20 events to all sockets, one after the other, and
+  one event to 100 of 1,000 sockets every 10 ms.
 - **inbox**: one request after another; the plans come from MongoDB's profiler. Its floor is the p99 of the
   same two reads without the hub.
 - **memory**: resident memory of the API process before and after {sockets} sockets with one subscription each.
