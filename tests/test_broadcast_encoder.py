@@ -11,7 +11,6 @@ from graphql import ExecutionResult, Executor, execute_subscription_event, parse
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from hub.api.context import Context
 from hub.api.execution.engine import SubscriptionResults, encode
 from hub.api.execution.fast_path.broadcast_encoder import compile_row_encoder
 from hub.api.execution.fast_path.projection import Getter, SelectionCompiler
@@ -162,10 +161,9 @@ class Clients:
         protocol: Any = FakeProtocol()
         session: Any = SimpleNamespace(forget=lambda *_: None)
         caller: Any = SimpleNamespace(tenant="t", user="u")
-        services: Any = None
         stream = InboxStream(await self.hub.subscribe(mailbox, None), self.hub, lambda: HubTime(NOW))
         results = SubscriptionResults(stream, self.projection, "r", language(DEFAULT))
-        kind(session, mailbox, Context(caller, services, "r"), results, stream, protocol).start()
+        kind(session, mailbox, caller, results, stream, protocol).start()
         found: FakeProtocol = protocol
         return found
 

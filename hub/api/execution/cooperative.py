@@ -23,7 +23,7 @@ class CooperativeExecutor(Executor[Any]):
     """An executor with the same results and errors as graphql-core's executor."""
 
     @property
-    def async_helpers(self) -> GraphQLResolveInfoHelpers:  # type: ignore[override]
+    def async_helpers(self) -> GraphQLResolveInfoHelpers:
         """The helpers for resolvers, created for each field. As an attribute, they are a reference cycle that keeps
         the context of each request in memory until the garbage collector runs."""
         return GraphQLResolveInfoHelpers(gather=self.gather_async_work, track=self.track_async_work)
