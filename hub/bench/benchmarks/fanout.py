@@ -81,7 +81,7 @@ async def _burst(env: BenchEnvironment, plan: Plan, text: Path) -> Figure:
     rate, bare_rate = (schedule.messages / measured["last_after_first_ms"]["p50"] * 1e3 for measured in (result, bare))
     return Figure(
         group="fanout",
-        name=f"burst of {BURST_EVENTS} published events, messages",
+        name=f"burst of {BURST_EVENTS} events to {plan.sockets:,} sockets, messages",
         value=rate,
         unit="/s",
         memory_mb=memory_mb,
