@@ -70,6 +70,8 @@ async def test_bench_all_at_a_small_size_writes_its_page_and_chart(tmp_path: Pat
         "send: to one user",
         "latency: mutation",
         "fanout: last of 100",
+        "fanout: burst of 20 events to 100 sockets",
+        "fanout: 10,000 messages/s to 100 sockets",
         "inbox: page",
         "memory: an idle",
         "dispatch: webhooks",

@@ -1,9 +1,9 @@
 """The Redis pub/sub connection of a process.
 
 Each process publishes heartbeats to itself. If a heartbeat does not arrive, or the connection breaks, the state is
-`disconnected`. While other messages arrive, a heartbeat may be late, because it waits behind them. The state remains
-`disconnected` until all channels are subscribed again and a heartbeat has arrived. Messages that are published in the
-meantime are lost. `on_change` is called when the state changes, and the owner then compares mailboxes with the store.
+`disconnected` until all channels are subscribed again and a heartbeat has arrived. While other messages arrive, a
+heartbeat may be up to LATE_HEARTBEAT_TIMEOUT_S late, because it waits behind them. Messages that are published while
+disconnected are lost. `on_change` is called when the state changes. The owner then compares mailboxes with the store.
 """
 
 import asyncio

@@ -187,7 +187,7 @@ class Feed:
 
         Events of the backlog do not count toward the limit, because the client requested them."""
         if self._is_full(self.waiting - self._backlog):
-            newest = events[-1] if events or not self._queue else self._queue[-1]
+            newest = [*(self._queue or ()), *events][-1]
             self._end_with(
                 InboxEvent(kind=InboxEventKind.RESYNC, modseq=last, unread=newest.unread, unseen=newest.unseen)
             )
@@ -202,9 +202,8 @@ class Feed:
         return waiting >= QUEUE_MAX_EVENTS or self._bytes >= QUEUE_MAX_BYTES
 
     def _add(self, events: Sequence[InboxEvent]) -> None:
-        if self._queue is None:
-            self._queue = deque(events)
-        else:
+        if events:
+            self._queue = self._queue or deque()
             self._queue.extend(events)
 
     def _pop(self, queue: deque[InboxEvent]) -> InboxEvent:
